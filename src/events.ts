@@ -1,0 +1,129 @@
+import { z } from "zod";
+import { architectureSchema } from "./network/architecture.ts";
+import { scoreSchema } from "./network/policy.ts";
+
+/** Raised when the meaning of an event changes. Readers refuse logs of another version. */
+export const EVENTS_VERSION = 1;
+
+const count = z.number().int().min(0);
+const quick = z.strictObject({ mean: z.number(), sd: z.number(), min: z.number(), episodes: count });
+
+/** Per layer: weights and units in the network that was pruned, and what is left of them. */
+const redundancyLayer = z.strictObject({
+  name: z.string(),
+  weights: count,
+  nonZero: count,
+  units: count,
+  liveUnits: count,
+});
+
+/**
+ * Everything a run records, one JSON object a line of `events.jsonl`. `step` is the number of gradient updates since the
+ * run began, over all stages and resumes; it never falls. No event holds a time of day: equal runs have equal logs.
+ */
+export const eventSchema = z.discriminatedUnion("type", [
+  z.strictObject({
+    type: z.literal("run-started"),
+    step: count,
+    version: count,
+    environment: z.string(),
+    seed: count,
+    preset: z.string(),
+  }),
+  /** A stage begins. `iteration` counts rounds of the PoPS loop from 1; 0 outside it. */
+  z.strictObject({
+    type: z.literal("stage-started"),
+    step: count,
+    stage: z.enum(["teacher", "prune", "distill", "squeeze", "proof"]),
+    iteration: count,
+    architecture: architectureSchema.optional(),
+  }),
+  /** Teacher training. `progress` is the fraction of the step budget that is used; `loss` the mean since the last one. */
+  z.strictObject({
+    type: z.literal("train"),
+    step: count,
+    environmentSteps: count,
+    episodes: count,
+    progress: z.number(),
+    loss: z.number(),
+    epsilon: z.number(),
+    /** Mean return of the last 100 training episodes. */
+    episodeReturn: z.number(),
+  }),
+  /** Greedy evaluation of the teacher in training, on its own evaluation episodes. */
+  z.strictObject({ type: z.literal("teacher-evaluated"), step: count, environmentSteps: count, score: quick, passed: z.boolean() }),
+  /** One gate of iterative policy pruning. `paused`: the pruning clock stands still while the score recovers. */
+  z.strictObject({
+    type: z.literal("pruned"),
+    step: count,
+    iteration: count,
+    progress: z.number(),
+    sparsity: z.number(),
+    nonZero: count,
+    loss: z.number(),
+    score: quick,
+    paused: z.boolean(),
+    saved: z.boolean(),
+  }),
+  /** What iterative policy pruning found redundant: the sparsest network that held the objective. */
+  z.strictObject({
+    type: z.literal("redundancy"),
+    step: count,
+    iteration: count,
+    architecture: architectureSchema,
+    sparsity: z.number(),
+    layers: z.array(redundancyLayer),
+  }),
+  /** The next, smaller architecture. */
+  z.strictObject({
+    type: z.literal("resized"),
+    step: count,
+    iteration: count,
+    from: architectureSchema,
+    to: architectureSchema,
+    fromWeights: count,
+    toWeights: count,
+  }),
+  /** A smaller network was taught by distillation and tried. `start` numbers its random start. */
+  z.strictObject({
+    type: z.literal("candidate"),
+    step: count,
+    stage: z.enum(["distill", "squeeze"]),
+    iteration: count,
+    start: count,
+    architecture: architectureSchema,
+    weights: count,
+    loss: z.number(),
+    /** Fraction of held-out teacher states on which student and teacher choose the same action. */
+    agreement: z.number(),
+    score: quick,
+    passed: z.boolean(),
+  }),
+  /** A policy was tried on fresh held-out episodes. `role`: the teacher, or a candidate for the answer. */
+  z.strictObject({
+    type: z.literal("proof"),
+    step: count,
+    role: z.enum(["teacher", "candidate"]),
+    architecture: architectureSchema,
+    weights: count,
+    score: scoreSchema,
+    objective: z.number(),
+    passed: z.boolean(),
+  }),
+  /** The end: the smallest policy that passed. */
+  z.strictObject({
+    type: z.literal("answer"),
+    step: count,
+    architecture: architectureSchema,
+    weights: count,
+    teacherWeights: count,
+    ratio: z.number(),
+    score: scoreSchema,
+    /** False when nothing smaller passed and the answer is of the teacher's own size. */
+    smaller: z.boolean(),
+  }),
+]);
+
+export type Event = z.infer<typeof eventSchema>;
+export type EventOf<Type extends Event["type"]> = Extract<Event, { type: Type }>;
+export type QuickScore = z.infer<typeof quick>;

@@ -1,0 +1,50 @@
+import { z } from "zod";
+import { ShapeError } from "../errors.ts";
+import { type Architecture, architectureSchema, layoutOf, parameterCount } from "./architecture.ts";
+
+/** Mean return over episodes that played no part in making the policy, with its uncertainty. */
+export const scoreSchema = z.strictObject({
+  mean: z.number(),
+  /** Standard deviation over episodes (n - 1). */
+  sd: z.number().min(0),
+  min: z.number(),
+  /** One-sided 95 % lower confidence bound of the mean. */
+  lower95: z.number(),
+  /** Two-sided 95 % bootstrap interval of the mean. */
+  interval95: z.tuple([z.number(), z.number()]),
+  episodes: z.number().int().min(1),
+});
+
+export type Score = z.infer<typeof scoreSchema>;
+
+/** What travels with the numbers inside every policy file. */
+export const policyMetadataSchema = z.strictObject({
+  architecture: architectureSchema,
+  /** Environment id that the policy was made for. */
+  environment: z.string().max(200).optional(),
+  /** Score on held-out episodes of that environment. */
+  score: scoreSchema.optional(),
+  /** Who made it, from what, with which settings: free text by key. */
+  provenance: z.record(z.string().max(100), z.string().max(10_000)),
+});
+
+export type PolicyMetadata = z.infer<typeof policyMetadataSchema>;
+
+/** A policy: what it is and its numbers. `parameters` is flat, laid out as `layoutOf(architecture)` says. */
+export interface Policy extends PolicyMetadata {
+  readonly parameters: Float32Array;
+}
+
+/** Refuses parameters of the wrong length and NaN or infinite weights; names the layer and the index. */
+export function checkParameters(architecture: Architecture, parameters: Float32Array): void {
+  const expected = parameterCount(architecture);
+  if (parameters.length !== expected) {
+    throw new ShapeError("policy", `has ${parameters.length} parameters, its architecture needs ${expected}`);
+  }
+  const at = parameters.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  const layer = layoutOf(architecture).find(({ biases }) => at < biases.offset + biases.length);
+  const part = layer !== undefined && at < layer.biases.offset ? "weight" : "bias";
+  const index = layer === undefined ? at : at - (part === "weight" ? layer.weights.offset : layer.biases.offset);
+  throw new ShapeError("policy", `${part} ${index} of layer ${layer?.name ?? "?"} is ${parameters[at]}, expected a finite number`);
+}

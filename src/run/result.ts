@@ -1,0 +1,57 @@
+import { z } from "zod";
+import { architectureSchema } from "../network/architecture.ts";
+import { scoreSchema } from "../network/policy.ts";
+
+const count = z.number().int().min(0);
+
+/** One side of the comparison. Every size stands beside the others: none of them tells the story alone. */
+const sideSchema = z.strictObject({
+  architecture: architectureSchema,
+  /** Units of each layer, input first: `4-256-256-128-2`. */
+  layers: z.string(),
+  weights: count,
+  biases: count,
+  /** Weights that are not exactly 0. */
+  nonZero: count,
+  /** float32 bytes of all parameters. */
+  bytes: count,
+  /** Multiply-adds of one forward pass. */
+  macs: count,
+  /** Median time of one decision (batch 1, plain typed arrays, this machine), in microseconds. */
+  latencyMicros: z.number(),
+  score: scoreSchema,
+});
+
+/** `result.json` of a run directory. */
+export const resultSchema = z.strictObject({
+  version: z.literal(1),
+  environment: z.string(),
+  seed: count,
+  preset: z.string(),
+  /** Score that the answer's lower bound has to reach. */
+  objective: z.number(),
+  teacher: sideSchema,
+  policy: sideSchema,
+  /** policy.weights / teacher.weights. */
+  ratio: z.number(),
+  /** False when nothing smaller passed: the answer is the teacher itself. */
+  smaller: z.boolean(),
+  /** Every policy that was tried, in order. */
+  steps: z.array(
+    z.strictObject({
+      stage: z.enum(["teacher", "prune", "distill", "squeeze", "proof"]),
+      iteration: count,
+      layers: z.string(),
+      weights: count,
+      score: z.number(),
+      episodes: count,
+      passed: z.boolean(),
+    }),
+  ),
+  /** Wall-clock seconds spent in each stage, over all sessions of the run. */
+  seconds: z.record(z.string(), z.number()),
+  versions: z.record(z.string(), z.string()),
+});
+
+export type Result = z.infer<typeof resultSchema>;
+export type Side = Result["teacher"];
