@@ -2,6 +2,9 @@
 const mayImport = {
   errors: [],
   plain: [],
+  files: [],
+  crc32c: [],
+  safetensors: [],
   events: ["network"],
   random: [],
   tensor: [],
@@ -21,7 +24,7 @@ const mayImport = {
   cli: [".*"],
 };
 
-const everyone = ["errors", "plain"];
+const everyone = ["errors", "plain", "files", "crc32c", "safetensors"];
 const algorithms = Object.entries(mayImport).map(([folder, allowed]) => ({
   name: `house-${folder}`,
   severity: "error",

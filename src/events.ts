@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { architectureSchema } from "./network/architecture.ts";
 import { scoreSchema } from "./network/policy.ts";
+import type { Plain } from "./plain.ts";
 
 /** Raised when the meaning of an event changes. Readers refuse logs of another version. */
 export const EVENTS_VERSION = 1;
@@ -127,3 +128,12 @@ export const eventSchema = z.discriminatedUnion("type", [
 export type Event = z.infer<typeof eventSchema>;
 export type EventOf<Type extends Event["type"]> = Extract<Event, { type: Type }>;
 export type QuickScore = z.infer<typeof quick>;
+
+/** A safe point of an algorithm: `state()` gives everything that a fresh call needs to go on bit-exactly. Never recorded as an event. */
+export interface Checkpoint {
+  readonly type: "checkpoint";
+  readonly state: () => Plain;
+}
+
+/** What an algorithm yields. */
+export type Emitted = Event | Checkpoint;

@@ -1,0 +1,116 @@
+import type { VectorEnvironment } from "../environment/environment.ts";
+import { ShapeError } from "../errors.ts";
+import type { Plain } from "../plain.ts";
+import type { Pcg64 } from "../random/pcg64.ts";
+import type { Program } from "../tensor/program.ts";
+
+/** States with the teacher's outputs for them: a ring buffer, sampled uniformly with replacement. */
+export class LabelledStates {
+  readonly capacity: number;
+  readonly width: number;
+  readonly outputs: number;
+  #observations: Float32Array;
+  #labels: Float32Array;
+  #size = 0;
+  #next = 0;
+
+  constructor(capacity: number, width: number, outputs: number) {
+    this.capacity = capacity;
+    this.width = width;
+    this.outputs = outputs;
+    this.#observations = new Float32Array(capacity * width);
+    this.#labels = new Float32Array(capacity * outputs);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** [size, width] states held. */
+  get observations(): Float32Array {
+    return this.#observations.subarray(0, this.#size * this.width);
+  }
+
+  /** [size, outputs] their labels. */
+  get labels(): Float32Array {
+    return this.#labels.subarray(0, this.#size * this.outputs);
+  }
+
+  /** Stores [rows, width] states with [rows, outputs] labels over the oldest ones when full. */
+  add(observations: Float32Array, labels: Float32Array): void {
+    for (let row = 0; row * this.width < observations.length; row++) {
+      this.#observations.set(observations.subarray(row * this.width, (row + 1) * this.width), this.#next * this.width);
+      this.#labels.set(labels.subarray(row * this.outputs, (row + 1) * this.outputs), this.#next * this.outputs);
+      this.#next = (this.#next + 1) % this.capacity;
+      this.#size = Math.min(this.#size + 1, this.capacity);
+    }
+  }
+
+  /** Fills rows `from` to `to` - 1 of a batch. */
+  sample(random: Pcg64, observations: Float32Array, labels: Float32Array, from: number, to: number): void {
+    const { width, outputs } = this;
+    for (let row = from; row < to; row++) {
+      const at = random.integer(this.#size);
+      for (let k = 0; k < width; k++) observations[row * width + k] = this.#observations[at * width + k]!;
+      for (let k = 0; k < outputs; k++) labels[row * outputs + k] = this.#labels[at * outputs + k]!;
+    }
+  }
+
+  getState(): LabelledState {
+    return { next: this.#next, observations: this.observations.slice(), labels: this.labels.slice() };
+  }
+
+  setState(state: LabelledState): void {
+    const size = state.labels.length / this.outputs;
+    if (size > this.capacity || state.observations.length !== size * this.width) {
+      throw new ShapeError("labelled states", `a state of ${size} rows does not fit a buffer of ${this.capacity}`);
+    }
+    this.#size = size;
+    this.#next = state.next;
+    this.#observations.set(state.observations);
+    this.#labels.set(state.labels);
+  }
+}
+
+export interface LabelledState {
+  readonly [key: string]: Plain;
+  readonly next: number;
+  readonly observations: Float32Array;
+  readonly labels: Float32Array;
+}
+
+export interface Collection {
+  /** Chooses the actions: outputs `actions` from `observations`. */
+  readonly player: Program;
+  /** Labels the states: outputs `outputs` from `observations`. May be the player. */
+  readonly teacher: Program;
+  readonly lanes: VectorEnvironment;
+  /** Lock-steps: `steps * lanes.size` states are labelled. */
+  readonly steps: number;
+  /** Fraction of random actions, which leads to states that the player alone would not see. */
+  readonly exploration: number;
+  readonly random: Pcg64;
+}
+
+/** Plays new episodes and stores every state with the teacher's outputs for it. */
+export async function collect(collection: Collection, into: LabelledStates): Promise<void> {
+  const { player, teacher, lanes, steps, exploration, random } = collection;
+  const { actionSpace } = lanes.spec;
+  const choices = actionSpace.kind === "discrete" ? actionSpace.n : 0;
+  player.feed("observations", lanes.observations);
+  teacher.feed("observations", lanes.observations);
+  for (let lane = 0; lane < lanes.size; lane++) await lanes.reset(lane, random.nextUint32());
+  const actions = player.ints("actions");
+  for (let step = 0; step < steps; step++) {
+    await player.run();
+    if (teacher !== player) await teacher.run();
+    into.add(lanes.observations, teacher.floats("outputs"));
+    for (let lane = 0; lane < lanes.size; lane++) {
+      if (random.double() < exploration) actions[lane] = random.integer(choices);
+    }
+    await lanes.step(actions);
+    for (let lane = 0; lane < lanes.size; lane++) {
+      if (lanes.terminated[lane] || lanes.truncated[lane]) await lanes.reset(lane);
+    }
+  }
+}

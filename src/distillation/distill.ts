@@ -1,0 +1,220 @@
+import { z } from "zod";
+import type { VectorEnvironment } from "../environment/environment.ts";
+import { compileForward, Evaluator } from "../evaluation/evaluate.ts";
+import type { QuickScore } from "../events.ts";
+import { type Architecture, describe, inputSize, outputSize, parameterCount } from "../network/architecture.ts";
+import { forward } from "../network/forward.ts";
+import { INITIALIZERS, initialize } from "../network/parameters.ts";
+import type { Plain } from "../plain.ts";
+import { stream } from "../random/pcg64.ts";
+import { input, mul } from "../tensor/graph.ts";
+import { adam, rmsPropTensorFlow } from "../tensor/optimizer.ts";
+import { Trainer, type TrainerState } from "../tensor/trainer.ts";
+import { collect, LabelledStates, type LabelledState } from "./dataset.ts";
+import { distillationLoss, paperLoss } from "./loss.ts";
+
+const count = z.number().int().min(1);
+const fraction = z.number().min(0).max(1);
+
+export const distillSchema = z.strictObject({
+  temperature: z.number().positive().default(0.1).describe("tau: teacher outputs are divided by it before the softmax"),
+  loss: z.enum(["kl", "paper"]).default("kl").describe("exact KL, or the original's with 1e-5 added to both sides"),
+  optimizer: z.enum(["adam", "rmsprop"]).default("adam").describe("Adam, or TensorFlow's RMSProp as in the original"),
+  learningRate: z.number().positive().default(5e-3).describe("at the start; falls to a tenth by a half cosine"),
+  batchSize: count.default(256).describe("states an update"),
+  initializer: z.enum(INITIALIZERS).default("glorot").describe("initial weights"),
+  teacherStates: count.default(20_000).describe("states from the teacher's own episodes"),
+  teacherExploration: fraction.default(0.1).describe("fraction of random actions in the teacher's episodes"),
+  updates: count.default(1_500).describe("updates on the teacher's states before the first look"),
+  rounds: z.number().int().min(0).max(100).default(3).describe("rounds of labelling the student's own states (DAgger); 0 for none"),
+  roundStates: count.default(10_000).describe("the student's states labelled in a round"),
+  roundUpdates: count.default(1_000).describe("updates in a round"),
+  studentFraction: fraction.default(0.5).describe("share of the student's states in a batch"),
+  lanes: count.max(4096).default(50).describe("environments that play in lock-step while states are collected"),
+  gateEpisodes: count.min(2).default(20).describe("episodes of a first look at a student"),
+  selectionEpisodes: count.min(2).default(100).describe("episodes of a second look, by which a student passes or fails"),
+});
+
+export type DistillOptions = z.infer<typeof distillSchema>;
+
+/** What all distillations of a run share. */
+export interface DistillContext {
+  readonly makeLanes: (size: number) => VectorEnvironment;
+  readonly teacher: { readonly architecture: Architecture; readonly parameters: Float32Array };
+  readonly states: TeacherStates;
+  readonly options: DistillOptions;
+  readonly objective: number;
+  readonly seed: number;
+}
+
+/** One student to be taught. */
+export interface DistillJob {
+  readonly architecture: Architecture;
+  /** Numbers the attempts at one architecture: other starting weights, other batches, other episodes. */
+  readonly start: number;
+  /** Starting weights; drawn anew when not given. */
+  readonly parameters?: Float32Array;
+}
+
+export interface Distilled {
+  readonly parameters: Float32Array;
+  readonly updates: number;
+  readonly loss: number;
+  readonly agreement: number;
+  readonly score: QuickScore;
+  readonly passed: boolean;
+}
+
+/** States of the teacher's own episodes: most to learn from, a tenth held out to measure agreement. */
+export interface TeacherStates {
+  readonly [key: string]: Plain;
+  readonly training: LabelledState;
+  readonly heldOut: LabelledState;
+}
+
+const HELD_OUT = 0.1;
+
+export async function collectTeacherStates(context: Omit<DistillContext, "states">): Promise<TeacherStates> {
+  const { options, seed, teacher, makeLanes } = context;
+  const { architecture, parameters } = teacher;
+  const lanes = makeLanes(options.lanes);
+  const program = await compileForward(architecture, lanes.size);
+  program.feed("parameters", parameters);
+  const gather = async (name: string, states: number): Promise<LabelledState> => {
+    const steps = Math.ceil(states / lanes.size);
+    const into = new LabelledStates(steps * lanes.size, inputSize(architecture), outputSize(architecture));
+    const random = stream(seed, name);
+    await collect({ player: program, teacher: program, lanes, steps, exploration: options.teacherExploration, random }, into);
+    return into.getState();
+  };
+  const training = await gather("teacher-states/training", options.teacherStates);
+  const heldOut = await gather("teacher-states/held-out", options.teacherStates * HELD_OUT);
+  await program.dispose();
+  return { training, heldOut };
+}
+
+/** Everything that a fresh call needs to go on after a round. */
+export interface DistillState {
+  readonly [key: string]: Plain;
+  readonly round: number;
+  readonly trainer: TrainerState;
+  readonly own: LabelledState;
+  readonly random: Plain;
+  readonly best: { readonly parameters: Float32Array; readonly score: QuickScore; readonly loss: number } | null;
+}
+
+/** What a distillation step needs to know; `DistillOptions` without its plan. */
+export type LossOptions = Pick<DistillOptions, "loss" | "temperature" | "batchSize" | "optimizer">;
+
+/**
+ * A training program for the distillation loss on `observations` [rows, width] and `labels` [rows, outputs]. A masked one has
+ * the input `mask` [parameters]: weights where it is 0 take no part and get no gradient, so they keep their hidden value.
+ */
+export async function compileDistillation(architecture: Architecture, options: LossOptions, masked = false): Promise<Trainer> {
+  const observations = input([options.batchSize, inputSize(architecture)]);
+  const labels = input([options.batchSize, outputSize(architecture)]);
+  const size = parameterCount(architecture);
+  const mask = input([size]);
+  const lossOf = options.loss === "kl" ? distillationLoss : paperLoss;
+  return Trainer.create({
+    size,
+    inputs: { observations, labels, ...(masked && { mask }) },
+    objective: (parameters) => {
+      const effective = masked ? mul(parameters, mask) : parameters;
+      return { loss: lossOf(labels, forward(architecture, effective, observations), options.temperature) };
+    },
+    optimizer: options.optimizer === "adam" ? adam() : rmsPropTensorFlow(),
+  });
+}
+
+/**
+ * Teaches one student: first on the teacher's states, then in rounds on a mixture with its own states as the teacher labels
+ * them (Ross et al. 2011, DAgger; PoPS uses the teacher's states only). After each round it is looked at on fresh episodes;
+ * it stops when it passes. Yields a state after every round; returns the best student by score.
+ */
+export async function* distill(
+  context: DistillContext,
+  job: DistillJob,
+  resume?: DistillState,
+): AsyncGenerator<DistillState, Distilled> {
+  const { options, seed, objective } = context;
+  const { architecture } = job;
+  const name = `distill/${describe(architecture)}/${job.start}`;
+  const trainer = await compileDistillation(architecture, options);
+  const evaluator = await Evaluator.create(architecture, context.makeLanes(options.gateEpisodes));
+  const selector = await Evaluator.create(architecture, context.makeLanes(Math.min(100, options.selectionEpisodes)));
+  const lanes = context.makeLanes(options.lanes);
+  const player = await compileForward(architecture, lanes.size);
+  const teacher = await compileForward(context.teacher.architecture, lanes.size);
+  teacher.feed("parameters", context.teacher.parameters);
+
+  const taught = new LabelledStates(context.states.training.labels.length, inputSize(architecture), outputSize(architecture));
+  taught.setState(context.states.training);
+  const roundSteps = Math.ceil(options.roundStates / lanes.size);
+  const own = new LabelledStates(Math.max(1, options.rounds) * roundSteps * lanes.size, taught.width, taught.outputs);
+  const random = stream(seed, name);
+  let best: DistillState["best"] = null;
+  let first = 0;
+  if (resume) {
+    first = resume.round + 1;
+    trainer.setState(resume.trainer);
+    own.setState(resume.own);
+    random.setState(resume.random);
+    best = resume.best;
+  } else {
+    trainer.restart(job.parameters ?? initialize(architecture, options.initializer, stream(seed, `initialization/${name}`)));
+  }
+
+  const total = options.updates + options.rounds * options.roundUpdates;
+  const observations = trainer.program.floats("observations");
+  const labels = trainer.program.floats("labels");
+  let passed = best !== null && best.score.episodes === options.selectionEpisodes && best.score.mean >= objective;
+  for (let round = first; round <= options.rounds && !passed; round++) {
+    if (round > 0) {
+      player.feed("parameters", trainer.parameters);
+      await collect({ player, teacher, lanes, steps: roundSteps, exploration: 0, random }, own);
+    }
+    const updates = round === 0 ? options.updates : options.roundUpdates;
+    const fromOwn = round === 0 ? 0 : Math.round(options.batchSize * options.studentFraction);
+    let lossSum = 0;
+    for (let k = 0; k < updates; k++) {
+      if (fromOwn > 0) own.sample(random, observations, labels, 0, fromOwn);
+      taught.sample(random, observations, labels, fromOwn, options.batchSize);
+      const rate = options.learningRate * (0.55 + 0.45 * Math.cos((Math.PI * trainer.steps) / total));
+      lossSum += await trainer.update(rate);
+    }
+    const set = `${name}/round-${round}`;
+    let score = await evaluator.quick(trainer.parameters, seed, set, options.gateEpisodes);
+    if (score.mean >= objective) {
+      score = await selector.quick(trainer.parameters, seed, `${set}/selection`, options.selectionEpisodes);
+      passed = score.mean >= objective;
+    }
+    if (best === null || passed || score.mean > best.score.mean) {
+      best = { parameters: trainer.parameters.slice(), score, loss: lossSum / updates };
+    }
+    yield { round, trainer: trainer.getState(), own: own.getState(), random: random.getState(), best };
+  }
+  const { parameters, score, loss } = best!;
+  const agreement = await agreementOf(architecture, parameters, context.states.heldOut);
+  const updates = trainer.steps;
+  for (const part of [trainer, evaluator, selector, player, teacher]) await part.dispose();
+  return { parameters, updates, loss, agreement, score, passed };
+}
+
+/** Fraction of labelled states on which the greedy actions of student and teacher are the same. */
+export async function agreementOf(architecture: Architecture, parameters: Float32Array, states: LabelledState): Promise<number> {
+  const outputs = outputSize(architecture);
+  const rows = states.labels.length / outputs;
+  const program = await compileForward(architecture, rows);
+  program.feed("parameters", parameters);
+  program.feed("observations", states.observations);
+  await program.run();
+  const actions = program.ints("actions");
+  await program.dispose();
+  let agreed = 0;
+  for (let row = 0; row < rows; row++) {
+    const label = states.labels.subarray(row * outputs, (row + 1) * outputs);
+    if (label.indexOf(Math.max(...label)) === actions[row]) agreed++;
+  }
+  return agreed / rows;
+}

@@ -1,0 +1,280 @@
+import { reasonOf } from "../errors.ts";
+import { type Pcg64, stream } from "../random/pcg64.ts";
+import type { Action, BoxSpace, Environment, EnvironmentSpec, Space } from "./environment.ts";
+import { sizeOf } from "./spaces.ts";
+
+/** Steps of random play that are inspected. */
+const INSPECTED_STEPS = 1000;
+/** Random steps after which an episode that may go on for ever counts as endless. */
+const ENDLESS_STEPS = 10_000;
+/** Random steps that are played twice when a seed or a saved state has to reproduce them. */
+const REPLAYED_STEPS = 50;
+
+/** Problems found so far, the first of each kind: one fault repeats at every step. */
+type Problems = Map<string, string>;
+
+function report(problems: Problems, kind: string, sentence: string): void {
+  if (!problems.has(kind)) problems.set(kind, sentence);
+}
+
+/**
+ * Checks a user's environment against the contract of `Environment`, as Gymnasium's and Stable-Baselines3's checkers do.
+ * Returns one sentence a problem, that says what is wrong and what to change; none means that all is well. Plays some
+ * thousand random steps at most; the same environment always gives the same list.
+ * @param create Makes a new environment at each call, as given to `register`: without its time limit.
+ */
+export function checkEnvironment(create: () => Environment): string[] {
+  const problems: Problems = new Map();
+  const attempt = (what: string, check: () => void): void => {
+    try {
+      check();
+    } catch (error) {
+      report(problems, what, `${what} threw "${reasonOf(error)}"; it must not throw when it is used as documented`);
+    }
+  };
+  attempt("create()", () => {
+    checkSpec(create().spec, problems);
+    // Each stage relies on the ones before it: what it found after their faults would be their consequences.
+    const stages: [string, () => void][] = [
+      [
+        "reset() or step()",
+        () => {
+          checkPlay(create(), problems);
+        },
+      ],
+      [
+        "reset() or step()",
+        () => {
+          checkSeeds(create, problems);
+        },
+      ],
+      [
+        "getState() or setState()",
+        () => {
+          checkStates(create, problems);
+        },
+      ],
+    ];
+    for (const [what, check] of stages) if (problems.size === 0) attempt(what, check);
+  });
+  return [...problems.values()];
+}
+
+function checkSpec(spec: EnvironmentSpec, problems: Problems): void {
+  if (spec.id === "") report(problems, "id", "spec.id is empty; give the environment a name such as MyTask-v0");
+  const { maxEpisodeSteps: limit, rewardThreshold: threshold } = spec;
+  if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1)) {
+    report(
+      problems,
+      "limit",
+      `spec.maxEpisodeSteps is ${limit}; make it a positive integer, or undefined for no limit`,
+    );
+  }
+  if (threshold !== undefined && !Number.isFinite(threshold)) {
+    report(problems, "threshold", `spec.rewardThreshold is ${threshold}; make it a finite number, or undefined`);
+  }
+  // The contract allows boxes only; a program in plain JavaScript may give anything.
+  const kind: string = spec.observationSpace.kind;
+  if (kind === "box") checkBox("observationSpace", spec.observationSpace, problems);
+  else report(problems, "box", `spec.observationSpace.kind is ${kind}; make it box, with shape, low and high`);
+  const { actionSpace } = spec;
+  if (actionSpace.kind === "box") checkBox("actionSpace", actionSpace, problems);
+  else if (!(Number.isInteger(actionSpace.n) && actionSpace.n >= 1)) {
+    report(problems, "actions", `spec.actionSpace.n is ${actionSpace.n}; make it a positive integer`);
+  }
+}
+
+function checkBox(name: string, space: BoxSpace, problems: Problems): void {
+  const { shape, low, high } = space;
+  if (shape.length === 0 || shape.some((size) => !(Number.isInteger(size) && size >= 1))) {
+    report(problems, name, `spec.${name}.shape is [${shape.join(", ")}]; make it a list of positive integers`);
+    return;
+  }
+  const size = sizeOf(space);
+  if (low.length !== size || high.length !== size) {
+    report(
+      problems,
+      name,
+      `spec.${name} has shape [${shape.join(", ")}] but ${low.length} low and ${high.length} high bounds; give ${size} of each`,
+    );
+    return;
+  }
+  const wrong = low.findIndex((bound, index) => !(bound <= high[index]!));
+  if (wrong < 0) return;
+  const bounds = `low[${wrong}] = ${low[wrong]} and high[${wrong}] = ${high[wrong]}`;
+  report(problems, name, `spec.${name} has ${bounds}; make every low bound a number not above its high bound`);
+}
+
+/** Random play: every observation, reward and flag, and whether episodes end. */
+function checkPlay(environment: Environment, problems: Problems): void {
+  const { spec } = environment;
+  const random = stream(0, "check-environment");
+  checkObservation(spec, environment.reset(0), "reset()", problems);
+  let elapsed = 0;
+  let ended = false;
+  for (let step = 1; step <= INSPECTED_STEPS || (!ended && step <= ENDLESS_STEPS); step++) {
+    const { observation, reward, terminated, truncated } = environment.step(sample(spec.actionSpace, random));
+    checkObservation(spec, observation, `step ${step}`, problems);
+    checkReward(reward, step, problems);
+    checkFlag("terminated", terminated, step, problems);
+    checkFlag("truncated", truncated, step, problems);
+    if (problems.size > 0) return;
+    elapsed++;
+    const limited = spec.maxEpisodeSteps !== undefined && elapsed >= spec.maxEpisodeSteps;
+    if (!(terminated || truncated || limited)) continue;
+    ended = true;
+    elapsed = 0;
+    checkObservation(spec, environment.reset(), `the reset() after step ${step}`, problems);
+  }
+  if (ended || spec.maxEpisodeSteps !== undefined) return;
+  report(
+    problems,
+    "endless",
+    `no episode ended in ${ENDLESS_STEPS} random steps; set spec.maxEpisodeSteps, or return terminated or truncated`,
+  );
+}
+
+function checkObservation(spec: EnvironmentSpec, observation: unknown, where: string, problems: Problems): void {
+  const kind = "observation";
+  if (!(observation instanceof Float32Array)) {
+    report(problems, kind, `the observation of ${where} is not a Float32Array; return one`);
+    return;
+  }
+  const { low, high } = spec.observationSpace;
+  if (observation.length !== low.length) {
+    report(
+      problems,
+      kind,
+      `the observation of ${where} has ${observation.length} numbers, spec.observationSpace has ${low.length}; make them equal`,
+    );
+    return;
+  }
+  for (const [index, value] of observation.entries()) {
+    if (!Number.isFinite(value)) {
+      report(problems, kind, `observation[${index}] of ${where} is ${value}; return finite numbers only`);
+    } else if (value < Math.fround(low[index]!) || value > Math.fround(high[index]!)) {
+      const bounds = `from ${low[index]} to ${high[index]}`;
+      report(
+        problems,
+        kind,
+        `observation[${index}] of ${where} is ${value}, not ${bounds}; clip it or widen the space`,
+      );
+    }
+  }
+}
+
+function checkReward(reward: unknown, step: number, problems: Problems): void {
+  if (typeof reward === "number" && Number.isFinite(reward)) return;
+  report(problems, "reward", `the reward of step ${step} is ${String(reward)}; return a finite number`);
+}
+
+function checkFlag(name: string, flag: unknown, step: number, problems: Problems): void {
+  if (typeof flag === "boolean") return;
+  report(problems, name, `${name} of step ${step} is ${String(flag)}; return true or false`);
+}
+
+/** The same seed and actions give the same episodes in two environments, whatever happens in the other one. */
+function checkSeeds(create: () => Environment, problems: Problems): void {
+  const environment = create();
+  const twin = create();
+  const actions = sampleMany(environment.spec.actionSpace);
+  const first = [...environment.reset(7)];
+  const again = [...environment.reset(7)];
+  if (!same(first, again)) {
+    const advice = "draw all randomness from a generator that reset(seed) makes anew";
+    report(problems, "seed", `reset(7) twice gives two different first observations; ${advice}`);
+    return;
+  }
+  const head = actions.slice(0, REPLAYED_STEPS / 2);
+  const tail = actions.slice(REPLAYED_STEPS / 2);
+  const opening = play(environment, head, 7);
+  // Another environment in between must not disturb this one.
+  play(twin, actions, 8);
+  const played = [...opening, ...play(environment, tail)];
+  if (same(played, [...play(twin, head, 7), ...play(twin, tail)])) return;
+  const advice =
+    "draw all randomness from a generator that reset(seed) makes anew, and share nothing between environments";
+  report(problems, "seed", `the same seed and actions give different episodes in two environments; ${advice}`);
+}
+
+/** A saved state brings the same future, in the environment that it was taken from and in a new one. */
+function checkStates(create: () => Environment, problems: Problems): void {
+  const environment = create();
+  const actions = sampleMany(environment.spec.actionSpace);
+  play(environment, actions.slice(0, 5), 3);
+  const state = environment.getState();
+  const fault = impurity(state, "getState()");
+  if (fault !== undefined) {
+    report(problems, "plain", `${fault}; return plain data only: JSON values and typed arrays`);
+    return;
+  }
+  const copy = structuredClone(state);
+  const future = play(environment, actions);
+  environment.setState(copy);
+  if (!same(future, play(environment, actions))) {
+    const advice = "save and restore everything that the future depends on, the random generator included";
+    report(problems, "state", `after setState(getState()) the same actions lead elsewhere; ${advice}`);
+    return;
+  }
+  const other = create();
+  other.setState(copy);
+  if (!same(future, play(other, actions))) {
+    const advice = "a new environment must need nothing but the saved state to go on";
+    report(problems, "state", `setState() on a new environment does not bring the saved future; ${advice}`);
+  }
+  environment.setState(state);
+  if (!same(future, play(environment, actions))) {
+    report(problems, "state", "the result of getState() changes with later steps; return copies of buffers");
+  }
+}
+
+/**
+ * Everything that `actions` lead to, from the present state or from `reset(seed)`: observations, rewards, flags, ending
+ * with a `reset()`, so that the generator counts too. Resets after each end.
+ */
+function play(environment: Environment, actions: readonly Action[], seed?: number): number[] {
+  const outcome: number[] = seed === undefined ? [] : [...environment.reset(seed)];
+  for (const action of actions) {
+    const step = environment.step(action);
+    outcome.push(...step.observation, step.reward, Number(step.terminated), Number(step.truncated));
+    if (step.terminated || step.truncated) outcome.push(...environment.reset());
+  }
+  if (seed === undefined) outcome.push(...environment.reset());
+  return outcome;
+}
+
+function same(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((value, index) => Object.is(value, b[index]));
+}
+
+/** A random action; of an unbounded side of a box, within 1 of the other bound or of 0. */
+function sample(space: Space, random: Pcg64): Action {
+  if (space.kind === "discrete") return random.integer(space.n);
+  return Float32Array.from(space.low, (bound, index) => {
+    const limit = space.high[index]!;
+    const low = Number.isFinite(bound) ? bound : Math.min(-1, limit - 1);
+    const high = Number.isFinite(limit) ? limit : Math.max(1, low + 1);
+    return random.uniform(low, high);
+  });
+}
+
+function sampleMany(space: Space): Action[] {
+  const random = stream(1, "check-environment");
+  return Array.from({ length: REPLAYED_STEPS }, () => sample(space, random));
+}
+
+/** What in `value` is not plain data, and where; `undefined` when all is. */
+function impurity(value: unknown, where: string): string | undefined {
+  if (value === null || ["boolean", "string"].includes(typeof value)) return undefined;
+  if (typeof value === "number") return Number.isFinite(value) ? undefined : `${where} is ${value}`;
+  const arrays = [Float32Array, Float64Array, Int32Array, Uint32Array, Uint8Array];
+  if (arrays.some((array) => value instanceof array)) return undefined;
+  if (Array.isArray(value)) return firstOf(value.map((item, index) => impurity(item, `${where}[${index}]`)));
+  if (typeof value !== "object") return `${where} is ${typeof value}`;
+  if (Object.getPrototypeOf(value) !== Object.prototype) return `${where} is an object of a class`;
+  return firstOf(Object.entries(value).map(([key, item]) => impurity(item, `${where}.${key}`)));
+}
+
+function firstOf(faults: readonly (string | undefined)[]): string | undefined {
+  return faults.find((fault) => fault !== undefined);
+}

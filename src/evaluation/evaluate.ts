@@ -1,0 +1,89 @@
+import type { VectorEnvironment } from "../environment/environment.ts";
+import { EnvironmentError } from "../errors.ts";
+import { type Architecture, checkFits, inputSize, parameterCount } from "../network/architecture.ts";
+import { forward } from "../network/forward.ts";
+import type { Score } from "../network/policy.ts";
+import { stream } from "../random/pcg64.ts";
+import { argmax, input } from "../tensor/graph.ts";
+import { Program } from "../tensor/program.ts";
+import { scoreOf, summarize } from "./statistics.ts";
+
+/** Steps after which an episode without a time limit is taken to be endless. */
+const ENDLESS = 1_000_000;
+
+/** Seed of evaluation episode `index` in the named set of episodes: the same however many lanes or workers share the set. */
+export function episodeSeed(seed: number, set: string, index: number): number {
+  return stream(seed, `episode/${set}`, index).nextUint32();
+}
+
+/** Network outputs for a batch of observations: one compiled program for one architecture and batch size. */
+export async function compileForward(architecture: Architecture, batch: number): Promise<Program> {
+  const parameters = input([parameterCount(architecture)]);
+  const observations = input([batch, inputSize(architecture)]);
+  const outputs = forward(architecture, parameters, observations);
+  return Program.compile({ inputs: { parameters, observations }, outputs: { outputs, actions: argmax(outputs) } });
+}
+
+/**
+ * Plays whole episodes of one environment in lock-step: one batched forward pass a step for all lanes. The lanes of a set
+ * of episodes are always filled in the same way, so that a score never depends on how the work is shared out.
+ */
+export class Evaluator {
+  readonly #lanes: VectorEnvironment;
+  readonly #program: Program;
+
+  private constructor(lanes: VectorEnvironment, program: Program) {
+    this.#lanes = lanes;
+    this.#program = program;
+  }
+
+  static async create(architecture: Architecture, lanes: VectorEnvironment): Promise<Evaluator> {
+    checkFits(architecture, lanes.spec);
+    return new Evaluator(lanes, await compileForward(architecture, lanes.size));
+  }
+
+  /** Undiscounted returns of the greedy policy in episodes 0 to `episodes` - 1 of the set. */
+  async returns(parameters: Float32Array, seed: number, set: string, episodes: number): Promise<Float64Array> {
+    const returns = new Float64Array(episodes);
+    for (let first = 0; first < episodes; first += this.#lanes.size) {
+      await this.#play(parameters, seed, set, first, returns);
+    }
+    return returns;
+  }
+
+  async #play(parameters: Float32Array, seed: number, set: string, first: number, returns: Float64Array): Promise<void> {
+    const lanes = this.#lanes;
+    const program = this.#program;
+    program.feed("parameters", parameters);
+    program.feed("observations", lanes.observations);
+    // Lanes past the last episode play one more episode each that nobody counts, so that every batch is full.
+    for (let lane = 0; lane < lanes.size; lane++) await lanes.reset(lane, episodeSeed(seed, set, first + lane));
+    const counted = Math.min(lanes.size, returns.length - first);
+    const actions = program.ints("actions");
+    for (let step = 0; ; step++) {
+      if (step === ENDLESS) throw new EnvironmentError(lanes.spec.id, `an episode did not end in ${ENDLESS} steps; set maxEpisodeSteps`);
+      await program.run();
+      await lanes.step(actions);
+      let running = 0;
+      for (let lane = 0; lane < counted; lane++) {
+        returns[first + lane]! += lanes.rewards[lane]!;
+        if (!lanes.terminated[lane] && !lanes.truncated[lane]) running++;
+      }
+      if (running === 0) return;
+    }
+  }
+
+  /** Mean, standard deviation and minimum, for gates and curves. */
+  async quick(parameters: Float32Array, seed: number, set: string, episodes: number) {
+    return summarize(await this.returns(parameters, seed, set, episodes));
+  }
+
+  /** The score with its confidence bounds, for proofs. */
+  async score(parameters: Float32Array, seed: number, set: string, episodes: number): Promise<Score> {
+    return scoreOf(await this.returns(parameters, seed, set, episodes), stream(seed, `bootstrap/${set}`));
+  }
+
+  async dispose(): Promise<void> {
+    await this.#program.dispose();
+  }
+}

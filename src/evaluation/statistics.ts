@@ -1,0 +1,56 @@
+import { ShapeError } from "../errors.ts";
+import type { Score } from "../network/policy.ts";
+import type { Pcg64 } from "../random/pcg64.ts";
+
+/** Student's t, one-sided 95 %, for 1 to 4 degrees of freedom, where the expansion below is not yet good to 0.001. */
+const SMALL_T = [6.3138, 2.92, 2.3534, 2.1318];
+
+/** One-sided 95 % quantile of Student's t (Cornish-Fisher expansion; Abramowitz & Stegun 26.7.5). */
+export function t95(degreesOfFreedom: number): number {
+  const small = SMALL_T[degreesOfFreedom - 1];
+  if (small !== undefined) return small;
+  const z = 1.6448536269514722;
+  const v = degreesOfFreedom;
+  return (
+    z +
+    (z ** 3 + z) / (4 * v) +
+    (5 * z ** 5 + 16 * z ** 3 + 3 * z) / (96 * v ** 2) +
+    (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / (384 * v ** 3)
+  );
+}
+
+/** Mean, standard deviation (n - 1; 0 for one episode) and minimum of episode returns. */
+export function summarize(returns: Float64Array): { mean: number; sd: number; min: number; episodes: number } {
+  const episodes = returns.length;
+  if (episodes === 0) throw new ShapeError("summarize", "needs at least one return");
+  const mean = returns.reduce((total, x) => total + x, 0) / episodes;
+  const squares = returns.reduce((total, x) => total + (x - mean) ** 2, 0);
+  return { mean, sd: episodes > 1 ? Math.sqrt(squares / (episodes - 1)) : 0, min: Math.min(...returns), episodes };
+}
+
+/** Resamples of the bootstrap. */
+const RESAMPLES = 2000;
+
+/**
+ * Score of a policy from the returns of its episodes. `lower95` is mean - t95 * sd / sqrt(n), the one-sided 95 % lower
+ * bound of the mean, so it needs two episodes. `interval95` is the two-sided percentile bootstrap (Efron 1979), 2,000 resamples from `random`.
+ */
+export function scoreOf(returns: Float64Array, random: Pcg64): Score {
+  const { mean, sd, min, episodes } = summarize(returns);
+  if (episodes < 2) throw new ShapeError("score", "a lower bound needs at least 2 episodes");
+  const means = new Float64Array(RESAMPLES);
+  for (let k = 0; k < RESAMPLES; k++) {
+    let total = 0;
+    for (let i = 0; i < episodes; i++) total += returns[random.integer(episodes)]!;
+    means[k] = total / episodes;
+  }
+  means.sort();
+  return {
+    mean,
+    sd,
+    min,
+    lower95: mean - (t95(episodes - 1) * sd) / Math.sqrt(episodes),
+    interval95: [means[Math.floor(0.025 * RESAMPLES)]!, means[Math.ceil(0.975 * RESAMPLES) - 1]!],
+    episodes,
+  };
+}

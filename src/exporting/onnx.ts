@@ -1,0 +1,74 @@
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { NO_DIGEST, seal } from "../importing/digest.ts";
+import { type Activation, layoutOf, outputSize } from "../network/architecture.ts";
+import type { Policy } from "../network/policy.ts";
+import { encodeModel, type OnnxNode, type OnnxTensor, type OnnxValue } from "../tensor/onnx-model.ts";
+import { metadataOf } from "./metadata.ts";
+
+const packageFile = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+const { version } = z.object({ version: z.string() }).parse(JSON.parse(packageFile));
+
+const operators: Record<Exclude<Activation, "none">, string> = { relu: "Relu", tanh: "Tanh" };
+
+/**
+ * A policy as an ONNX model (opset 21) with a dynamic batch: input `observation` float32 [batch, ...input]; outputs
+ * `q_values` or `logits` float32 [batch, actions] and, unless `action` is false, `action` int64 [batch], the greedy
+ * choice (the lowest index among equals). `metadata_props` holds `pops` (architecture, environment, score and provenance
+ * as JSON) and `sha256` (of the file with 64 zeros in its place). Equal policies give equal bytes.
+ *
+ * @throws ShapeError when parameters are missing or not finite, or the metadata is out of bounds
+ */
+export function policyToOnnx(policy: Policy, options: { readonly action?: boolean } = {}): Uint8Array<ArrayBuffer> {
+  const pops = metadataOf(policy);
+  const { architecture, parameters } = policy;
+  const head = architecture.head === "logits" ? "logits" : "q_values";
+  const layers = layoutOf(architecture);
+  const nodes: OnnxNode[] = [];
+  const initializers: OnnxTensor[] = [];
+  const append = (
+    opType: string,
+    inputs: string[],
+    output: string,
+    attributes: OnnxNode["attributes"] = {},
+  ): string => {
+    nodes.push({ opType, name: `${opType}_${output}`, inputs, outputs: [output], attributes });
+    return output;
+  };
+
+  let x = "observation";
+  if (architecture.input.length > 1) x = append("Flatten", [x], "flat", { axis: { kind: "int", value: 1 } });
+  for (const { name, inputs, outputs, weights, biases, activation } of layers) {
+    const constant = (suffix: string, dims: number[], { offset, length }: typeof weights): string => {
+      const data = parameters.slice(offset, offset + length);
+      initializers.push({ name: `${name}.${suffix}`, dtype: "float32", dims, data });
+      return `${name}.${suffix}`;
+    };
+    const gemm = [x, constant("weight", [inputs, outputs], weights), constant("bias", [outputs], biases)];
+    const result = name === layers.at(-1)?.name ? head : name;
+    x = append("Gemm", gemm, activation === "none" ? result : `${result}_linear`);
+    if (activation !== "none") x = append(operators[activation], [x], result);
+  }
+  const results: OnnxValue[] = [{ name: head, dtype: "float32", dims: ["batch", outputSize(architecture)] }];
+  if (options.action !== false) {
+    append("ArgMax", [x], "action", { axis: { kind: "int", value: 1 }, keepdims: { kind: "int", value: 0 } });
+    results.push({ name: "action", dtype: "int64", dims: ["batch"] });
+  }
+
+  const bytes = encodeModel({
+    irVersion: 10,
+    opset: 21,
+    producerName: "pops-rl",
+    producerVersion: version,
+    graph: {
+      name: "policy",
+      nodes,
+      initializers,
+      inputs: [{ name: "observation", dtype: "float32", dims: ["batch", ...architecture.input] }],
+      outputs: results,
+    },
+    metadata: { pops, sha256: NO_DIGEST },
+  });
+  seal(bytes, bytes.length - NO_DIGEST.length);
+  return bytes;
+}

@@ -1,0 +1,29 @@
+import { FileError } from "../errors.ts";
+import type { Policy } from "../network/policy.ts";
+import { decodeModel } from "../tensor/onnx-reader.ts";
+import { assemblePolicy, parseMetadata } from "./assemble.ts";
+import { checkSeal, NO_DIGEST } from "./digest.ts";
+
+/**
+ * The policy in an `.onnx` file that PoPS wrote (`policyToOnnx`): the digest is the last entry of the file.
+ *
+ * @throws FileError when it is not such a file or a single bit differs
+ */
+export function policyFromOnnx(bytes: Uint8Array, path: string): Policy {
+  const { graph, metadata } = decodeModel(bytes, path);
+  const { pops, sha256 } = metadata;
+  if (pops === undefined) {
+    throw new FileError(
+      path,
+      "is an ONNX model without a PoPS policy (no metadata entry pops): only ONNX files that PoPS exported can be read",
+    );
+  }
+  checkSeal(bytes, bytes.length - NO_DIGEST.length, sha256, path);
+  const parts = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+  for (const { name, dtype, dims, data } of graph.initializers) {
+    if (dtype !== "float32") throw new FileError(path, `initializer "${name}" has type ${dtype}, expected float32`);
+    if (parts.has(name)) throw new FileError(path, `initializer "${name}" stands twice`);
+    parts.set(name, { shape: dims, data });
+  }
+  return assemblePolicy(parseMetadata(pops, path), parts, path);
+}

@@ -1,0 +1,44 @@
+import { FileError } from "../errors.ts";
+import type { Policy } from "../network/policy.ts";
+import { decodeSafetensors } from "../safetensors.ts";
+import { assemblePolicy, parseMetadata } from "./assemble.ts";
+import { checkSeal } from "./digest.ts";
+
+export const POLICY_FORMAT = "pops-policy";
+export const POLICY_VERSION = "1";
+
+/** The digest is the first entry of the file, so it stands at one place: after the 8 bytes of header length and this. */
+export const DIGEST_OFFSET = 8 + '{"__metadata__":{"sha256":"'.length;
+
+/**
+ * The policy in a `.safetensors` file that PoPS wrote (`policyToSafetensors`).
+ *
+ * @throws FileError when it is not such a file, another version wrote it, or a single bit differs
+ */
+export function policyFromSafetensors(bytes: Uint8Array, path: string): Policy {
+  const {
+    tensors,
+    metadata: { format, version, pops, sha256 },
+  } = decodeSafetensors(bytes, path);
+  if (format !== POLICY_FORMAT) {
+    throw new FileError(
+      path,
+      `is a safetensors file without a PoPS policy (format ${JSON.stringify(format)}, expected "${POLICY_FORMAT}")`,
+    );
+  }
+  checkSeal(bytes, DIGEST_OFFSET, sha256, path);
+  if (version !== POLICY_VERSION) {
+    throw new FileError(
+      path,
+      `has policy version ${version}, this program reads ${POLICY_VERSION}: use a newer pops-rl`,
+    );
+  }
+  const parts = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+  for (const [name, { shape, dtype, data }] of tensors) {
+    if (dtype !== "F32" || !(data instanceof Float32Array)) {
+      throw new FileError(path, `tensor "${name}" has dtype ${dtype}, expected F32`);
+    }
+    parts.set(name, { shape, data });
+  }
+  return assemblePolicy(parseMetadata(pops, path), parts, path);
+}

@@ -1,0 +1,22 @@
+import { ShapeError } from "../errors.ts";
+import { matmul, relu, reshape, split, type Tensor, tanh } from "../tensor/graph.ts";
+import { type Activation, type Architecture, inputSize, layoutOf, parameterCount } from "./architecture.ts";
+
+const activations: Record<Activation, (x: Tensor) => Tensor> = { relu, tanh, none: (x) => x };
+
+/**
+ * The network as an expression: flat `parameters` [parameterCount] and `observations` [batch, observation size] to
+ * outputs [batch, actions].
+ */
+export function forward(architecture: Architecture, parameters: Tensor, observations: Tensor): Tensor {
+  const size = inputSize(architecture);
+  if (parameters.shape.join() !== `${parameterCount(architecture)}` || observations.shape[1] !== size) {
+    throw new ShapeError("forward", `needs [${parameterCount(architecture)}] parameters and [batch, ${size}] observations`);
+  }
+  const layers = layoutOf(architecture);
+  const parts = split(parameters, layers.flatMap(({ weights, biases }) => [weights.length, biases.length]));
+  return layers.reduce((x, layer, i) => {
+    const weights = reshape(parts[2 * i]!, [layer.inputs, layer.outputs]);
+    return activations[layer.activation](matmul(x, weights, { bias: parts[2 * i + 1]! }));
+  }, observations);
+}

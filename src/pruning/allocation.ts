@@ -1,0 +1,69 @@
+import { ShapeError } from "../errors.ts";
+import { type Architecture, type LayerLayout, layoutOf } from "../network/architecture.ts";
+import type { Scores } from "./score.ts";
+
+export const ALLOCATIONS = ["global", "uniform"] as const;
+export type Allocation = (typeof ALLOCATIONS)[number];
+
+/** Weights kept by a sparsity: `round(n * (1 - sparsity))`, as TensorFlow's exact-sort form of the original has it. */
+function keep(length: number, sparsity: number): number {
+  return Math.round(length * (1 - sparsity));
+}
+
+/** The `count` largest scores of the given ranges become 1 in the mask, the rest 0. Among equal scores the first ones are kept. */
+function keepLargest(scores: Scores, ranges: readonly LayerLayout["weights"][], count: number, mask: Float32Array): void {
+  const total = ranges.reduce((sum, { length }) => sum + length, 0);
+  const pooled = new Float32Array(total);
+  let filled = 0;
+  for (const { offset, length } of ranges) {
+    pooled.set(scores.subarray(offset, offset + length), filled);
+    filled += length;
+  }
+  pooled.sort();
+  const threshold = count === 0 ? Number.POSITIVE_INFINITY : pooled[total - count]!;
+  let above = 0;
+  for (let i = total - 1; i >= 0 && pooled[i]! > threshold; i--) above++;
+  let ties = count - above;
+  for (const { offset, length } of ranges) {
+    for (let i = offset; i < offset + length; i++) {
+      const kept = scores[i]! > threshold || (scores[i] === threshold && ties-- > 0);
+      mask[i] = kept ? 1 : 0;
+    }
+  }
+}
+
+/**
+ * Mask over the flat parameters (1 kept, 0 pruned; biases are never pruned) at a sparsity of the weights.
+ * - `global`: the smallest scores of the whole network go, so that layers differ by what they need.
+ * - `uniform`: every layer loses the same fraction, as in the original.
+ * Either way one path from an input to an output stays, the strongest that a greedy walk finds.
+ */
+export function allocate(architecture: Architecture, scores: Scores, sparsity: number, allocation: Allocation): Float32Array {
+  if (!(sparsity >= 0 && sparsity <= 1)) throw new ShapeError("allocate", `sparsity ${sparsity} is outside [0, 1]`);
+  const layers = layoutOf(architecture);
+  const mask = new Float32Array(scores.length).fill(1);
+  if (allocation === "uniform") {
+    for (const { weights } of layers) keepLargest(scores, [weights], keep(weights.length, sparsity), mask);
+  } else {
+    const ranges = layers.map(({ weights }) => weights);
+    const total = ranges.reduce((sum, { length }) => sum + length, 0);
+    keepLargest(scores, ranges, keep(total, sparsity), mask);
+  }
+  for (const index of strongestPath(layers, scores)) mask[index] = 1;
+  return mask;
+}
+
+/** Weights of a path from an input to an output: the largest of the first layer, then from each unit reached its largest. */
+function strongestPath(layers: readonly LayerLayout[], scores: Scores): number[] {
+  const path: number[] = [];
+  let unit: number | undefined;
+  for (const { weights, outputs } of layers) {
+    const from: number = unit === undefined ? weights.offset : weights.offset + unit * outputs;
+    const to = unit === undefined ? weights.offset + weights.length : from + outputs;
+    let best = from;
+    for (let i = from + 1; i < to; i++) if (scores[i]! > scores[best]!) best = i;
+    path.push(best);
+    unit = (best - weights.offset) % outputs;
+  }
+  return path;
+}

@@ -1,0 +1,195 @@
+import { type Architecture, inputSize, type LayerLayout, layoutOf } from "../network/architecture.ts";
+import type { Policy } from "../network/policy.ts";
+import { figure } from "./charts.ts";
+import { integer, percent, plural, significant } from "./format.ts";
+import { html, type Markup } from "./html.ts";
+
+/** Two squares whose areas are as the numbers of weights: the teacher's in outline, the policy's filled, in its corner. */
+export function drawSquares(id: string, teacherWeights: number, policyWeights: number, side: number): Markup {
+  const inner = side * Math.sqrt(policyWeights / teacherWeights);
+  const [left, bottom] = [1, side + 1];
+  const description = `The area of the filled square is to the outlined one as ${integer(policyWeights)} is to ${integer(teacherWeights)}.`;
+  return figure(
+    { id, title: "Weights of teacher and policy as areas, to scale", description },
+    side + 2,
+    side + 2,
+    html`<rect class="outline" x="${left}" y="1" width="${side}" height="${side}"/><path class="fill-accent" d="${`M${left} ${bottom}v${-precise(inner)}h${precise(inner)}v${precise(inner)}z`}"/>`,
+  );
+}
+
+export interface ArchitectureDrawing {
+  readonly id: string;
+  readonly title: string;
+  readonly architecture: Architecture;
+  /** Units that are drawn at full height. Equal in drawings that are to be compared. */
+  readonly tallest: number;
+  /** Live units of each layer, in the order of `architecture.layers`, when pruning has measured them. */
+  readonly live?: readonly number[];
+  readonly width: number;
+}
+
+const FULL_HEIGHT = 200;
+const BAR = 12;
+
+/**
+ * A network as columns of units, joined where layers are connected. A column's height is the square root of its number
+ * of units, so that the shaded area between two columns grows with the number of weights in it.
+ */
+export function drawArchitecture({ id, title, architecture, tallest, live, width }: ArchitectureDrawing): Markup {
+  const layers = layoutOf(architecture);
+  const sizes = [inputSize(architecture), ...layers.map((layer) => layer.outputs)];
+  const alive = live === undefined ? undefined : [sizes[0] ?? 0, ...live];
+  const height = (units: number): number => FULL_HEIGHT * Math.sqrt(units / tallest);
+  const middle = 46 + FULL_HEIGHT / 2;
+  const step = (width - 80) / Math.max(1, sizes.length - 1);
+  // Texts of neighbours must not touch: deep networks name every second, third, ... layer.
+  const stride = Math.max(1, Math.ceil(54 / step));
+  const columns = sizes.map((units, index) => ({
+    units,
+    alive: alive?.[index],
+    x: 40 + index * step,
+    name: index === 0 ? "input" : (layers[index - 1]?.name ?? ""),
+    told: index % stride === 0 || index === sizes.length - 1,
+  }));
+
+  const band = (index: number, from: number, to: number, tone: string): Markup => {
+    const [a, b] = [columns[index], columns[index + 1]];
+    if (a === undefined || b === undefined) return html``;
+    const [x0, x1, h0, h1] = [a.x + BAR / 2, b.x - BAR / 2, height(from) / 2, height(to) / 2];
+    return html`<path class="${tone}" d="M${x0} ${middle - h0}L${x1} ${middle - h1}V${middle + h1}L${x0} ${middle + h0}z"/>`;
+  };
+  const bands = columns.slice(0, -1).map((column, index) => {
+    const next = columns[index + 1];
+    if (next === undefined) return undefined;
+    const tip = `${column.name} to ${next.name}: ${plural(column.units * next.units, "weight")}`;
+    const all = band(index, column.units, next.units, "flow");
+    const kept =
+      column.alive === undefined || next.alive === undefined
+        ? undefined
+        : band(index, column.alive, next.alive, "flow-live");
+    return html`<g data-tip="${tip}">${all}${kept}</g>`;
+  });
+
+  const units = columns.map((column) => {
+    const tall = Math.max(1.5, height(column.units));
+    const rest = column.alive === undefined ? 0 : Math.max(1.5, height(column.alive));
+    const tip =
+      column.alive === undefined
+        ? `${column.name}: ${plural(column.units, "unit")}`
+        : `${column.name}: ${integer(column.alive)} of ${plural(column.units, "unit")} live`;
+    const body = html`<rect class="${column.alive === undefined ? "fill-accent" : "unit"}" x="${column.x - BAR / 2}" y="${middle - tall / 2}" width="${BAR}" height="${tall}" rx="1.5"/>`;
+    const kept =
+      column.alive === undefined
+        ? undefined
+        : html`<rect class="fill-accent" x="${column.x - BAR / 2}" y="${middle - rest / 2}" width="${BAR}" height="${rest}" rx="1.5"/>`;
+    return html`<g data-tip="${tip}">${body}${kept}</g>`;
+  });
+
+  const texts = columns
+    .filter((column) => column.told)
+    .map((column) => {
+      const live =
+        column.alive === undefined || column.name === "input"
+          ? undefined
+          : html`<text class="text-accent" x="${column.x}" y="${middle + FULL_HEIGHT / 2 + 44}" text-anchor="middle">${integer(column.alive)} live</text>`;
+      return html`<text class="size" x="${column.x}" y="${middle - FULL_HEIGHT / 2 - 14}" text-anchor="middle">${integer(column.units)}</text><text class="text-muted" x="${column.x}" y="${middle + FULL_HEIGHT / 2 + 26}" text-anchor="middle">${column.name}</text>${live}`;
+    });
+
+  const description = layers
+    .map((layer, index) => {
+      const kept = live?.[index];
+      return `${layer.name}: ${layer.inputs} inputs, ${plural(layer.outputs, "unit")}${kept === undefined ? "" : `, ${integer(kept)} live`}`;
+    })
+    .join("; ");
+  return figure({ id, title, description: `${description}.` }, width, FULL_HEIGHT + (live === undefined ? 84 : 102), [
+    ...bands,
+    ...units,
+    ...texts,
+  ]);
+}
+
+/** What pruning left of each layer: one row a layer, weights above units, as fractions of what was there. */
+export function drawRedundancy(
+  id: string,
+  title: string,
+  layers: readonly { name: string; weights: number; nonZero: number; units: number; liveUnits: number }[],
+): Markup {
+  const [width, left, right, row] = [440, 78, 372, 46];
+  const bar = (y: number, part: number, whole: number, tone: string, noun: string): Markup => {
+    const share = whole === 0 ? 0 : part / whole;
+    const length = share > 0 ? Math.max(1.5, (right - left) * share) : 0;
+    return html`<g data-tip="${`${integer(part)} of ${integer(whole)} ${noun}`}"><rect class="track" x="${left}" y="${y}" width="${right - left}" height="11"/><rect class="${tone}" x="${left}" y="${y}" width="${length}" height="11"/><text x="${right + 8}" y="${y + 10}">${percent(share)}</text></g>`;
+  };
+  const rows = layers.map((layer, index) => {
+    const y = 26 + index * row;
+    return html`<text class="text-ink" x="${left - 10}" y="${y + 17}" text-anchor="end">${layer.name}</text>${bar(y, layer.nonZero, layer.weights, "fill-accent", "weights are not zero")}${bar(y + 15, layer.liveUnits, layer.units, "fill-muted", "units live")}`;
+  });
+  const key = html`<rect class="fill-accent" x="${left}" y="4" width="11" height="9"/><text x="${left + 17}" y="13">non-zero weights</text><rect class="fill-muted" x="${left + 142}" y="4" width="11" height="9"/><text x="${left + 159}" y="13">live units</text>`;
+  const description = layers
+    .map(
+      (layer) =>
+        `${layer.name}: ${integer(layer.nonZero)} of ${plural(layer.weights, "weight")} not zero, ${integer(layer.liveUnits)} of ${plural(layer.units, "unit")} live`,
+    )
+    .join("; ");
+  return figure({ id, title, description: `${description}.` }, width, 26 + layers.length * row, [key, ...rows]);
+}
+
+const CELL_WIDTH = 62;
+const CELL_HEIGHT = 26;
+
+/**
+ * Every number of a small policy, layer by layer: a row an input, a column a unit, the biases in the last row. The deeper
+ * the shade the larger the magnitude; the sign is written and also tells the two shades apart.
+ */
+export function drawWeights(id: string, policy: Policy): Markup[] {
+  const largest = policy.parameters.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
+  return layoutOf(policy.architecture).map((layer, index) =>
+    drawMatrix(`${id}-${index}`, policy.parameters, layer, largest, index),
+  );
+}
+
+function drawMatrix(id: string, parameters: Float32Array, layer: LayerLayout, largest: number, index: number): Markup {
+  const [left, top] = [64, 44];
+  const cell = (value: number, row: number, column: number): Markup => {
+    const shade = (0.08 + 0.42 * (Math.abs(value) / largest)).toFixed(2);
+    const [x, y] = [left + column * CELL_WIDTH, top + row * CELL_HEIGHT];
+    return html`<rect class="${value < 0 ? "fill-ink" : "fill-accent"}" fill-opacity="${value === 0 ? "0" : shade}" x="${x}" y="${y}" width="${CELL_WIDTH - 2}" height="${CELL_HEIGHT - 2}" rx="2"/><text class="text-ink" x="${x + CELL_WIDTH - 9}" y="${y + 17}" text-anchor="end">${fixed(value)}</text>`;
+  };
+  const source = index === 0 ? "input" : "unit";
+  const rows: Markup[] = [];
+  for (let input = 0; input <= layer.inputs; input++) {
+    const isBias = input === layer.inputs;
+    // A gap sets the biases apart.
+    const row = isBias ? input + 0.3 : input;
+    const offset = isBias ? layer.biases.offset : layer.weights.offset + input * layer.outputs;
+    const values = Array.from(parameters.subarray(offset, offset + layer.outputs));
+    rows.push(
+      html`<text x="${left - 10}" y="${top + row * CELL_HEIGHT + 17}" text-anchor="end">${isBias ? "bias" : `${source} ${input}`}</text>${values.map((value, column) => cell(value, row, column))}`,
+    );
+  }
+  const heads = Array.from(
+    { length: layer.outputs },
+    (_, column) =>
+      html`<text x="${left + column * CELL_WIDTH + CELL_WIDTH - 9}" y="${top - 9}" text-anchor="end">${layer.name === "output" ? "action" : "unit"} ${String(column)}</text>`,
+  );
+  const title = `Weights and biases of ${layer.name}`;
+  const description = `${layer.inputs} by ${layer.outputs} weights and ${layer.outputs} biases of ${layer.name}, activation ${layer.activation}.`;
+  const width = left + layer.outputs * CELL_WIDTH;
+  const name = html`<text class="name" x="${0}" y="14">${layer.name} (${layer.activation === "none" ? "linear" : layer.activation})</text>`;
+  return figure({ id, title, description }, Math.max(width, 150), top + (layer.inputs + 1.3) * CELL_HEIGHT, [
+    name,
+    ...heads,
+    ...rows,
+  ]);
+}
+
+/** Two decimals, or one when the number is large: columns of weights stay aligned. */
+function fixed(value: number): string {
+  const size = Math.abs(value);
+  if (size >= 10_000 || (size > 0 && size < 0.005)) return significant(value, 2);
+  return value.toFixed(size >= 100 ? 1 : 2).replace("-", "\u2212");
+}
+
+function precise(value: number): number {
+  return Math.round(value * 100) / 100;
+}

@@ -1,0 +1,123 @@
+import { duration, integer, percent, score } from "./format.ts";
+import { html, type Markup } from "./html.ts";
+import type { ReportInput, Section } from "./input.ts";
+
+/** Everything that was tried, as numbers. */
+export function tried({ result }: ReportInput): Section {
+  const { steps } = result;
+  const answer = steps.findLastIndex(
+    (step) => step.layers === result.policy.layers && step.passed && step.episodes === result.policy.score.episodes,
+  );
+  const rows = steps.map(
+    (step, index) =>
+      html`<tr${index === answer ? html` class="answer"` : undefined}><td>${String(index + 1)}</td><td class="text">${step.stage}</td><td>${step.iteration === 0 ? "–" : String(step.iteration)}</td><th scope="row" class="text">${step.layers}</th><td>${integer(step.weights)}</td><td>${percent(step.weights / result.teacher.weights)}</td><td>${score(step.score)}</td><td>${integer(step.episodes)}</td><td class="text">${step.passed ? html`<span class="strong">● passed</span>` : html`<span class="none">× failed</span>`}</td></tr>`,
+  );
+  return {
+    id: "tried",
+    title: "All policies tried",
+    content: html`<div class="scroll" tabindex="0" role="region" aria-label="All policies tried"><table><caption>${integer(steps.length)} tries in order; sizes are dense weights and their share of the teacher's.</caption><thead><tr><th scope="col">#</th><th scope="col" class="text">Stage</th><th scope="col">Iteration</th><th scope="col" class="text">Layers</th><th scope="col">Weights</th><th scope="col">Share</th><th scope="col">Score</th><th scope="col">Episodes</th><th scope="col" class="text">Gate</th></tr></thead><tbody>${rows}</tbody></table></div>`,
+  };
+}
+
+/** Where the time went. */
+export function timing({ result }: ReportInput): Section | undefined {
+  const stages = Object.entries(result.seconds);
+  if (stages.length === 0) return undefined;
+  const total = stages.reduce((sum, [, seconds]) => sum + seconds, 0);
+  const share = (seconds: number): number => (total > 0 ? seconds / total : 0);
+  const bar = (seconds: number): Markup =>
+    html`<svg aria-hidden="true" viewBox="0 0 100 10" preserveAspectRatio="none" width="100" height="10"><rect class="track" width="100" height="10"/><rect class="fill-accent" width="${100 * share(seconds)}" height="10"/></svg>`;
+  return {
+    id: "time",
+    title: "Time",
+    content: html`<div class="box" tabindex="0" role="region" aria-label="Time per stage"><table><caption>Wall-clock time over all sessions of the run.</caption><thead><tr><th scope="col">Stage</th><th scope="col">Time</th><th scope="col">Share</th><th scope="col"><span aria-hidden="true"></span></th></tr></thead><tbody>${stages.map(
+      ([stage, seconds]) =>
+        html`<tr><th scope="row">${stage}</th><td>${duration(seconds)}</td><td>${percent(share(seconds))}</td><td class="share">${bar(seconds)}</td></tr>`,
+    )}<tr><th scope="row">Total</th><td class="strong">${duration(total)}</td><td></td><td></td></tr></tbody></table></div>`,
+  };
+}
+
+/** What is needed to run it again. */
+export function reproduction({ result, config }: ReportInput): Section {
+  const facts: [string, string][] = [
+    ["Environment", result.environment],
+    ["Preset", result.preset],
+    ["Seed", String(result.seed)],
+    ["Objective", score(result.objective)],
+    ...Object.entries(result.versions),
+  ];
+  return {
+    id: "reproduction",
+    title: "Configuration and versions",
+    content: html`<div class="box" tabindex="0" role="region" aria-label="Environment and versions"><table><caption>Environment and versions</caption><thead><tr><th scope="col">Name</th><th scope="col" class="text">Value</th></tr></thead><tbody>${facts.map(([name, value]) => html`<tr><th scope="row">${name}</th><td class="text wrap">${value}</td></tr>`)}</tbody></table></div>
+<details class="gap"><summary>Effective configuration</summary><pre tabindex="0">${config}</pre></details>`,
+  };
+}
+
+const bar = (symbol: string): Markup => html`<span>${symbol}\u0304</span>`;
+
+/** Every metric of the page with its formula. */
+export function glossary(): Section {
+  const entries: [name: string, meaning: string, formula: Markup][] = [
+    [
+      "Score",
+      "Mean return of n greedy episodes, G being the undiscounted sum of an episode's rewards.",
+      html`${bar("G")} = (G<sub>1</sub> + … + G<sub>n</sub>) / n`,
+    ],
+    [
+      "95 % lower bound",
+      "One-sided: were the true mean below it, a sample as good as this one would occur in at most 5 % of cases.",
+      html`P(L ≤ μ) ≥ 0.95`,
+    ],
+    [
+      "95 % interval",
+      "Two-sided, by bootstrap: quantiles of the mean over resamples of the episodes, drawn with replacement.",
+      html`[q<sub>0.025</sub>(${bar("G")}*), q<sub>0.975</sub>(${bar("G")}*)]`,
+    ],
+    [
+      "Objective",
+      "The score that counts as solving the task. A policy is proven when its lower bound on held-out episodes reaches it.",
+      html`passed ⇔ L ≥ objective`,
+    ],
+    [
+      "Weights",
+      "Entries of the weight matrices of the dense network as it is stored and run, zeros included, biases not.",
+      html`W = Σ<sub>l</sub> n<sub>l−1</sub> · n<sub>l</sub>`,
+    ],
+    ["Biases", "One a unit.", html`B = Σ<sub>l</sub> n<sub>l</sub>`],
+    [
+      "Non-zero weights",
+      "Weights that are not exactly 0. Only sparse kernels profit from zeros; dense ones compute them all.",
+      html`|{w : w ≠ 0}|`,
+    ],
+    ["Ratio", "Weights of the policy over weights of the teacher.", html`W<sub>policy</sub> / W<sub>teacher</sub>`],
+    ["Bytes", "Size of all parameters in float32, without file headers.", html`4 · (W + B)`],
+    ["Multiply-adds", "Of one forward pass of a dense network, one a weight.", html`MACs = W`],
+    [
+      "Latency",
+      "Median time of one decision, batch size 1, plain typed arrays, on the machine of the run.",
+      html`median(t)`,
+    ],
+    ["Sparsity", "Fraction of weights that pruning has set to 0.", html`1 − |{w : w ≠ 0}| / W`],
+    [
+      "Live unit",
+      "A hidden unit with at least one non-zero weight coming in and one going out. Others cannot carry information.",
+      html`live ⇔ ∃ w<sub>in</sub> ≠ 0 ∧ ∃ w<sub>out</sub> ≠ 0`,
+    ],
+    [
+      "Agreement",
+      "Fraction of held-out teacher states on which student and teacher choose the same action.",
+      html`P(argmax student = argmax teacher)`,
+    ],
+    [
+      "Gradient step",
+      "One update of the parameters from one batch. Counted from the beginning of the run, over all stages.",
+      html`θ ← θ − η · update(∇L)`,
+    ],
+  ];
+  return {
+    id: "glossary",
+    title: "Glossary",
+    content: html`<dl class="glossary">${entries.map(([name, meaning, formula]) => html`<dt>${name}</dt><dd>${meaning}<span class="formula">${formula}</span></dd>`)}</dl>`,
+  };
+}

@@ -1,0 +1,146 @@
+import { describe, inputSize } from "../network/architecture.ts";
+import type { Side } from "../run/result.ts";
+import { atBothWidths, drawChart, type Mark, symbol } from "./charts.ts";
+import { drawArchitecture, drawSquares } from "./drawings.ts";
+import { integer, percent, plural, score, significant } from "./format.ts";
+import { html, type Markup } from "./html.ts";
+import { eventsOf, type ReportInput, type Section } from "./input.ts";
+
+/** Top of the page: what came out, in one line, and whether it is proven. */
+export function headline({ result }: ReportInput): Markup {
+  const { teacher, policy, objective } = result;
+  const holds = policy.score.lower95 >= objective;
+  const title = result.smaller
+    ? html`<span class="was">${plural(teacher.weights, "weight")}</span> <span class="now"><span aria-hidden="true">→ </span>${plural(policy.weights, "weight")}</span>`
+    : html`<span class="was">Nothing smaller passed</span> <span class="now">${plural(policy.weights, "weight")}</span>`;
+  const squares = result.smaller
+    ? html`<figure class="squares">${drawSquares("squares", teacher.weights, policy.weights, 250)}<figcaption>Areas to scale. The filled square, bottom left, is the policy.</figcaption></figure>`
+    : undefined;
+  return html`<header><p class="over">${result.environment} · PoPS report</p><div class="hero"><div><h1>${title}</h1><p class="verdict">${verdict(result, holds)}</p></div>${squares}</div>
+<dl class="facts"><div><dt>Size of the teacher's</dt><dd><span class="figure">${percent(result.ratio)}</span><span class="note">${smallerBy(result.ratio)}</span></dd></div>
+<div><dt>Proven score</dt><dd><span class="figure">${score(policy.score.mean)}</span><span class="note">mean of ${plural(policy.score.episodes, "held-out episode")}</span></dd></div>
+<div><dt>95 % lower bound</dt><dd><span class="figure">${score(policy.score.lower95)}</span><span class="note">${holds ? "reaches" : "misses"} the objective, ${score(objective)}</span></dd></div>
+<div><dt>One decision</dt><dd><span class="figure">${significant(policy.latencyMicros)} µs</span><span class="note">teacher: ${significant(teacher.latencyMicros)} µs</span></dd></div></dl></header>`;
+}
+
+function smallerBy(ratio: number): string {
+  return ratio > 0 && ratio < 1
+    ? `${significant(1 / ratio, 1 / ratio < 100 ? 3 : 5)} times fewer weights`
+    : "no smaller than the teacher";
+}
+
+function verdict({ policy, teacher, objective, smaller, environment }: ReportInput["result"], holds: boolean): string {
+  const proof = `Over ${plural(policy.score.episodes, "episode")} that played no part in its making it scores ${score(policy.score.mean)} on average; the 95 % lower bound, ${score(policy.score.lower95)}, ${holds ? "reaches" : "does not reach"} the objective of ${score(objective)}.`;
+  if (!smaller) {
+    return `No policy smaller than the teacher passed the proof on ${environment}. The answer is the teacher itself. ${proof}`;
+  }
+  const compared = `A ${policy.layers} network ${holds ? "does the work" : "took the place"} of the ${teacher.layers} teacher on ${environment}.`;
+  return `${compared} ${proof}`;
+}
+
+/** Every size beside every other, teacher against policy. */
+export function comparison({ result: { teacher, policy } }: ReportInput): Section {
+  const none = html`<span class="none">–</span>`;
+  const row = (name: string, cell: (side: Side) => string, ratio?: number): Markup =>
+    html`<tr><th scope="row">${name}</th><td>${cell(teacher)}</td><td class="strong">${cell(policy)}</td><td>${ratio === undefined || !Number.isFinite(ratio) ? none : percent(ratio)}</td></tr>`;
+  const size = (name: string, value: (side: Side) => number): Markup =>
+    row(name, (side) => integer(value(side)), value(policy) / value(teacher));
+  return {
+    id: "comparison",
+    title: "Teacher and policy",
+    content: html`<div class="box" tabindex="0" role="region" aria-label="Comparison of teacher and policy"><table><caption>The ratio is policy over teacher. No size tells the story alone.</caption>
+<thead><tr><th scope="col">Measure</th><th scope="col">Teacher</th><th scope="col">Policy</th><th scope="col">Ratio</th></tr></thead><tbody>
+${row("Layers", (side) => side.layers)}${size("Weights", (side) => side.weights)}${size("Biases", (side) => side.biases)}${size("Non-zero weights", (side) => side.nonZero)}${size("Bytes, float32", (side) => side.bytes)}${size("Multiply-adds a decision", (side) => side.macs)}${row("Latency of a decision, µs", (side) => significant(side.latencyMicros), policy.latencyMicros / teacher.latencyMicros)}${row("Score, mean", (side) => score(side.score.mean), teacher.score.mean > 0 && policy.score.mean > 0 ? policy.score.mean / teacher.score.mean : undefined)}${row("Score, 95 % lower bound", (side) => score(side.score.lower95))}${row("Score, 95 % interval", (side) => `${score(side.score.interval95[0])} to ${score(side.score.interval95[1])}`)}${row("Score, worst episode", (side) => score(side.score.min))}${row("Held-out episodes", (side) => integer(side.score.episodes))}
+</tbody></table></div>`,
+  };
+}
+
+/** Score against size for everything that was tried: the paper's figure. */
+export function sizeFigure({ result, events }: ReportInput): Section {
+  const { teacher, policy, objective } = result;
+  const tried = result.steps.map(
+    (step): Mark => ({
+      x: step.weights,
+      y: step.score,
+      shape: step.passed ? "dot" : "cross",
+      tone: step.passed ? "accent" : "muted",
+      tip: `${step.layers}, ${plural(step.weights, "weight")}\n${step.stage}: ${score(step.score)} over ${plural(step.episodes, "episode")}, ${step.passed ? "passed" : "failed"}`,
+    }),
+  );
+  const proofs = eventsOf(events, "proof").map(
+    (proof): Mark => ({
+      x: proof.weights,
+      y: proof.score.mean,
+      interval: proof.score.interval95,
+      shape: proof.passed ? "dot" : "cross",
+      tone: proof.passed ? "accent" : "muted",
+      tip: `${describe(proof.architecture)}, ${plural(proof.weights, "weight")}\nproof: ${score(proof.score.mean)}, lower bound ${score(proof.score.lower95)}, ${proof.passed ? "passed" : "failed"}`,
+    }),
+  );
+  const named = (side: Side, name: string, shape: Mark["shape"], tone: Mark["tone"]): Mark => ({
+    x: side.weights,
+    y: side.score.mean,
+    interval: side.score.interval95,
+    shape,
+    tone,
+    label: [`${name}: ${plural(side.weights, "weight")}`, score(side.score.mean)],
+    tip: `${name} ${side.layers}\n${score(side.score.mean)}, interval ${score(side.score.interval95[0])} to ${score(side.score.interval95[1])}`,
+  });
+  const ends = result.smaller
+    ? [named(teacher, "Teacher", "diamond", "ink"), named(policy, "Answer", "star", "accent")]
+    : [named(teacher, "Teacher = answer", "diamond", "ink")];
+  const passed = result.steps.filter((step) => step.passed).length;
+  const chart = (id: string, width: number): Markup =>
+    drawChart({
+      id,
+      title: "Score against number of weights",
+      description: `${integer(passed)} of ${integer(result.steps.length)} tries passed. Teacher: ${plural(teacher.weights, "weight")}, score ${score(teacher.score.mean)}. Answer: ${plural(policy.weights, "weight")}, score ${score(policy.score.mean)}. Objective: ${score(objective)}.`,
+      width,
+      x: { label: "weights of the dense network, logarithmic", log: true },
+      panels: [
+        {
+          label: "score",
+          height: width > 500 ? 380 : 300,
+          ticks: 5,
+          rule: { name: "objective", value: objective },
+          marks: [...tried, ...proofs, ...ends],
+        },
+      ],
+    });
+  const key = (shape: Mark["shape"], tone: Mark["tone"], text: string): Markup =>
+    html`<span class="key"><svg aria-hidden="true" width="20" height="20" viewBox="0 0 20 20">${symbol({ shape, tone }, 10, 10)}</svg>${text}</span>`;
+  return {
+    id: "size",
+    title: "Score against size",
+    content: html`<p class="lead">Every policy that was tried. Error bars are 95 % intervals of proofs on held-out episodes; other points are short evaluations.</p><figure>${atBothWidths("size-chart", chart)}<figcaption>${key("dot", "accent", "passed")}${key("cross", "muted", "failed")}${key("diamond", "ink", "teacher")}${result.smaller ? key("star", "accent", "answer") : undefined}</figcaption></figure>`,
+  };
+}
+
+/** Both networks at one scale, with what pruning found redundant in the first. */
+export function architectures({ result, events }: ReportInput): Section {
+  const { teacher, policy } = result;
+  const found = eventsOf(events, "redundancy").find((event) => describe(event.architecture) === teacher.layers);
+  const live = found?.layers.map((layer) => layer.liveUnits);
+  const units = [teacher, policy].flatMap(({ architecture }) => [
+    inputSize(architecture),
+    ...architecture.layers.map((layer) => layer.units),
+  ]);
+  const tallest = Math.max(...units);
+  const resized = eventsOf(events, "resized");
+  const path = [
+    { layers: teacher.layers, weights: teacher.weights },
+    ...resized.map((event) => ({ layers: describe(event.to), weights: event.toWeights })),
+    { layers: policy.layers, weights: policy.weights },
+  ].filter((place, index, all) => place.layers !== all[index - 1]?.layers);
+  const part = (id: string, side: Side, name: string, kept?: readonly number[]): Markup =>
+    html`<figure><h3>${name}</h3><p class="sub">${side.layers}, ${plural(side.weights, "weight")}</p>${drawArchitecture({ id, title: `${name} ${side.layers}`, architecture: side.architecture, tallest, ...(kept === undefined ? {} : { live: kept }), width: 440 })}</figure>`;
+  const shading =
+    found === undefined
+      ? undefined
+      : ` Coloured in the teacher: the units that still had live connections after pruning ${percent(found.sparsity)} of its weights.`;
+  return {
+    id: "networks",
+    title: "Before and after",
+    content: html`<p class="lead">Both networks at one scale: the height of a layer is the square root of its number of units.${shading}</p>${path.length > 1 ? html`<ol class="path">${path.map((place) => html`<li><span>${place.layers}<small>${integer(place.weights)}</small></span></li>`)}</ol>` : undefined}<div class="grid2">${part("before", teacher, "Teacher", live)}${part("after", policy, result.smaller ? "Policy" : "Answer, the teacher itself")}</div>`,
+  };
+}

@@ -1,0 +1,86 @@
+import { createHash } from "node:crypto";
+import { existsSync, renameSync } from "node:fs";
+import { dirname } from "node:path";
+import { FileError, reasonOf } from "../errors.ts";
+import { readBounded, writeAtomically } from "../files.ts";
+import type { Plain } from "../plain.ts";
+import { type CheckpointHeader, decodeState, encodeState } from "./checkpoint.ts";
+import type { RunDirectory } from "./directory.ts";
+
+/** The longest array that every supported Node has. */
+const MAX_CHECKPOINT_BYTES = 2 ** 32;
+
+/** What a run goes on from. */
+export interface Restored extends CheckpointHeader {
+  readonly state: Plain;
+  /** Set when the latest checkpoint was damaged and the one before it is used: what to tell the user. */
+  readonly notice: string | undefined;
+}
+
+/**
+ * Saves a checkpoint as the latest and keeps the one before it. At every moment one of the two is complete on the disk,
+ * also when a power loss undoes one or both renames.
+ *
+ * @throws FileError when it cannot be written; the checkpoints that exist stay as they are
+ */
+export function saveCheckpoint(directory: RunDirectory, state: Plain, header: Omit<CheckpointHeader, "config">): void {
+  const { latest, previous } = directory.files;
+  const next = `${latest}.next`;
+  writeAtomically(next, encodeState(state, { ...header, config: sha256(directory.config) }));
+  try {
+    if (existsSync(latest)) renameSync(latest, previous);
+    renameSync(next, latest);
+  } catch (error) {
+    throw new FileError(latest, `could not be written: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/**
+ * The checkpoint that a run goes on from: the latest that is intact. `undefined` when the run was killed before its first.
+ *
+ * @throws FileError when no checkpoint is intact, or when the configuration or the program has changed since
+ */
+export function restore(directory: RunDirectory, program: string): Restored | undefined {
+  const { latest, previous, config } = directory.files;
+  const restored = newestIntact(latest, previous);
+  if (restored === undefined) return undefined;
+  if (restored.config !== sha256(directory.config)) {
+    throw new FileError(
+      config,
+      "was changed since the run began: put it back as it was, or start a new run in another folder",
+    );
+  }
+  if (restored.program !== program) {
+    throw new FileError(
+      latest,
+      `is a checkpoint of version ${restored.program}, this is ${program}: go on with that version, or start a new run in another folder`,
+    );
+  }
+  return restored;
+}
+
+function newestIntact(latest: string, previous: string): Restored | undefined {
+  const problems: string[] = [];
+  // A process killed between the two renames of saveCheckpoint leaves the previous one alone: then that is the latest.
+  for (const path of [latest, previous].filter((file) => existsSync(file))) {
+    try {
+      const { state, header } = decodeState(readBounded(path, MAX_CHECKPOINT_BYTES), path);
+      // Over a damaged latest: it must not become the previous one of the next checkpoint.
+      if (path === previous) renameSync(previous, latest);
+      const [damage] = problems;
+      return { ...header, state, notice: damage && `${damage}. The run goes on from the checkpoint before it` };
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+      problems.push(error.message);
+    }
+  }
+  if (problems.length === 0) return undefined;
+  throw new FileError(
+    dirname(latest),
+    `no checkpoint can be used (${problems.join("; ")}): start a new run in another folder, or delete this one to begin the run anew`,
+  );
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

@@ -1,0 +1,106 @@
+import { type Architecture, countsOf, hiddenWidths, inputSize, outputSize } from "../network/architecture.ts";
+import type { LayerRedundancy } from "./redundancy.ts";
+
+/** The same kind of network with other hidden widths; a list that is shorter drops the last hidden layers. */
+export function withHidden(architecture: Architecture, widths: readonly number[]): Architecture {
+  const hidden = architecture.layers.slice(0, -1);
+  return {
+    ...architecture,
+    layers: [
+      ...widths.map((units, l) => ({ ...(hidden[l] ?? hidden.at(-1)!), units })),
+      architecture.layers.at(-1)!,
+    ],
+  };
+}
+
+const weightsOf = (architecture: Architecture, widths: readonly number[]): number =>
+  countsOf(withHidden(architecture, widths)).weights;
+
+/**
+ * The next, smaller architecture: as many units a hidden layer as live, then scaled down together until the dense weights
+ * fit into what pruning left non-zero, but never all the way beyond: widths are at least 1. A hidden layer that would be
+ * narrower than both the input and the output is a bottleneck and is dropped, down to a linear policy. Always strictly
+ * smaller in weights than the current one; `undefined` when nothing smaller exists.
+ */
+export function resizeByUnits(current: Architecture, layers: readonly LayerRedundancy[]): Architecture | undefined {
+  const budget = layers.reduce((total, { nonZero }) => total + nonZero, 0);
+  const limit = Math.min(budget, countsOf(current).weights - 1);
+  const narrow = Math.min(inputSize(current), outputSize(current));
+  let widths = layers.slice(0, -1).map(({ liveUnits }) => Math.max(1, liveUnits));
+  while (weightsOf(current, widths) > limit) {
+    if (widths.length === 0) return undefined;
+    const widest = Math.max(...widths);
+    if (widest === 1) {
+      widths = widths.slice(0, -1);
+      continue;
+    }
+    widths = widths.map((width) => (width === widest ? width - 1 : width));
+  }
+  const wide = widths.filter((width) => width >= narrow);
+  return withHidden(current, weightsOf(current, wide) <= limit ? wide : widths);
+}
+
+/**
+ * The original's rule (PoPS, CartPole driver), for any number of hidden layers: budgets t_l = int(weights of the first network
+ * in layer l * (1 - redundancy_l)); the first and last widths start at t_1 / inputs and t_L / outputs, those between at
+ * (t_l + t_l+1) / (sum of the neighbours' old widths), then averaged once with the new neighbours; then every width is
+ * solved again, (t_l + t_l+1) / (width before + width after). The largest width gives way until the network is smaller.
+ * For three hidden layers these are the published formulae: redundancies .8398, .8346, .8380, .8398 give 70-152-34.
+ */
+export function resizeByWeights(current: Architecture, first: Architecture, layers: readonly LayerRedundancy[]): Architecture | undefined {
+  const hidden = hiddenWidths(current);
+  const count = hidden.length;
+  if (count === 0) return undefined;
+  const inputs = inputSize(current);
+  const outputs = outputSize(current);
+  const budgets = layers.map(({ nonZero }) => nonZero);
+  const sum = (l: number): number => budgets[l]! + budgets[l + 1]!;
+  const old = hiddenWidths(first);
+  const widths = hidden.map((_, l) => {
+    if (l === 0) return budgets[0]! / inputs;
+    if (l === count - 1) return budgets[count]! / outputs;
+    return sum(l) / ((old[l - 1] ?? 0) + (old[l + 1] ?? 0));
+  });
+  const before = (l: number): number => (l === 0 ? inputs : widths[l - 1]!);
+  const after = (l: number): number => (l === count - 1 ? outputs : widths[l + 1]!);
+  for (let l = 1; l < count - 1; l++) widths[l] = 0.5 * (widths[l]! + sum(l) / (before(l) + after(l)));
+  for (const l of [0, count - 1]) widths[l] = sum(l) / (before(l) + after(l));
+  const floored = widths.map((width) => Math.max(1, Math.floor(width)));
+  const limit = countsOf(current).weights - 1;
+  while (weightsOf(current, floored) > limit) {
+    const widest = floored.indexOf(Math.max(...floored));
+    if (floored[widest] === 1) return undefined;
+    floored[widest]!--;
+  }
+  return withHidden(current, floored);
+}
+
+/**
+ * Architectures below a size for the squeeze search, by ascending weights: the linear policy, then for every number of
+ * hidden layers up to the passing network's own its proportions scaled down. `growth` is the least ratio of weights between
+ * neighbours.
+ */
+export function ladder(passing: Architecture, growth: number): Architecture[] {
+  const hidden = hiddenWidths(passing);
+  const limit = countsOf(passing).weights;
+  const narrow = Math.min(inputSize(passing), outputSize(passing));
+  const found = new Map<string, Architecture>();
+  for (let depth = 0; depth <= hidden.length; depth++) {
+    const profile = hidden.slice(0, depth);
+    const widest = Math.max(1, ...profile);
+    for (let width = 1; width <= (depth === 0 ? 1 : Math.max(widest, limit)); width++) {
+      const widths = profile.map((units) => Math.max(narrow, Math.round((units * width) / widest)));
+      const weights = weightsOf(passing, widths);
+      if (weights >= limit) break;
+      found.set(widths.join("-"), withHidden(passing, widths));
+    }
+  }
+  const sorted = [...found.values()].toSorted((a, b) => countsOf(a).weights - countsOf(b).weights);
+  let last = 0;
+  return sorted.filter((architecture) => {
+    const { weights } = countsOf(architecture);
+    if (weights < last * growth) return false;
+    last = weights;
+    return true;
+  });
+}
