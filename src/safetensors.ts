@@ -16,7 +16,7 @@ const dtypes = {
   U8: { bytes: 1, read: (data: ArrayBuffer): PlainArray => new Uint8Array(data) },
 } as const;
 
-export type SafetensorsDtype = keyof typeof dtypes;
+type SafetensorsDtype = keyof typeof dtypes;
 
 /** A tensor, row-major. `shape` [] is a scalar with one element. */
 export interface Safetensor {
@@ -168,7 +168,8 @@ export function decodeSafetensors(bytes: Uint8Array, path: string): SafetensorsF
     if (dataStart + end > bytes.length) {
       refuse(`tensor "${name}": its data ends at ${end}, but the file holds ${bytes.length - dataStart} bytes of data`);
     }
-    const { buffer } = bytes.slice(dataStart + start, dataStart + end);
+    // A copy whose alignment is its own; not `slice`, which for a Buffer is a view.
+    const { buffer } = new Uint8Array(bytes.subarray(dataStart + start, dataStart + end));
     tensors.set(name, { dtype, shape, data: dtypes[dtype].read(buffer) });
     expected = end;
   }

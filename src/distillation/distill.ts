@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { compileForward, Evaluator } from "../evaluation/evaluate.ts";
+import { lower95 } from "../evaluation/statistics.ts";
 import type { QuickScore } from "../events.ts";
 import { type Architecture, describe, inputSize, outputSize, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
@@ -45,6 +46,8 @@ export interface DistillContext {
   readonly options: DistillOptions;
   readonly objective: number;
   readonly seed: number;
+  /** Tells a distillation that nobody wants its result any more. */
+  readonly signal?: Pick<AbortSignal, "aborted">;
 }
 
 /** One student to be taught. */
@@ -97,6 +100,7 @@ export async function collectTeacherStates(context: Omit<DistillContext, "states
 export interface DistillState {
   readonly [key: string]: Plain;
   readonly round: number;
+  readonly passed: boolean;
   readonly trainer: TrainerState;
   readonly own: LabelledState;
   readonly random: Plain;
@@ -168,7 +172,7 @@ export async function* distill(
   const total = options.updates + options.rounds * options.roundUpdates;
   const observations = trainer.program.floats("observations");
   const labels = trainer.program.floats("labels");
-  let passed = best !== null && best.score.episodes === options.selectionEpisodes && best.score.mean >= objective;
+  let passed = resume?.passed ?? false;
   for (let round = first; round <= options.rounds && !passed; round++) {
     if (round > 0) {
       player.feed("parameters", trainer.parameters);
@@ -178,6 +182,7 @@ export async function* distill(
     const fromOwn = round === 0 ? 0 : Math.round(options.batchSize * options.studentFraction);
     let lossSum = 0;
     for (let k = 0; k < updates; k++) {
+      if (context.signal?.aborted) throw new Error("the distillation was cancelled");
       if (fromOwn > 0) own.sample(random, observations, labels, 0, fromOwn);
       taught.sample(random, observations, labels, fromOwn, options.batchSize);
       const rate = options.learningRate * (0.55 + 0.45 * Math.cos((Math.PI * trainer.steps) / total));
@@ -187,12 +192,12 @@ export async function* distill(
     let score = await evaluator.quick(trainer.parameters, seed, set, options.gateEpisodes);
     if (score.mean >= objective) {
       score = await selector.quick(trainer.parameters, seed, `${set}/selection`, options.selectionEpisodes);
-      passed = score.mean >= objective;
+      passed = lower95(score) >= objective;
     }
     if (best === null || passed || score.mean > best.score.mean) {
       best = { parameters: trainer.parameters.slice(), score, loss: lossSum / updates };
     }
-    yield { round, trainer: trainer.getState(), own: own.getState(), random: random.getState(), best };
+    yield { round, passed, trainer: trainer.getState(), own: own.getState(), random: random.getState(), best };
   }
   const { parameters, score, loss } = best!;
   const agreement = await agreementOf(architecture, parameters, context.states.heldOut);

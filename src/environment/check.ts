@@ -25,9 +25,9 @@ function report(problems: Problems, kind: string, sentence: string): void {
  */
 export function checkEnvironment(create: () => Environment): string[] {
   const problems: Problems = new Map();
-  const attempt = (what: string, check: () => void): void => {
+  const attempt = (what: string, check: (create: () => Environment, problems: Problems) => void): void => {
     try {
-      check();
+      check(create, problems);
     } catch (error) {
       report(problems, what, `${what} threw "${reasonOf(error)}"; it must not throw when it is used as documented`);
     }
@@ -35,27 +35,14 @@ export function checkEnvironment(create: () => Environment): string[] {
   attempt("create()", () => {
     checkSpec(create().spec, problems);
     // Each stage relies on the ones before it: what it found after their faults would be their consequences.
-    const stages: [string, () => void][] = [
-      [
-        "reset() or step()",
-        () => {
-          checkPlay(create(), problems);
-        },
-      ],
-      [
-        "reset() or step()",
-        () => {
-          checkSeeds(create, problems);
-        },
-      ],
-      [
-        "getState() or setState()",
-        () => {
-          checkStates(create, problems);
-        },
-      ],
-    ];
-    for (const [what, check] of stages) if (problems.size === 0) attempt(what, check);
+    const stages = [
+      ["reset() or step()", checkPlay],
+      ["reset() or step()", checkSeeds],
+      ["getState() or setState()", checkStates],
+    ] as const;
+    for (const [what, check] of stages) {
+      if (problems.size === 0) attempt(what, check);
+    }
   });
   return [...problems.values()];
 }
@@ -106,7 +93,8 @@ function checkBox(name: string, space: BoxSpace, problems: Problems): void {
 }
 
 /** Random play: every observation, reward and flag, and whether episodes end. */
-function checkPlay(environment: Environment, problems: Problems): void {
+function checkPlay(create: () => Environment, problems: Problems): void {
+  const environment = create();
   const { spec } = environment;
   const random = stream(0, "check-environment");
   checkObservation(spec, environment.reset(0), "reset()", problems);

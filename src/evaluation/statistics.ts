@@ -28,12 +28,16 @@ export function summarize(returns: Float64Array): { mean: number; sd: number; mi
   return { mean, sd: episodes > 1 ? Math.sqrt(squares / (episodes - 1)) : 0, min: Math.min(...returns), episodes };
 }
 
+/** One-sided 95 % lower bound of the mean: mean - t95 * sd / sqrt(n). */
+export function lower95({ mean, sd, episodes }: { mean: number; sd: number; episodes: number }): number {
+  return mean - (t95(episodes - 1) * sd) / Math.sqrt(episodes);
+}
+
 /** Resamples of the bootstrap. */
 const RESAMPLES = 2000;
 
 /**
- * Score of a policy from the returns of its episodes. `lower95` is mean - t95 * sd / sqrt(n), the one-sided 95 % lower
- * bound of the mean, so it needs two episodes. `interval95` is the two-sided percentile bootstrap (Efron 1979), 2,000 resamples from `random`.
+ * Score of a policy from the returns of its episodes; its lower bound needs two of them. `interval95` is the two-sided percentile bootstrap (Efron 1979), 2,000 resamples from `random`.
  */
 export function scoreOf(returns: Float64Array, random: Pcg64): Score {
   const { mean, sd, min, episodes } = summarize(returns);
@@ -49,7 +53,7 @@ export function scoreOf(returns: Float64Array, random: Pcg64): Score {
     mean,
     sd,
     min,
-    lower95: mean - (t95(episodes - 1) * sd) / Math.sqrt(episodes),
+    lower95: lower95({ mean, sd, episodes }),
     interval95: [means[Math.floor(0.025 * RESAMPLES)]!, means[Math.ceil(0.975 * RESAMPLES) - 1]!],
     episodes,
   };

@@ -2,9 +2,9 @@ import { integer, significant } from "./format.ts";
 import { html, type Markup, type Piece } from "./html.ts";
 import { linearDomain, linearScale, logDomain, logScale, type Point, type Scale, thin } from "./scale.ts";
 
-export type Tone = "accent" | "ink" | "muted" | "faint";
+type Tone = "accent" | "ink" | "muted" | "faint";
 
-export interface Line {
+interface Line {
   /** Written beside the line's end. */
   readonly name: string;
   readonly points: readonly Point[];
@@ -33,7 +33,7 @@ export interface Bar {
 }
 
 /** One vertical axis. Panels of a chart stand above each other and share the horizontal axis. */
-export interface Panel {
+interface Panel {
   readonly label: string;
   /** Height of the plot area in pixels. */
   readonly height: number;
@@ -63,9 +63,12 @@ export interface Chart {
   readonly panels: readonly Panel[];
 }
 
+/** Widths of a character at 13 pixels, a little more than a usual sans serif needs. */
 const CHARACTER = 6.7;
+const BOLD_CHARACTER = 7.3;
 const LINE_HEIGHT = 16;
-const PANEL_HEADER = 30;
+const PANEL_HEADER = 42;
+const FIRST_HEADER = 26;
 const POINTS_A_LINE = 400;
 
 /** An SVG figure with an accessible name and description. */
@@ -95,9 +98,10 @@ export function drawChart(chart: Chart): Markup {
   const x =
     chart.x.log === true
       ? logScale(logDomain(values), range)
-      : linearScale(horizontalDomain(values), range, Math.max(2, Math.floor((range[1] - range[0]) / 110)));
+      : linearScale(horizontalDomain(values), range, Math.max(3, Math.floor((range[1] - range[0]) / 125)));
 
-  let top = 0;
+  // The first panel needs no distance from one above it.
+  let top = FIRST_HEADER - PANEL_HEADER;
   const drawn: Markup[] = [];
   for (const [index, panel] of chart.panels.entries()) {
     top += PANEL_HEADER;
@@ -201,7 +205,7 @@ function drawPanel(panel: Panel, x: Scale, y: Scale, axis: string): Markup {
   });
   // What the read-out script needs to turn pixels back into values.
   const scales = JSON.stringify({ x: [...x.range, ...x.domain], y: [...y.range, ...y.domain] });
-  return html`<g class="panel"><text class="name" x="${left}" y="${top - 12}">${panel.label}</text>${grid}${verticals}${bands}<line class="base" x1="${left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>${bars}${rule}<g class="lines" data-axis="${axis}" data-scales="${scales}"><rect class="catch" x="${left}" y="${top}" width="${right - left}" height="${bottom - top}"/>${lines}</g>${(panel.marks ?? []).map((mark) => drawMark(mark, x, y))}${endLabels(ends, right + 8, top, bottom)}</g>`;
+  return html`<g class="panel"><text class="name" x="${left}" y="${top - 12}">${panel.label}</text>${grid}${verticals}${bands}<line class="base" x1="${left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>${bars}${rule}<g class="lines" data-axis="${axis}" data-scales="${scales}"><rect class="catch" x="${left}" y="${top}" width="${right - left}" height="${bottom - top}"/>${lines}</g>${drawMarks(panel.marks ?? [], x, y)}${endLabels(ends, right + 8, top, bottom)}</g>`;
 }
 
 interface EndLabel {
@@ -235,25 +239,37 @@ function endLabels(labels: readonly EndLabel[], x: number, top: number, bottom: 
   );
 }
 
-function drawMark(mark: Mark, xScale: Scale, yScale: Scale): Markup {
-  const x = xScale.at(mark.x);
-  const y = yScale.at(mark.y);
-  const ends = mark.interval?.map((value) => yScale.at(value)) ?? [];
-  const [low, high] = [ends[0] ?? y, ends[1] ?? y];
-  const whisker =
-    ends.length === 2
-      ? html`<path class="whisker stroke-${mark.tone}" d="M${x} ${low}V${high}M${x - 4} ${low}h8M${x - 4} ${high}h8"/>`
-      : undefined;
-  const share = (x - xScale.range[0]) / (xScale.range[1] - xScale.range[0]);
-  const anchor = share < 0.2 ? "start" : share > 0.8 ? "end" : "middle";
-  const shift = anchor === "start" ? -7 : anchor === "end" ? 7 : 0;
-  const lines = mark.label ?? [];
-  const above = Math.min(high, y - 8) - 8;
-  const label =
-    lines.length === 0
-      ? undefined
-      : html`<text class="callout text-${mark.tone}" text-anchor="${anchor}">${lines.map((line, index) => html`<tspan x="${x + shift}" y="${above - (lines.length - 1 - index) * LINE_HEIGHT}">${line}</tspan>`)}</text>`;
-  return html`<g class="mark" data-tip="${mark.tip}">${whisker}${symbol(mark, x, y)}${label}</g>`;
+/** Marks in order, then their labels, so that no mark covers a label. A label that would cover another moves below its mark. */
+function drawMarks(marks: readonly Mark[], xScale: Scale, yScale: Scale): Markup[] {
+  const taken: { left: number; right: number; y: number }[] = [];
+  const labels: Markup[] = [];
+  const drawn = marks.map((mark) => {
+    const [x, y] = [xScale.at(mark.x), yScale.at(mark.y)];
+    const [low, high] =
+      mark.interval === undefined ? [y, y] : [yScale.at(mark.interval[0]), yScale.at(mark.interval[1])];
+    if (mark.label !== undefined) {
+      const width = Math.max(...mark.label.map((line) => line.length)) * BOLD_CHARACTER;
+      const share = (x - xScale.range[0]) / (xScale.range[1] - xScale.range[0]);
+      const anchor = share < 0.25 ? "start" : share > 0.75 ? "end" : "middle";
+      const at = anchor === "start" ? x - 8 : anchor === "end" ? x + 8 : x;
+      const left = anchor === "start" ? at : anchor === "end" ? at - width : at - width / 2;
+      const above = Math.min(high, y - 8) - 8 - (mark.label.length - 1) * LINE_HEIGHT;
+      const isFree = taken.every(
+        (other) => left > other.right || left + width < other.left || Math.abs(above - other.y) > 40,
+      );
+      const first = isFree ? above : Math.max(low, y + 8) + LINE_HEIGHT + 4;
+      taken.push({ left, right: left + width, y: first });
+      labels.push(
+        html`<text class="callout text-${mark.tone}" text-anchor="${anchor}">${mark.label.map((line, index) => html`<tspan x="${at}" y="${first + index * LINE_HEIGHT}">${line}</tspan>`)}</text>`,
+      );
+    }
+    const whisker =
+      mark.interval === undefined
+        ? undefined
+        : html`<path class="whisker stroke-${mark.tone}" d="M${x} ${low}V${high}M${x - 4} ${low}h8M${x - 4} ${high}h8"/>`;
+    return html`<g class="mark" data-tip="${mark.tip}">${whisker}${symbol(mark, x, y)}</g>`;
+  });
+  return [...drawn, ...labels];
 }
 
 /** The drawn shape of a mark at pixel (x, y). */
@@ -274,10 +290,12 @@ function coordinate(value: number): string {
   return String(Math.round(value * 10) / 10);
 }
 
-/** Width of figures on a desktop or on paper, and on a phone. */
-const WIDTHS = { wide: 960, narrow: 335 } as const;
+/** Width of figures on a phone, and across the page or in one of two columns on a desktop and on paper. */
+const NARROW = 335;
+export const FULL = 960;
+export const HALF = 450;
 
-/** The same drawing at both widths; the style sheet shows the one that fits, so that texts keep their size. */
-export function atBothWidths(id: string, draw: (id: string, width: number) => Markup): Markup {
-  return html`<div class="wide">${draw(`${id}-wide`, WIDTHS.wide)}</div><div class="narrow">${draw(`${id}-narrow`, WIDTHS.narrow)}</div>`;
+/** The same drawing for desktop and phone; the style sheet shows the one that fits, so that texts keep their size. */
+export function atBothWidths(id: string, wide: number, draw: (id: string, width: number) => Markup): Markup {
+  return html`<div class="wide">${draw(`${id}-wide`, wide)}</div><div class="narrow">${draw(`${id}-narrow`, NARROW)}</div>`;
 }

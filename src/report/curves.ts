@@ -1,9 +1,9 @@
 import type { EventOf } from "../events.ts";
 import { describe, layoutOf } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
-import { atBothWidths, type Bar, drawChart } from "./charts.ts";
-import { drawRedundancy, drawWeights } from "./drawings.ts";
-import { integer, percent, plural, score, significant } from "./format.ts";
+import { atBothWidths, type Bar, drawChart, FULL, HALF } from "./charts.ts";
+import { drawNetwork, drawRedundancy, drawWeights } from "./drawings.ts";
+import { integer, objectiveText, percent, plural, score, significant } from "./format.ts";
 import { html, type Markup } from "./html.ts";
 import { eventsOf, type ReportInput, type Section } from "./input.ts";
 import { linearDomain } from "./scale.ts";
@@ -18,7 +18,7 @@ export function teacherTraining({ result, events }: ReportInput): Section | unde
     drawChart({
       id,
       title: "Teacher training",
-      description: `Score and loss over gradient steps; the objective is ${score(result.objective)}, the last evaluation ${lastOf(evaluated.map((event) => event.score.mean))}.`,
+      description: `Score and loss over gradient steps; the objective is ${objectiveText(result.objective)}, the last evaluation ${lastOf(evaluated.map((event) => event.score.mean))}.`,
       width,
       x: { label: "gradient steps" },
       panels: [
@@ -47,7 +47,7 @@ export function teacherTraining({ result, events }: ReportInput): Section | unde
   return {
     id: "teacher",
     title: "Training the teacher",
-    content: html`<p class="lead">Greedy evaluations on their own episodes, against the mean return of the last 100 training episodes.</p><figure>${atBothWidths("teacher-chart", chart)}</figure>`,
+    content: html`<p class="lead">Greedy evaluations on their own episodes, against the mean return of the last 100 training episodes.</p><figure>${atBothWidths("teacher-chart", FULL, chart)}</figure>`,
   };
 }
 
@@ -60,34 +60,37 @@ export function pruning({ result, events }: ReportInput): Section | undefined {
     const network = startedWith(events, iteration);
     const sparsest = Math.max(...own.map((gate) => gate.sparsity));
     const pauses = pausesOf(own);
-    const chart = drawChart({
-      id: `pruning-${iteration}`,
-      title: `Pruning, iteration ${iteration}`,
-      description: `Score and sparsity over gradient steps at ${plural(own.length, "gate")}; highest sparsity ${percent(sparsest)}; paused ${plural(pauses.length, "time")}.`,
-      width: 450,
-      x: { label: "gradient steps" },
-      panels: [
-        {
-          label: "score",
-          height: 140,
-          ticks: 3,
-          domain,
-          rule: { name: "objective", value: result.objective },
-          bands: pauses,
-          lines: [{ name: "score", tone: "accent", points: own.map((gate) => [gate.step, gate.score.mean] as const) }],
-        },
-        {
-          label: "weights pruned",
-          height: 90,
-          ticks: 2,
-          domain: [0, 1.04],
-          format: (value) => percent(value),
-          bands: pauses,
-          lines: [{ name: "pruned", tone: "ink", points: own.map((gate) => [gate.step, gate.sparsity] as const) }],
-        },
-      ],
-    });
-    return html`<figure><h3>Iteration ${String(iteration)}</h3><p class="sub">${network === undefined ? "" : `${network}, `}up to ${percent(sparsest)} pruned, ${pauses.length === 0 ? "never paused" : `paused ${plural(pauses.length, "time")}`}</p>${chart}</figure>`;
+    const chart = (id: string, width: number): Markup =>
+      drawChart({
+        id,
+        title: `Pruning, iteration ${iteration}`,
+        description: `Score and sparsity over gradient steps at ${plural(own.length, "gate")}; highest sparsity ${percent(sparsest)}; paused ${plural(pauses.length, "time")}.`,
+        width,
+        x: { label: "gradient steps" },
+        panels: [
+          {
+            label: "score",
+            height: 140,
+            ticks: 3,
+            domain,
+            rule: { name: "objective", value: result.objective },
+            bands: pauses,
+            lines: [
+              { name: "score", tone: "accent", points: own.map((gate) => [gate.step, gate.score.mean] as const) },
+            ],
+          },
+          {
+            label: "weights pruned",
+            height: 90,
+            ticks: 2,
+            domain: [0, 1.04],
+            format: (value) => percent(value),
+            bands: pauses,
+            lines: [{ name: "pruned", tone: "ink", points: own.map((gate) => [gate.step, gate.sparsity] as const) }],
+          },
+        ],
+      });
+    return html`<figure><h3>Iteration ${String(iteration)}</h3><p class="sub">${network === undefined ? "" : `${network}, `}up to ${percent(sparsest)} pruned, ${pauses.length === 0 ? "never paused" : `paused ${plural(pauses.length, "time")}`}</p>${atBothWidths(`pruning-${iteration}`, HALF, chart)}</figure>`;
   });
   return {
     id: "pruning",
@@ -143,7 +146,7 @@ export function redundancy({ events }: ReportInput): Section | undefined {
     title: "Redundancy by layer",
     content: html`<p class="lead">What was left of each layer in the sparsest network that held the objective. The next network is built from these numbers.</p><div class="grid2">${found.map(
       (event, index) =>
-        html`<figure><h3>Iteration ${String(event.iteration)}</h3><p class="sub">${describe(event.architecture)}, ${percent(event.sparsity)} pruned</p>${drawRedundancy(`redundancy-${index}`, `Redundancy, iteration ${event.iteration}`, event.layers)}</figure>`,
+        html`<figure><h3>Iteration ${String(event.iteration)}</h3><p class="sub">${describe(event.architecture)}, ${percent(event.sparsity)} pruned</p>${atBothWidths(`redundancy-${index}`, HALF, (id, width) => drawRedundancy(id, `Redundancy, iteration ${event.iteration}`, event.layers, width))}</figure>`,
     )}</div>`,
   };
 }
@@ -155,7 +158,8 @@ const BINS = 41;
 /** How the weights of each layer are distributed; all numbers of the policy when they are few. */
 export function weights({ teacher, policy, result }: ReportInput): Section {
   const inFull = policy.parameters.length <= PRINTED_IN_FULL;
-  const full = html`<h3 class="gap">All ${plural(policy.parameters.length, "number")} of the policy</h3><p class="sub">A row an input, a column a unit. Deeper shades are larger; negative numbers are grey. The action with the largest output is taken.</p><div class="row">${drawWeights("weights", policy).map((matrix) => html`<div class="box">${matrix}</div>`)}</div>`;
+  const full = (): Markup =>
+    html`<h3 class="gap">All ${plural(policy.parameters.length, "number")} of the policy</h3><p class="sub">Thicker lines and stronger shades are larger magnitudes; negative weights are dashed and grey. The action with the largest output is taken.</p><div class="row"><div class="box">${drawNetwork("weights-network", policy)}</div>${drawWeights("weights", policy).map((matrix) => html`<div class="box">${matrix}</div>`)}</div>`;
   const histograms = (id: string, name: string, side: Policy): Markup =>
     html`<h3 class="gap">${name}</h3><div class="grid3">${layoutOf(side.architecture).map((layer) => {
       const values = side.parameters.subarray(layer.weights.offset, layer.weights.offset + layer.weights.length);
@@ -164,7 +168,7 @@ export function weights({ teacher, policy, result }: ReportInput): Section {
   return {
     id: "weights",
     title: "Weights",
-    content: html`<p class="lead">Number of weights by value, layer by layer.</p>${inFull ? full : undefined}${histograms("histogram-teacher", "Teacher", teacher)}${result.smaller && !inFull ? histograms("histogram-policy", "Policy", policy) : undefined}`,
+    content: html`<p class="lead">${inFull ? "Each number of the policy, and how those of the teacher are distributed." : "Number of weights by value, layer by layer."}</p>${inFull ? full() : undefined}${histograms("histogram-teacher", "Teacher", teacher)}${result.smaller && !inFull ? histograms("histogram-policy", "Policy", policy) : undefined}`,
   };
 }
 

@@ -1,6 +1,6 @@
 import { type Architecture, inputSize, type LayerLayout, layoutOf } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
-import { figure } from "./charts.ts";
+import { figure, HALF } from "./charts.ts";
 import { integer, percent, plural, significant } from "./format.ts";
 import { html, type Markup } from "./html.ts";
 
@@ -8,12 +8,18 @@ import { html, type Markup } from "./html.ts";
 export function drawSquares(id: string, teacherWeights: number, policyWeights: number, side: number): Markup {
   const inner = side * Math.sqrt(policyWeights / teacherWeights);
   const [left, bottom] = [1, side + 1];
+  const top = bottom - inner;
+  // A small square has its name outside, at the end of a leader.
+  const isSmall = inner < 90;
+  const name = isSmall
+    ? html`<path class="leader" d="M${left + inner + 2} ${top - 2}L${left + inner + 26} ${top - 26}"/><text class="text-accent size" x="${left + inner + 30}" y="${top - 30}">Policy ${integer(policyWeights)}</text>`
+    : html`<text class="size inside" x="${left + 12}" y="${bottom - 14}">Policy ${integer(policyWeights)}</text>`;
   const description = `The area of the filled square is to the outlined one as ${integer(policyWeights)} is to ${integer(teacherWeights)}.`;
   return figure(
     { id, title: "Weights of teacher and policy as areas, to scale", description },
     side + 2,
     side + 2,
-    html`<rect class="outline" x="${left}" y="1" width="${side}" height="${side}"/><path class="fill-accent" d="${`M${left} ${bottom}v${-precise(inner)}h${precise(inner)}v${precise(inner)}z`}"/>`,
+    html`<rect class="outline" x="${left}" y="1" width="${side}" height="${side}"/><path class="fill-accent" d="${`M${left} ${bottom}v${-precise(inner)}h${precise(inner)}v${precise(inner)}z`}"/><text class="text-muted size" x="${left + 14}" y="28">Teacher ${integer(teacherWeights)}</text>${name}`,
   );
 }
 
@@ -40,14 +46,19 @@ export function drawArchitecture({ id, title, architecture, tallest, live, width
   const sizes = [inputSize(architecture), ...layers.map((layer) => layer.outputs)];
   const alive = live === undefined ? undefined : [sizes[0] ?? 0, ...live];
   const height = (units: number): number => FULL_HEIGHT * Math.sqrt(units / tallest);
-  const middle = 46 + FULL_HEIGHT / 2;
-  const step = (width - 80) / Math.max(1, sizes.length - 1);
+  // Texts keep close to the network, whatever its height.
+  const half = height(Math.max(...sizes)) / 2;
+  // Side by side, networks share a middle line; one above the other, a small one takes little room.
+  const room = width < HALF ? half : FULL_HEIGHT / 2;
+  const middle = 30 + room;
+  const margin = 24;
+  const step = (width - 2 * margin) / Math.max(1, sizes.length - 1);
   // Texts of neighbours must not touch: deep networks name every second, third, ... layer.
   const stride = Math.max(1, Math.ceil(54 / step));
   const columns = sizes.map((units, index) => ({
     units,
     alive: alive?.[index],
-    x: 40 + index * step,
+    x: margin + index * step,
     name: index === 0 ? "input" : (layers[index - 1]?.name ?? ""),
     told: index % stride === 0 || index === sizes.length - 1,
   }));
@@ -91,8 +102,8 @@ export function drawArchitecture({ id, title, architecture, tallest, live, width
       const live =
         column.alive === undefined || column.name === "input"
           ? undefined
-          : html`<text class="text-accent" x="${column.x}" y="${middle + FULL_HEIGHT / 2 + 44}" text-anchor="middle">${integer(column.alive)} live</text>`;
-      return html`<text class="size" x="${column.x}" y="${middle - FULL_HEIGHT / 2 - 14}" text-anchor="middle">${integer(column.units)}</text><text class="text-muted" x="${column.x}" y="${middle + FULL_HEIGHT / 2 + 26}" text-anchor="middle">${column.name}</text>${live}`;
+          : html`<text class="text-accent" x="${column.x}" y="${middle + half + 44}" text-anchor="middle">${integer(column.alive)} live</text>`;
+      return html`<text class="size" x="${column.x}" y="${middle - half - 14}" text-anchor="middle">${integer(column.units)}</text><text class="text-muted" x="${column.x}" y="${middle + half + 26}" text-anchor="middle">${column.name}</text>${live}`;
     });
 
   const description = layers
@@ -101,7 +112,7 @@ export function drawArchitecture({ id, title, architecture, tallest, live, width
       return `${layer.name}: ${layer.inputs} inputs, ${plural(layer.outputs, "unit")}${kept === undefined ? "" : `, ${integer(kept)} live`}`;
     })
     .join("; ");
-  return figure({ id, title, description: `${description}.` }, width, FULL_HEIGHT + (live === undefined ? 84 : 102), [
+  return figure({ id, title, description: `${description}.` }, width, 2 * room + (live === undefined ? 68 : 86), [
     ...bands,
     ...units,
     ...texts,
@@ -113,8 +124,9 @@ export function drawRedundancy(
   id: string,
   title: string,
   layers: readonly { name: string; weights: number; nonZero: number; units: number; liveUnits: number }[],
+  width: number,
 ): Markup {
-  const [width, left, right, row] = [440, 78, 372, 46];
+  const [left, right, row] = [72, width - 58, 46];
   const bar = (y: number, part: number, whole: number, tone: string, noun: string): Markup => {
     const share = whole === 0 ? 0 : part / whole;
     const length = share > 0 ? Math.max(1.5, (right - left) * share) : 0;
@@ -180,6 +192,47 @@ function drawMatrix(id: string, parameters: Float32Array, layer: LayerLayout, la
     name,
     ...heads,
     ...rows,
+  ]);
+}
+
+/** Widths and distances of the drawn network, in pixels. */
+const NODE = { radius: 7, down: 46, across: 150, margin: 74 } as const;
+
+/** The network with a line a weight: its thickness is the magnitude, negative ones are dashed. */
+export function drawNetwork(id: string, policy: Policy): Markup {
+  const layers = layoutOf(policy.architecture);
+  const sizes = [inputSize(policy.architecture), ...layers.map((layer) => layer.outputs)];
+  const height = Math.max(...sizes) * NODE.down;
+  const x = (column: number): number => NODE.margin + column * NODE.across;
+  const y = (column: number, unit: number): number => height / 2 + (unit - ((sizes[column] ?? 1) - 1) / 2) * NODE.down;
+  const largest = policy.parameters.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
+  const nodeName = (column: number, unit: number): string =>
+    `${column === 0 ? "input" : column === layers.length ? "action" : "unit"} ${unit}`;
+  const edges = layers.flatMap((layer, column) =>
+    Array.from(
+      policy.parameters.subarray(layer.weights.offset, layer.weights.offset + layer.weights.length),
+      (weight, index) => {
+        const [from, to] = [Math.floor(index / layer.outputs), index % layer.outputs];
+        const style = weight < 0 ? "edge stroke-muted negative" : "edge stroke-accent";
+        const thickness = (6 * Math.abs(weight)) / largest;
+        return html`<line class="${style}" stroke-width="${weight === 0 ? "0" : Math.max(0.5, thickness).toFixed(1)}" x1="${x(column)}" y1="${y(column, from)}" x2="${x(column + 1)}" y2="${y(column + 1, to)}" data-tip="${`${nodeName(column, from)} to ${nodeName(column + 1, to)}: ${fixed(weight)}`}"/>`;
+      },
+    ),
+  );
+  const nodes = sizes.flatMap((size, column) =>
+    Array.from({ length: size }, (_, unit) => {
+      const isEnd = column === 0 || column === layers.length;
+      const shift = column === 0 ? -NODE.radius - 8 : NODE.radius + 8;
+      const name = isEnd
+        ? html`<text class="text-ink" x="${x(column) + shift}" y="${y(column, unit) + 4}" text-anchor="${column === 0 ? "end" : "start"}">${nodeName(column, unit)}</text>`
+        : undefined;
+      return html`<circle class="node" cx="${x(column)}" cy="${y(column, unit)}" r="${NODE.radius}"/>${name}`;
+    }),
+  );
+  const description = `${sizes.join(" to ")} units, ${plural(edges.length, "weight")}; the numbers stand in the tables beside it.`;
+  return figure({ id, title: "The policy, weight by weight", description }, x(layers.length) + NODE.margin, height, [
+    ...edges,
+    ...nodes,
   ]);
 }
 

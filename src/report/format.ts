@@ -27,6 +27,11 @@ export function score(value: number): string {
   return withMinus(format.format(value));
 }
 
+/** A score that somebody chose, without needless zeros: `475`, `-110`, `18.5`. */
+export function objectiveText(value: number): string {
+  return significant(value, 5);
+}
+
 /** A fraction in percent, two significant digits below 10 %: `0.0080 %` is written `0.008 %`. */
 export function percent(fraction: number): string {
   const value = 100 * fraction;

@@ -1,4 +1,4 @@
-import { duration, integer, percent, score } from "./format.ts";
+import { duration, integer, objectiveText, percent, plural, score } from "./format.ts";
 import { html, type Markup } from "./html.ts";
 import type { ReportInput, Section } from "./input.ts";
 
@@ -15,7 +15,7 @@ export function tried({ result }: ReportInput): Section {
   return {
     id: "tried",
     title: "All policies tried",
-    content: html`<div class="scroll" tabindex="0" role="region" aria-label="All policies tried"><table><caption>${integer(steps.length)} tries in order; sizes are dense weights and their share of the teacher's.</caption><thead><tr><th scope="col">#</th><th scope="col" class="text">Stage</th><th scope="col">Iteration</th><th scope="col" class="text">Layers</th><th scope="col">Weights</th><th scope="col">Share</th><th scope="col">Score</th><th scope="col">Episodes</th><th scope="col" class="text">Gate</th></tr></thead><tbody>${rows}</tbody></table></div>`,
+    content: html`<p class="lead">Weights are those of the dense network; the share is of the teacher's.</p><div class="scroll" tabindex="0" role="region" aria-label="All policies tried"><table><caption>${plural(steps.length, "evaluation")}, in order</caption><thead><tr><th scope="col">#</th><th scope="col" class="text">Stage</th><th scope="col">Iteration</th><th scope="col" class="text">Layers</th><th scope="col">Weights</th><th scope="col">Share</th><th scope="col">Score</th><th scope="col">Episodes</th><th scope="col" class="text">Gate</th></tr></thead><tbody>${rows}</tbody></table></div>`,
   };
 }
 
@@ -32,7 +32,7 @@ export function timing({ result }: ReportInput): Section | undefined {
     title: "Time",
     content: html`<div class="box" tabindex="0" role="region" aria-label="Time per stage"><table><caption>Wall-clock time over all sessions of the run.</caption><thead><tr><th scope="col">Stage</th><th scope="col">Time</th><th scope="col">Share</th><th scope="col"><span aria-hidden="true"></span></th></tr></thead><tbody>${stages.map(
       ([stage, seconds]) =>
-        html`<tr><th scope="row">${stage}</th><td>${duration(seconds)}</td><td>${percent(share(seconds))}</td><td class="share">${bar(seconds)}</td></tr>`,
+        html`<tr><th scope="row">${stage}</th><td>${duration(seconds)}</td><td>${(100 * share(seconds)).toFixed(1)}\u00a0%</td><td class="share">${bar(seconds)}</td></tr>`,
     )}<tr><th scope="row">Total</th><td class="strong">${duration(total)}</td><td></td><td></td></tr></tbody></table></div>`,
   };
 }
@@ -43,7 +43,7 @@ export function reproduction({ result, config }: ReportInput): Section {
     ["Environment", result.environment],
     ["Preset", result.preset],
     ["Seed", String(result.seed)],
-    ["Objective", score(result.objective)],
+    ["Objective", objectiveText(result.objective)],
     ...Object.entries(result.versions),
   ];
   return {
@@ -54,7 +54,7 @@ export function reproduction({ result, config }: ReportInput): Section {
   };
 }
 
-const bar = (symbol: string): Markup => html`<span>${symbol}\u0304</span>`;
+const bar = (symbol: string): Markup => html`<i>${symbol}\u0304</i>`;
 
 /** Every metric of the page with its formula. */
 export function glossary(): Section {
@@ -62,47 +62,51 @@ export function glossary(): Section {
     [
       "Score",
       "Mean return of n greedy episodes, G being the undiscounted sum of an episode's rewards.",
-      html`${bar("G")} = (G<sub>1</sub> + … + G<sub>n</sub>) / n`,
+      html`${bar("G")} = (<i>G</i><sub>1</sub> + … + <i>G</i><sub><i>n</i></sub>) / <i>n</i>`,
     ],
     [
       "95 % lower bound",
       "One-sided: were the true mean below it, a sample as good as this one would occur in at most 5 % of cases.",
-      html`P(L ≤ μ) ≥ 0.95`,
+      html`P(<i>L</i> ≤ <i>μ</i>) ≥ 0.95`,
     ],
     [
       "95 % interval",
       "Two-sided, by bootstrap: quantiles of the mean over resamples of the episodes, drawn with replacement.",
-      html`[q<sub>0.025</sub>(${bar("G")}*), q<sub>0.975</sub>(${bar("G")}*)]`,
+      html`[<i>q</i><sub>0.025</sub>(${bar("G")}*), <i>q</i><sub>0.975</sub>(${bar("G")}*)]`,
     ],
     [
       "Objective",
       "The score that counts as solving the task. A policy is proven when its lower bound on held-out episodes reaches it.",
-      html`passed ⇔ L ≥ objective`,
+      html`passed ⇔ <i>L</i> ≥ objective`,
     ],
     [
       "Weights",
       "Entries of the weight matrices of the dense network as it is stored and run, zeros included, biases not.",
-      html`W = Σ<sub>l</sub> n<sub>l−1</sub> · n<sub>l</sub>`,
+      html`<i>W</i> = Σ<sub><i>l</i></sub> <i>n</i><sub><i>l</i>−1</sub> · <i>n</i><sub><i>l</i></sub>`,
     ],
-    ["Biases", "One a unit.", html`B = Σ<sub>l</sub> n<sub>l</sub>`],
+    ["Biases", "One a unit.", html`<i>B</i> = Σ<sub><i>l</i></sub> <i>n</i><sub><i>l</i></sub>`],
     [
       "Non-zero weights",
       "Weights that are not exactly 0. Only sparse kernels profit from zeros; dense ones compute them all.",
-      html`|{w : w ≠ 0}|`,
+      html`|{<i>w</i> : <i>w</i> ≠ 0}|`,
     ],
-    ["Ratio", "Weights of the policy over weights of the teacher.", html`W<sub>policy</sub> / W<sub>teacher</sub>`],
-    ["Bytes", "Size of all parameters in float32, without file headers.", html`4 · (W + B)`],
-    ["Multiply-adds", "Of one forward pass of a dense network, one a weight.", html`MACs = W`],
+    [
+      "Ratio",
+      "Weights of the policy over weights of the teacher.",
+      html`<i>W</i><sub>policy</sub> / <i>W</i><sub>teacher</sub>`,
+    ],
+    ["Bytes", "Size of all parameters in float32, without file headers.", html`4 · (<i>W</i> + <i>B</i>)`],
+    ["Multiply-adds", "Of one forward pass of a dense network, one a weight.", html`MACs = <i>W</i>`],
     [
       "Latency",
       "Median time of one decision, batch size 1, plain typed arrays, on the machine of the run.",
-      html`median(t)`,
+      html`median(<i>t</i>)`,
     ],
-    ["Sparsity", "Fraction of weights that pruning has set to 0.", html`1 − |{w : w ≠ 0}| / W`],
+    ["Sparsity", "Fraction of weights that pruning has set to 0.", html`1 − |{<i>w</i> : <i>w</i> ≠ 0}| / <i>W</i>`],
     [
       "Live unit",
       "A hidden unit with at least one non-zero weight coming in and one going out. Others cannot carry information.",
-      html`live ⇔ ∃ w<sub>in</sub> ≠ 0 ∧ ∃ w<sub>out</sub> ≠ 0`,
+      html`live ⇔ ∃ <i>w</i><sub>in</sub> ≠ 0 ∧ ∃ <i>w</i><sub>out</sub> ≠ 0`,
     ],
     [
       "Agreement",
@@ -112,7 +116,7 @@ export function glossary(): Section {
     [
       "Gradient step",
       "One update of the parameters from one batch. Counted from the beginning of the run, over all stages.",
-      html`θ ← θ − η · update(∇L)`,
+      html`<i>θ</i> ← <i>θ</i> − <i>η</i> · <i>u</i>(∇loss)`,
     ],
   ];
   return {

@@ -74,13 +74,16 @@ svg .text-accent { fill: var(--accent); } svg .text-ink { fill: var(--ink); } sv
 .fill-accent { fill: var(--accent); } .fill-ink { fill: var(--ink); } .fill-muted { fill: var(--muted); } .fill-faint { fill: var(--faint); }
 .stroke-accent { stroke: var(--accent); } .stroke-ink { stroke: var(--ink); } .stroke-muted { stroke: var(--muted); } .stroke-faint { stroke: var(--faint); }
 .line { fill: none; stroke-width: 1.8px; stroke-linejoin: round; stroke-linecap: round; }
-.line.stroke-faint { stroke-width: 1.2px; }
+.line.stroke-faint { stroke-width: 1.2px; } .line.stroke-ink { stroke-width: 1.3px; }
 .grid { stroke: var(--hair); stroke-width: 1px; } .base { stroke: var(--faint); stroke-width: 1px; }
 .rule { stroke: var(--muted); stroke-width: 1.2px; stroke-dasharray: 5 4; }
 .band { fill: var(--band); } .catch { fill: transparent; }
 .halo { stroke: var(--paper); stroke-width: 1.2px; }
 .cross { fill: none; stroke-width: 1.8px; stroke-linecap: round; }
 .whisker { fill: none; stroke-width: 1.4px; } .ring { fill: none; stroke-width: 2px; }
+.leader { fill: none; stroke: var(--accent); stroke-width: 1.2px; } svg text.size.text-accent { fill: var(--accent); } svg text.size.text-muted { fill: var(--muted); font-weight: 400; } svg text.inside { fill: var(--paper); }
+.edge.negative { stroke-dasharray: 6 4; } .node { fill: var(--paper); stroke: var(--ink); stroke-width: 1.6px; }
+.unbroken { display: inline-block; max-width: 100%; overflow-wrap: anywhere; }
 .outline { fill: var(--flow); stroke: var(--faint); }
 .unit { fill: var(--faint); } .flow { fill: var(--flow); } .flow-live { fill: var(--wash); } .track { fill: var(--flow); }
 .cursor { fill: var(--paper); stroke: var(--ink); stroke-width: 1.6px; pointer-events: none; }
@@ -89,7 +92,7 @@ svg .text-accent { fill: var(--accent); } svg .text-ink { fill: var(--ink); } sv
 .tip { position: fixed; z-index: 9; left: 0; top: 0; visibility: hidden; pointer-events: none; white-space: pre-line; max-width: 300px; background: var(--ink); color: var(--paper); font-size: 13px; line-height: 1.45; padding: 6px 10px; border-radius: 4px; }
 .tip.on { visibility: visible; }
 
-.scroll { overflow: auto; max-height: 520px; border-top: 1px solid var(--hair); border-bottom: 1px solid var(--hair); }
+.scroll { overflow: auto; max-height: 520px; border-bottom: 1px solid var(--hair); }
 .scroll:focus-visible, summary:focus-visible, a:focus-visible { outline: 2px solid var(--accent); outline-offset: 3px; }
 table { border-collapse: collapse; width: 100%; font-size: 15px; }
 caption { text-align: left; color: var(--muted); font-size: 14px; padding: 0 0 10px; }
@@ -118,7 +121,7 @@ details { border-top: 1px solid var(--hair); border-bottom: 1px solid var(--hair
 summary { cursor: pointer; padding: 12px 0; font-weight: 600; }
 pre { margin: 0 0 16px; padding: 18px 20px; background: var(--sheet); border-radius: 4px; overflow-x: auto; }
 pre, code { font: 13px/1.6 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; }
-.glossary { display: grid; grid-template-columns: 210px minmax(0, 1fr); gap: 0 32px; margin: 0; font-size: 15px; }
+.glossary { display: grid; grid-template-columns: 210px minmax(0, 1fr); gap: 0 32px; margin: 20px 0 0; font-size: 15px; }
 .glossary dt { font-weight: 600; padding-top: 14px; border-top: 1px solid var(--hair); }
 .glossary dd { margin: 0; padding: 14px 0; border-top: 1px solid var(--hair); }
 .glossary .formula { display: block; font-family: "STIX Two Text", "Cambria Math", Georgia, "Times New Roman", serif; font-size: 17px; margin-top: 2px; }
@@ -142,8 +145,10 @@ footer { padding-top: 72px; padding-bottom: 56px; color: var(--muted); font-size
   .facts { margin-top: 36px; gap: 0 20px; }
   h2 { font-size: 23px; }
   .wide { display: none; } .narrow { display: block; }
-  .narrow > svg, .grid2 svg { width: 100%; max-width: 480px; }
+  .narrow > svg { width: 100%; max-width: 480px; }
   th, td { padding-left: 18px; }
+  .fit th, .fit td { white-space: normal; font-size: 14px; }
+  .fit :not(:first-child) { padding-left: 12px; }
   .glossary { grid-template-columns: minmax(0, 1fr); }
   .glossary dd { border-top: 0; padding-top: 2px; }
   .path li + li::before { padding: 0 8px; }
@@ -151,6 +156,10 @@ footer { padding-top: 72px; padding-bottom: 56px; color: var(--muted); font-size
 @media print {
   body { font-size: 11pt; }
   header { padding-top: 0; }
+  .hero { grid-template-columns: minmax(0, 1fr) 170px; gap: 40px; }
+  .hero h1 { font-size: 42px; }
+  .verdict { font-size: 17px; }
+  .facts .figure { font-size: 24px; }
   main, header, footer { max-width: none; padding-left: 0; padding-right: 0; }
   section { padding-top: 32px; }
   h2, h3 { break-after: avoid; }

@@ -1,8 +1,8 @@
 import { describe, inputSize } from "../network/architecture.ts";
 import type { Side } from "../run/result.ts";
-import { atBothWidths, drawChart, type Mark, symbol } from "./charts.ts";
+import { atBothWidths, drawChart, FULL, HALF, type Mark, shortNumber, symbol } from "./charts.ts";
 import { drawArchitecture, drawSquares } from "./drawings.ts";
-import { integer, percent, plural, score, significant } from "./format.ts";
+import { integer, objectiveText, percent, plural, score, significant } from "./format.ts";
 import { html, type Markup } from "./html.ts";
 import { eventsOf, type ReportInput, type Section } from "./input.ts";
 
@@ -11,15 +11,15 @@ export function headline({ result }: ReportInput): Markup {
   const { teacher, policy, objective } = result;
   const holds = policy.score.lower95 >= objective;
   const title = result.smaller
-    ? html`<span class="was">${plural(teacher.weights, "weight")}</span> <span class="now"><span aria-hidden="true">→ </span>${plural(policy.weights, "weight")}</span>`
-    : html`<span class="was">Nothing smaller passed</span> <span class="now">${plural(policy.weights, "weight")}</span>`;
+    ? html`<span class="was">${plural(teacher.weights, "weight")}</span> <span class="now">→ ${plural(policy.weights, "weight")}</span>`
+    : html`<span class="was">Nothing smaller passed</span> <span class="now">${plural(policy.weights, "weight")} remain</span>`;
   const squares = result.smaller
-    ? html`<figure class="squares">${drawSquares("squares", teacher.weights, policy.weights, 250)}<figcaption>Areas to scale. The filled square, bottom left, is the policy.</figcaption></figure>`
+    ? html`<figure class="squares">${drawSquares("squares", teacher.weights, policy.weights, 250)}<figcaption>Numbers of weights as areas, to scale.</figcaption></figure>`
     : undefined;
   return html`<header><p class="over">${result.environment} · PoPS report</p><div class="hero"><div><h1>${title}</h1><p class="verdict">${verdict(result, holds)}</p></div>${squares}</div>
-<dl class="facts"><div><dt>Size of the teacher's</dt><dd><span class="figure">${percent(result.ratio)}</span><span class="note">${smallerBy(result.ratio)}</span></dd></div>
+<dl class="facts"><div><dt>Share of the teacher</dt><dd><span class="figure">${percent(result.ratio)}</span><span class="note">${smallerBy(result.ratio)}</span></dd></div>
 <div><dt>Proven score</dt><dd><span class="figure">${score(policy.score.mean)}</span><span class="note">mean of ${plural(policy.score.episodes, "held-out episode")}</span></dd></div>
-<div><dt>95 % lower bound</dt><dd><span class="figure">${score(policy.score.lower95)}</span><span class="note">${holds ? "reaches" : "misses"} the objective, ${score(objective)}</span></dd></div>
+<div><dt>95 % lower bound</dt><dd><span class="figure">${score(policy.score.lower95)}</span><span class="note">${holds ? "reaches" : "misses"} the objective, ${objectiveText(objective)}</span></dd></div>
 <div><dt>One decision</dt><dd><span class="figure">${significant(policy.latencyMicros)} µs</span><span class="note">teacher: ${significant(teacher.latencyMicros)} µs</span></dd></div></dl></header>`;
 }
 
@@ -29,13 +29,17 @@ function smallerBy(ratio: number): string {
     : "no smaller than the teacher";
 }
 
-function verdict({ policy, teacher, objective, smaller, environment }: ReportInput["result"], holds: boolean): string {
-  const proof = `Over ${plural(policy.score.episodes, "episode")} that played no part in its making it scores ${score(policy.score.mean)} on average; the 95 % lower bound, ${score(policy.score.lower95)}, ${holds ? "reaches" : "does not reach"} the objective of ${score(objective)}.`;
+/** A name that breaks over lines only when it is too long for one. */
+function unbroken(name: string): Markup {
+  return html`<span class="unbroken">${name}</span>`;
+}
+
+function verdict({ policy, teacher, objective, smaller, environment }: ReportInput["result"], holds: boolean): Markup {
+  const proof = `Over ${plural(policy.score.episodes, "episode")} that played no part in its making it scores ${score(policy.score.mean)} on average; the 95 % lower bound, ${score(policy.score.lower95)}, ${holds ? "reaches" : "does not reach"} the objective of ${objectiveText(objective)}.`;
   if (!smaller) {
-    return `No policy smaller than the teacher passed the proof on ${environment}. The answer is the teacher itself. ${proof}`;
+    return html`No policy smaller than the teacher passed the proof on ${unbroken(environment)}. The answer is the teacher itself. ${proof}`;
   }
-  const compared = `A ${policy.layers} network ${holds ? "does the work" : "took the place"} of the ${teacher.layers} teacher on ${environment}.`;
-  return `${compared} ${proof}`;
+  return html`A ${unbroken(policy.layers)} network ${holds ? "does the work" : "took the place"} of the ${unbroken(teacher.layers)} teacher on ${unbroken(environment)}. ${proof}`;
 }
 
 /** Every size beside every other, teacher against policy. */
@@ -48,7 +52,7 @@ export function comparison({ result: { teacher, policy } }: ReportInput): Sectio
   return {
     id: "comparison",
     title: "Teacher and policy",
-    content: html`<div class="box" tabindex="0" role="region" aria-label="Comparison of teacher and policy"><table><caption>The ratio is policy over teacher. No size tells the story alone.</caption>
+    content: html`<div class="box fit" tabindex="0" role="region" aria-label="Comparison of teacher and policy"><table><caption>The ratio is policy over teacher. No size tells the story alone.</caption>
 <thead><tr><th scope="col">Measure</th><th scope="col">Teacher</th><th scope="col">Policy</th><th scope="col">Ratio</th></tr></thead><tbody>
 ${row("Layers", (side) => side.layers)}${size("Weights", (side) => side.weights)}${size("Biases", (side) => side.biases)}${size("Non-zero weights", (side) => side.nonZero)}${size("Bytes, float32", (side) => side.bytes)}${size("Multiply-adds a decision", (side) => side.macs)}${row("Latency of a decision, µs", (side) => significant(side.latencyMicros), policy.latencyMicros / teacher.latencyMicros)}${row("Score, mean", (side) => score(side.score.mean), teacher.score.mean > 0 && policy.score.mean > 0 ? policy.score.mean / teacher.score.mean : undefined)}${row("Score, 95 % lower bound", (side) => score(side.score.lower95))}${row("Score, 95 % interval", (side) => `${score(side.score.interval95[0])} to ${score(side.score.interval95[1])}`)}${row("Score, worst episode", (side) => score(side.score.min))}${row("Held-out episodes", (side) => integer(side.score.episodes))}
 </tbody></table></div>`,
@@ -58,7 +62,10 @@ ${row("Layers", (side) => side.layers)}${size("Weights", (side) => side.weights)
 /** Score against size for everything that was tried: the paper's figure. */
 export function sizeFigure({ result, events }: ReportInput): Section {
   const { teacher, policy, objective } = result;
-  const tried = result.steps.map(
+  const proofEvents = eventsOf(events, "proof");
+  // The log tells more about proofs than the steps do.
+  const steps = result.steps.filter((step) => proofEvents.length === 0 || step.stage !== "proof");
+  const tried = steps.map(
     (step): Mark => ({
       x: step.weights,
       y: step.score,
@@ -67,7 +74,7 @@ export function sizeFigure({ result, events }: ReportInput): Section {
       tip: `${step.layers}, ${plural(step.weights, "weight")}\n${step.stage}: ${score(step.score)} over ${plural(step.episodes, "episode")}, ${step.passed ? "passed" : "failed"}`,
     }),
   );
-  const proofs = eventsOf(events, "proof").map(
+  const proofs = proofEvents.map(
     (proof): Mark => ({
       x: proof.weights,
       y: proof.score.mean,
@@ -83,20 +90,25 @@ export function sizeFigure({ result, events }: ReportInput): Section {
     interval: side.score.interval95,
     shape,
     tone,
-    label: [`${name}: ${plural(side.weights, "weight")}`, score(side.score.mean)],
+    label: [`${name}: ${score(side.score.mean)}`, plural(side.weights, "weight")],
     tip: `${name} ${side.layers}\n${score(side.score.mean)}, interval ${score(side.score.interval95[0])} to ${score(side.score.interval95[1])}`,
   });
   const ends = result.smaller
     ? [named(teacher, "Teacher", "diamond", "ink"), named(policy, "Answer", "star", "accent")]
-    : [named(teacher, "Teacher = answer", "diamond", "ink")];
+    : [named(teacher, "Teacher, the answer", "diamond", "ink")];
   const passed = result.steps.filter((step) => step.passed).length;
   const chart = (id: string, width: number): Markup =>
     drawChart({
       id,
       title: "Score against number of weights",
-      description: `${integer(passed)} of ${integer(result.steps.length)} tries passed. Teacher: ${plural(teacher.weights, "weight")}, score ${score(teacher.score.mean)}. Answer: ${plural(policy.weights, "weight")}, score ${score(policy.score.mean)}. Objective: ${score(objective)}.`,
+      description: `${integer(passed)} of ${integer(result.steps.length)} tries passed. Teacher: ${plural(teacher.weights, "weight")}, score ${score(teacher.score.mean)}. Answer: ${plural(policy.weights, "weight")}, score ${score(policy.score.mean)}. Objective: ${objectiveText(objective)}.`,
       width,
-      x: { label: "weights of the dense network, logarithmic", log: true },
+      x: {
+        label: "weights of the dense network, logarithmic",
+        log: true,
+        format: (weights) =>
+          width < FULL && weights >= 1000 ? `${shortNumber(weights / 1000)}k` : shortNumber(weights),
+      },
       panels: [
         {
           label: "score",
@@ -112,7 +124,7 @@ export function sizeFigure({ result, events }: ReportInput): Section {
   return {
     id: "size",
     title: "Score against size",
-    content: html`<p class="lead">Every policy that was tried. Error bars are 95 % intervals of proofs on held-out episodes; other points are short evaluations.</p><figure>${atBothWidths("size-chart", chart)}<figcaption>${key("dot", "accent", "passed")}${key("cross", "muted", "failed")}${key("diamond", "ink", "teacher")}${result.smaller ? key("star", "accent", "answer") : undefined}</figcaption></figure>`,
+    content: html`<p class="lead">Every policy that was tried. Error bars are 95 % intervals of proofs on held-out episodes; other points are short evaluations.</p><figure>${atBothWidths("size-chart", FULL, chart)}<figcaption>${key("dot", "accent", "passed")}${key("cross", "muted", "failed")}${key("diamond", "ink", "teacher")}${result.smaller ? key("star", "accent", "answer") : undefined}</figcaption></figure>`,
   };
 }
 
@@ -133,7 +145,7 @@ export function architectures({ result, events }: ReportInput): Section {
     { layers: policy.layers, weights: policy.weights },
   ].filter((place, index, all) => place.layers !== all[index - 1]?.layers);
   const part = (id: string, side: Side, name: string, kept?: readonly number[]): Markup =>
-    html`<figure><h3>${name}</h3><p class="sub">${side.layers}, ${plural(side.weights, "weight")}</p>${drawArchitecture({ id, title: `${name} ${side.layers}`, architecture: side.architecture, tallest, ...(kept === undefined ? {} : { live: kept }), width: 440 })}</figure>`;
+    html`<figure><h3>${name}</h3><p class="sub">${side.layers}, ${plural(side.weights, "weight")}</p>${atBothWidths(id, HALF, (own, width) => drawArchitecture({ id: own, title: `${name} ${side.layers}`, architecture: side.architecture, tallest, ...(kept === undefined ? {} : { live: kept }), width }))}</figure>`;
   const shading =
     found === undefined
       ? undefined

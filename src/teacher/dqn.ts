@@ -45,6 +45,7 @@ export const dqnSchema = z.strictObject({
   batchSize: count.default(128).describe("transitions an update"),
   learningRate: z.number().positive().default(5e-4).describe("Adam's learning rate"),
   maxGradientNorm: z.number().positive().default(10).describe("limit of the gradient's norm"),
+  huberDelta: z.number().positive().default(1).describe("error beyond which the loss is linear"),
   gamma: fraction.default(0.99).describe("discount of future rewards"),
   nSteps: count.max(100).default(1).describe("rewards summed before bootstrapping"),
   targetUpdateInterval: count.default(400).describe("steps between copies into the target network"),

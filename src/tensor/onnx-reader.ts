@@ -10,7 +10,7 @@ import {
   type OnnxTensor,
   type OnnxValue,
 } from "./onnx-model.ts";
-import { type Field, fieldsOf, fileSpan, float32sOf, type Span, spanError } from "./protobuf.ts";
+import { type Field, fieldsOf, fileSpan, type Span, spanError } from "./protobuf.ts";
 
 const MAX_RANK = 16;
 
@@ -69,10 +69,10 @@ function readTensor(span: Span): OnnxTensor {
   if (raw !== undefined) {
     const { bytes } = raw;
     expect(bytes.length, elements * DTYPES[dtype].bytes, "bytes");
-    const { buffer } = bytes.slice();
+    const { buffer } = new Uint8Array(bytes);
     switch (dtype) {
       case "float32":
-        return { name, dims, dtype, data: float32sOf(bytes) };
+        return { name, dims, dtype, data: new Float32Array(buffer) };
       case "int32":
         return { name, dims, dtype, data: new Int32Array(buffer) };
       case "int64": {

@@ -5,7 +5,7 @@ import { FileError, reasonOf } from "../errors.ts";
  * Fields that one file may hold over all its messages, packed elements included. It bounds the memory that a hostile
  * file can claim: two bytes on the wire can become an object of hundreds of bytes.
  */
-const MAX_FIELDS = 4_000_000;
+const MAX_FIELDS = 1_000_000;
 
 /** A message of a file: its bytes, and where they stand. */
 export interface Span {
@@ -118,7 +118,8 @@ export class Field {
 
 /** Little-endian float32 values, copied so that their alignment in the file does not matter. */
 export function float32sOf(bytes: Uint8Array): Float32Array {
-  return new Float32Array(bytes.slice().buffer, 0, bytes.length / 4);
+  // Not `slice`, which for a Buffer is a view.
+  return new Float32Array(new Uint8Array(bytes).buffer);
 }
 
 /** The fields of a message in order. Groups, lengths beyond the message and malformed tags are refused. */

@@ -12,7 +12,7 @@ import type { ReportInput } from "../../src/report/report.ts";
 import type { Result, Side } from "../../src/run/result.ts";
 
 /** Numbers in [0, 1) that look random and are the same every time (a linear congruential generator modulo 2^32). */
-export function noise(seed: number): () => number {
+function noise(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -20,7 +20,7 @@ export function noise(seed: number): () => number {
   };
 }
 
-export function scoreOf(mean: number, sd: number, episodes = 1000): Score {
+function scoreOf(mean: number, sd: number, episodes = 1000): Score {
   const half = (1.96 * sd) / Math.sqrt(episodes);
   return {
     mean,
@@ -278,5 +278,28 @@ export function cartPoleRun(
       "environment: CartPole-v1\nseed: 1\nteacher:\n  algorithm: dqn\n  learningRate: 0.0005\n  batchSize: 128\npruning:\n  objective: 475\n  gate: 50 # episodes\n",
     teacher,
     policy,
+  };
+}
+
+/** The same run on a task with negative scores, in which no smaller policy passed. */
+export function nothingSmallerRun(): ReportInput {
+  const run = cartPoleRun({ imported: true });
+  const score = { ...scoreOf(-98.2, 20, 100), min: -200 };
+  const teacher = sideOf(run.teacher, score, 71.4);
+  return {
+    ...run,
+    policy: run.teacher,
+    events: run.events.filter((event) => event.type !== "proof" && event.type !== "answer" && event.type !== "resized"),
+    result: {
+      ...run.result,
+      environment: "Acrobot-v1",
+      preset: "default",
+      objective: -110,
+      teacher,
+      policy: teacher,
+      ratio: 1,
+      smaller: false,
+      steps: run.result.steps.map((step) => ({ ...step, score: -130 - step.score / 2, passed: false })),
+    },
   };
 }

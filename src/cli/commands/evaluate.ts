@@ -1,0 +1,35 @@
+import { specOf } from "../../environment/registry.ts";
+import { makeVector } from "../../environment/vector.ts";
+import { UsageError } from "../../errors.ts";
+import { Evaluator } from "../../evaluation/evaluate.ts";
+import { loadPolicy } from "../../importing/load.ts";
+import { checkFits, countsOf, describe } from "../../network/architecture.ts";
+
+export interface EvaluateFlags {
+  readonly env?: string;
+  readonly episodes: number;
+  readonly seed: number;
+  readonly json?: boolean;
+}
+
+export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promise<number> {
+  const policy = await loadPolicy(file);
+  const environment = flags.env ?? policy.environment;
+  if (environment === undefined) throw new UsageError("--env", `${file} names no environment: state one`);
+  const { architecture, parameters } = policy;
+  checkFits(architecture, specOf(environment));
+  const evaluator = await Evaluator.create(architecture, makeVector(environment, Math.min(100, flags.episodes)));
+  const score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes);
+  await evaluator.dispose();
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify({ environment, architecture, ...countsOf(architecture), score })}\n`);
+    return 0;
+  }
+  const [low, high] = score.interval95;
+  process.stdout.write(
+    `${describe(architecture)} (${countsOf(architecture).weights} weights) on ${environment}, ${score.episodes} greedy episodes, seed ${flags.seed}\n` +
+      `  mean ${score.mean.toFixed(2)}  sd ${score.sd.toFixed(2)}  min ${score.min}\n` +
+      `  95 % lower bound ${score.lower95.toFixed(2)}, bootstrap interval ${low.toFixed(2)} to ${high.toFixed(2)}\n`,
+  );
+  return 0;
+}

@@ -1,0 +1,30 @@
+import { UsageError } from "../../errors.ts";
+import { policyToOnnx } from "../../exporting/onnx.ts";
+import { policyToSafetensors } from "../../exporting/safetensors.ts";
+import { nearest } from "../../environment/nearest.ts";
+import { writeAtomically } from "../../files.ts";
+import { loadPolicy } from "../../importing/load.ts";
+import type { Policy } from "../../network/policy.ts";
+
+const formats: Record<string, (policy: Policy) => Uint8Array> = {
+  onnx: policyToOnnx,
+  safetensors: policyToSafetensors,
+};
+
+/** Writes a policy file by the name of its format. */
+export function writePolicy(policy: Policy, format: string, output: string): void {
+  const encode = formats[format];
+  if (!encode) {
+    const meant = nearest(format, Object.keys(formats));
+    const hint = meant === undefined ? `known are ${Object.keys(formats).join(" and ")}` : `did you mean "${meant}"?`;
+    throw new UsageError("format", `there is no format "${format}"; ${hint}`);
+  }
+  const bytes = encode(policy);
+  writeAtomically(output, bytes);
+  process.stdout.write(`${output}: ${bytes.length} bytes\n`);
+}
+
+export async function exportPolicy(format: string, file: string, flags: { output: string }): Promise<number> {
+  writePolicy(await loadPolicy(file), format, flags.output);
+  return 0;
+}

@@ -1,0 +1,160 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parse, stringify } from "yaml";
+import { z } from "zod";
+import { nearest } from "../environment/nearest.ts";
+import { environmentIds, specOf } from "../environment/registry.ts";
+import { FileError, reasonOf, UsageError } from "../errors.ts";
+import { popsSchema } from "../pops/pops.ts";
+import { dqnSchema } from "../teacher/dqn.ts";
+
+/** The effective configuration of a run: everything that decides its result. It is saved as `config.yaml`. */
+export const configSchema = z.strictObject({
+  environment: z.string(),
+  preset: z.string(),
+  seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+  /** What to do: both stages, or one of them. */
+  command: z.enum(["run", "train", "compress"]),
+  teacher: dqnSchema,
+  pops: popsSchema,
+});
+
+export type Config = z.infer<typeof configSchema>;
+
+const PRESETS = new URL("../../presets/", import.meta.url);
+const OPEN_OBJECT = z.record(z.string(), z.unknown());
+
+/** Plain settings by name: `teacher` and `pops`, parts of them left out. */
+type Settings = Record<string, unknown>;
+
+function readPresets(name: string): Record<string, Settings> {
+  const path = fileURLToPath(new URL(`${name}.yaml`, PRESETS));
+  const names = readdirSync(PRESETS).map((file) => file.replace(/\.yaml$/, ""));
+  if (!names.includes(name)) return {};
+  try {
+    return z.record(z.string(), OPEN_OBJECT).parse(parse(readFileSync(path, "utf8")));
+  } catch (error) {
+    throw new FileError(path, `is no preset file: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/** Names of the presets that an environment has. `default` is always there. */
+export function presetNames(environment: string): string[] {
+  return [...new Set(["default", ...Object.keys(readPresets("shared")), ...Object.keys(readPresets(environment))])];
+}
+
+function merge(base: Settings, over: Settings): Settings {
+  const result: Settings = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const below = OPEN_OBJECT.safeParse(result[key]);
+    const above = OPEN_OBJECT.safeParse(value);
+    result[key] = below.success && above.success ? merge(below.data, above.data) : value;
+  }
+  return result;
+}
+
+/** Every key that `--set` takes, as `a.b.c`, with its description. */
+export function settingKeys(): Map<string, string> {
+  const keys = new Map<string, string>();
+  const visit = (schema: unknown, path: string): void => {
+    if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
+      const inner: unknown = schema.unwrap();
+      if (inner instanceof z.ZodObject) return visit(inner, path);
+    }
+    if (schema instanceof z.ZodObject) {
+      for (const [key, value] of Object.entries(schema.shape)) visit(value, path === "" ? key : `${path}.${key}`);
+    } else if (schema instanceof z.ZodType) {
+      keys.set(path, schema.description ?? "");
+    }
+  };
+  for (const part of ["teacher", "pops"] as const) visit(configSchema.shape[part], part);
+  return keys;
+}
+
+function unknownKey(key: string): UsageError {
+  const keys = [...settingKeys().keys()];
+  const meant = nearest(key, keys) ?? keys.find((known) => known.endsWith(`.${key.split(".").at(-1) ?? ""}`));
+  const hint = meant === undefined ? `see "pops settings"` : `did you mean "${meant}"?`;
+  return new UsageError("--set", `there is no setting "${key}"; ${hint}`);
+}
+
+/** `a.b=value` as nested settings; values are YAML (numbers, booleans, lists, words). */
+function parseSetting(setting: string): Settings {
+  const [, key, text] = /^([^=]+)=(.*)$/s.exec(setting) ?? [];
+  if (key === undefined || text === undefined) throw new UsageError("--set", `"${setting}" is not of the form key=value`);
+  if (!settingKeys().has(key)) throw unknownKey(key);
+  let value: unknown;
+  try {
+    value = parse(text);
+  } catch (error) {
+    throw new UsageError("--set", `the value of ${key} is not YAML: ${reasonOf(error)}`, { cause: error });
+  }
+  return key.split(".").reduceRight<unknown>((inner, part) => ({ [part]: inner }), value) as Settings;
+}
+
+function validate(raw: unknown, source: string): Config {
+  const parsed = configSchema.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const path = issue?.path.join(".") ?? "";
+  if (issue?.code === "unrecognized_keys") throw unknownKey([...issue.path, issue.keys[0]].join("."));
+  throw new UsageError(source, `${path}: ${issue?.message ?? "is not valid"}`);
+}
+
+export interface ConfigRequest {
+  readonly environment: string;
+  readonly command: Config["command"];
+  readonly preset?: string | undefined;
+  readonly seed?: number | undefined;
+  readonly set?: readonly string[] | undefined;
+}
+
+/**
+ * The effective configuration: defaults, then the preset (what all environments share, then the environment's own), then `--set`.
+ * The objective is the environment's published threshold unless a preset or a setting states another.
+ */
+export function resolveConfig(request: ConfigRequest): Config {
+  const { environment, command, preset = "default", seed = 1, set = [] } = request;
+  const spec = specOf(environment);
+  const names = presetNames(environment);
+  if (!names.includes(preset)) {
+    const meant = nearest(preset, names);
+    throw new UsageError("--preset", `${environment} has no preset "${preset}"; ${meant === undefined ? `it has ${names.join(", ")}` : `did you mean "${meant}"?`}`);
+  }
+  const own = readPresets(environment);
+  const layers: Settings[] = [
+    own["default"] ?? {},
+    ...(preset === "default" ? [] : [readPresets("shared")[preset] ?? {}, own[preset] ?? {}]),
+    ...set.map(parseSetting),
+  ];
+  const threshold = spec.rewardThreshold;
+  const base: Settings =
+    threshold === undefined
+      ? {}
+      : { teacher: { stopScore: threshold }, pops: { objective: threshold, lowerBound: threshold } };
+  const raw = merge({ ...base, environment, preset, seed, command }, layers.reduce(merge, {}));
+  const pops = OPEN_OBJECT.safeParse(raw["pops"]);
+  if (!pops.success || pops.data["objective"] === undefined) {
+    throw new UsageError("--set", `${environment} has no published threshold: state --set pops.objective=..., pops.lowerBound=... and teacher.stopScore=...`);
+  }
+  return validate(raw, "--set");
+}
+
+/** The text of `config.yaml`. */
+export function formatConfig(config: Config): string {
+  return stringify(config);
+}
+
+/** Reads `config.yaml` back. */
+export function parseConfig(text: string, path: string): Config {
+  try {
+    return validate(parse(text), path);
+  } catch (error) {
+    throw new FileError(path, `is not a configuration of this version: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
+/** Ids with their presets, for `pops environments`. */
+export function listEnvironments(): { id: string; presets: string[] }[] {
+  return environmentIds().map((id) => ({ id, presets: presetNames(id) }));
+}

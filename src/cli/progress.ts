@@ -1,0 +1,129 @@
+import pc from "picocolors";
+import type { Event } from "../events.ts";
+import { type Architecture, describe } from "../network/architecture.ts";
+
+/** Shows a run as it goes: milestones as lines that stay, and on a terminal one live line below them. */
+export class Progress {
+  readonly #out: NodeJS.WriteStream;
+  readonly #live: boolean;
+  #stage = "";
+  #stageStart = performance.now();
+  #drawn = 0;
+  #bestScore = Number.NEGATIVE_INFINITY;
+  #objective = 0;
+
+  /** `objective` is shown beside scores. Lines go to `out`; the live line only when that is a terminal. */
+  constructor(out: NodeJS.WriteStream, objective: number) {
+    this.#out = out;
+    this.#live = out.isTTY;
+    this.#objective = objective;
+  }
+
+  readonly show = (event: Event): void => {
+    switch (event.type) {
+      case "run-started":
+        this.line(pc.bold(`PoPS  ${event.environment}  seed ${event.seed}  preset ${event.preset}`));
+        return;
+      case "stage-started":
+        this.#enter(stageTitle(event));
+        return;
+      case "train":
+        this.#status(`${bar(event.progress)} step ${event.environmentSteps}  best ${score(this.#bestScore)}  ${this.#left(event.progress)}`);
+        return;
+      case "teacher-evaluated":
+        this.#bestScore = Math.max(this.#bestScore, event.score.mean);
+        if (event.passed) this.line(`  ${mark(true)} teacher scores ${score(event.score.mean)} over ${event.score.episodes} episodes after ${event.environmentSteps} steps`);
+        return;
+      case "pruned":
+        this.#status(
+          `${bar(event.progress)} ${event.nonZero} weights left  score ${score(event.score.mean)}${event.paused ? "  recovering" : ""}  ${this.#left(event.progress)}`,
+        );
+        return;
+      case "redundancy":
+        this.line(`  ${mark(true)} pruned ${name(event.architecture)}: ${percent(event.sparsity)} of the weights are redundant`);
+        return;
+      case "resized":
+        this.line(`  ${pc.dim("→")} next size ${name(event.to)}, ${event.toWeights} weights`);
+        return;
+      case "candidate":
+        this.line(
+          `  ${mark(event.passed)} ${name(event.architecture)}, ${event.weights} weights, start ${event.start + 1}: ${score(event.score.mean)} over ${event.score.episodes} episodes`,
+        );
+        return;
+      case "proof":
+        this.line(
+          `  ${mark(event.passed)} ${event.role} ${name(event.architecture)}: ${score(event.score.mean)} over ${event.score.episodes} held-out episodes, ` +
+            `95 % lower bound ${score(event.score.lower95)} (objective ${this.#objective})`,
+        );
+        return;
+      case "answer":
+        return;
+    }
+  };
+
+  /** A line that stays. */
+  line(text: string): void {
+    this.clear();
+    this.#out.write(`${text}\n`);
+  }
+
+  /** Removes the live line. */
+  clear(): void {
+    if (this.#live && this.#drawn > 0) this.#out.write("\r\u001b[2K");
+    this.#drawn = 0;
+  }
+
+  #enter(title: string): void {
+    if (title !== this.#stage) this.line(pc.cyan(title));
+    this.#stage = title;
+    this.#stageStart = performance.now();
+  }
+
+  #status(text: string): void {
+    if (!this.#live) return;
+    this.clear();
+    const line = `  ${text}`.slice(0, Math.max(20, this.#out.columns - 1));
+    this.#out.write(line);
+    this.#drawn = line.length;
+  }
+
+  /** Time left at the present pace: an upper bound where a stage may end early. */
+  #left(progress: number): string {
+    if (progress <= 0 || progress >= 1) return "";
+    const seconds = ((performance.now() - this.#stageStart) / 1000) * (1 / progress - 1);
+    return pc.dim(`at most ${duration(seconds)} left`);
+  }
+}
+
+const name = (architecture: Architecture): string => describe(architecture);
+const mark = (good: boolean): string => (good ? pc.green("✓") : pc.yellow("✗"));
+const score = (value: number): string => (Number.isFinite(value) ? value.toFixed(1) : "none yet");
+const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
+
+function bar(progress: number): string {
+  const filled = Math.round(20 * Math.min(1, Math.max(0, progress)));
+  return `${"█".repeat(filled)}${"░".repeat(20 - filled)} ${String(Math.round(100 * progress)).padStart(3)} %`;
+}
+
+/** `42 s`, `3 min 05 s`, `2 h 10 min`. */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
+  return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
+}
+
+function stageTitle(event: Extract<Event, { type: "stage-started" }>): string {
+  switch (event.stage) {
+    case "teacher":
+      return "Train the teacher";
+    case "prune":
+      return `Round ${event.iteration}: prune under the teacher's supervision`;
+    case "distill":
+      return `Round ${event.iteration}: teach a smaller network`;
+    case "squeeze":
+      return "Squeeze: search below the last size that passed";
+    case "proof":
+      return event.iteration === 0 && event.architecture ? "Prove the teacher" : "Prove the smallest policy on held-out episodes";
+  }
+}

@@ -1,0 +1,60 @@
+import { makeVector } from "../environment/vector.ts";
+import { EVENTS_VERSION, type Emitted } from "../events.ts";
+import type { Architecture } from "../network/architecture.ts";
+import type { Plain } from "../plain.ts";
+import { type DqnOptions, type DqnState, type Teacher, trainDqn } from "../teacher/dqn.ts";
+import { type Answer, type PopsOptions, type PopsState, pops } from "./pops.ts";
+import { withCheckpoints } from "./stage.ts";
+
+/** What a run does, by its effective configuration. */
+export interface Plan {
+  readonly environment: string;
+  readonly preset: string;
+  readonly seed: number;
+  readonly workers: number;
+  /** How to train a teacher, or one that is there. */
+  readonly teacher: { readonly options: DqnOptions } | { readonly network: Teacher };
+  /** How to compress it; `undefined` to stop after the teacher. */
+  readonly pops: PopsOptions | undefined;
+}
+
+export interface Outcome {
+  readonly teacher: Teacher;
+  readonly answer: Answer | undefined;
+}
+
+/** State of a whole run: the stage under way, and the teacher once there is one. */
+type PlanState =
+  | { readonly stage: "teacher"; readonly inner: Plain }
+  | { readonly stage: "pops"; readonly teacher: Plain; readonly inner: Plain };
+
+const state = (plan: PlanState): PlanState => plan;
+
+/** Trains the teacher unless there is one, then compresses it. The whole of `pops run` without files and printing. */
+export async function* pipeline(plan: Plan, resume?: Plain): AsyncGenerator<Emitted, Outcome> {
+  const saved = resume as PlanState | undefined;
+  const { environment, seed } = plan;
+  if (!saved) {
+    yield { type: "run-started", step: 0, version: EVENTS_VERSION, environment, seed, preset: plan.preset };
+  }
+  let teacher: Teacher;
+  if ("network" in plan.teacher) {
+    teacher = plan.teacher.network;
+  } else if (saved?.stage === "pops") {
+    teacher = saved.teacher as unknown as Teacher;
+  } else {
+    if (!saved) yield { type: "stage-started", step: 0, stage: "teacher", iteration: 0 };
+    const makeLanes = (size: number) => makeVector(environment, size);
+    const training = trainDqn(makeLanes, plan.teacher.options, seed, saved?.inner as DqnState | undefined);
+    teacher = yield* withCheckpoints(training, (inner) => state({ stage: "teacher", inner }));
+  }
+  if (!plan.pops) return { teacher, answer: undefined };
+  const { architecture, parameters, updates } = teacher;
+  const compressing = pops(
+    { environment, teacher: { architecture, parameters }, options: plan.pops, seed, workers: plan.workers, stepsBefore: updates },
+    saved?.stage === "pops" ? (saved.inner as PopsState) : undefined,
+  );
+  const plainTeacher = { architecture: architecture as Architecture, parameters, updates };
+  const answer = yield* withCheckpoints(compressing, (inner) => state({ stage: "pops", teacher: plainTeacher, inner }));
+  return { teacher, answer };
+}

@@ -1,0 +1,111 @@
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
+import type { Distilled, DistillJob, DistillState } from "../distillation/distill.ts";
+import { reasonOf } from "../errors.ts";
+import type { WorkerContext, WorkerReply, WorkerRequest } from "./worker.ts";
+
+/** Starts the worker from its TypeScript source (through tsx) or its compiled JavaScript, whichever this file is. */
+function startWorker(context: WorkerContext): Worker {
+  const entry = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js", import.meta.url);
+  if (entry.pathname.endsWith(".js")) return new Worker(entry, { workerData: context });
+  const tsx = dirname(createRequire(import.meta.url).resolve("tsx/package.json"));
+  const loader = pathToFileURL(join(tsx, "dist/esm/api/index.mjs")).href;
+  const source = `import(${JSON.stringify(loader)}).then(({ register }) => { register(); return import(${JSON.stringify(entry.href)}); })`;
+  return new Worker(source, { eval: true, workerData: context });
+}
+
+interface Task {
+  readonly job: DistillJob;
+  readonly resume: DistillState | undefined;
+  readonly onProgress: (state: DistillState) => void;
+  readonly resolve: (result: Distilled) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Worker threads that distil students side by side, each with ONNX Runtime sessions of its own. A job's result depends on
+ * the job alone, so any number of workers gives the same bits.
+ */
+export class Pool {
+  readonly #context: WorkerContext;
+  readonly #size: number;
+  readonly #idle: Worker[] = [];
+  readonly #busy = new Map<Worker, Task>();
+  readonly #queue: Task[] = [];
+  /** Raised to make the jobs of earlier generations stop at their next update. */
+  readonly #generation: Int32Array;
+
+  constructor(context: Omit<WorkerContext, "generation">, size: number) {
+    const generation = new Int32Array(new SharedArrayBuffer(4));
+    this.#context = { ...context, generation };
+    this.#generation = generation;
+    this.#size = size;
+  }
+
+  /** Queues a job. `onProgress` gets its state after every round, from which another call can go on. */
+  submit(job: DistillJob, resume: DistillState | undefined, onProgress: (state: DistillState) => void): Promise<Distilled> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ job, resume, onProgress, resolve, reject });
+      this.#dispatch();
+    });
+  }
+
+  #dispatch(): void {
+    while (this.#queue.length > 0) {
+      const worker = this.#idle.pop() ?? (this.#busy.size < this.#size ? this.#spawn() : undefined);
+      if (!worker) return;
+      const task = this.#queue.shift()!;
+      this.#busy.set(worker, task);
+      worker.ref();
+      const request: WorkerRequest = {
+        generation: Atomics.load(this.#generation, 0),
+        job: task.job,
+        ...(task.resume && { resume: task.resume }),
+      };
+      worker.postMessage(request);
+    }
+  }
+
+  #spawn(): Worker {
+    const worker = startWorker(this.#context);
+    worker.on("message", (reply: WorkerReply) => {
+      const task = this.#busy.get(worker);
+      if (!task) return;
+      if (reply.kind === "progress") {
+        task.onProgress(reply.state);
+        return;
+      }
+      this.#busy.delete(worker);
+      this.#idle.push(worker);
+      worker.unref();
+      if (reply.kind === "done") task.resolve(reply.result);
+      else task.reject(reply.error);
+      this.#dispatch();
+    });
+    worker.on("error", (error) => {
+      this.#busy.get(worker)?.reject(new Error(`a worker thread failed: ${reasonOf(error)}`, { cause: error }));
+      this.#busy.delete(worker);
+    });
+    return worker;
+  }
+
+  /** Drops what is queued and lets running jobs stop at their next update. Their promises stay unresolved. */
+  cancel(): void {
+    Atomics.add(this.#generation, 0, 1);
+    this.#queue.length = 0;
+    for (const [worker, task] of this.#busy) {
+      const silent = (): void => undefined;
+      this.#busy.set(worker, { ...task, onProgress: silent, resolve: silent, reject: silent });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.cancel();
+    const workers = [...this.#idle, ...this.#busy.keys()];
+    this.#idle.length = 0;
+    this.#busy.clear();
+    for (const worker of workers) await worker.terminate();
+  }
+}
