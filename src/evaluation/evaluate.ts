@@ -8,8 +8,8 @@ import { argmax, input } from "../tensor/graph.ts";
 import { Program } from "../tensor/program.ts";
 import { scoreOf, summarize } from "./statistics.ts";
 
-/** Steps after which an episode without a time limit is taken to be endless. */
-const ENDLESS = 1_000_000;
+/** Steps after which an episode without a time limit is taken to be endless; Atari's longest have 108,000 frames. */
+const ENDLESS = 200_000;
 
 /** Seed of evaluation episode `index` in the named set of episodes: the same however many lanes or workers share the set. */
 export function episodeSeed(seed: number, set: string, index: number): number {

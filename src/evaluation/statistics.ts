@@ -5,8 +5,9 @@ import type { Pcg64 } from "../random/pcg64.ts";
 /** Student's t, one-sided 95 %, for 1 to 4 degrees of freedom, where the expansion below is not yet good to 0.001. */
 const SMALL_T = [6.3138, 2.92, 2.3534, 2.1318];
 
-/** One-sided 95 % quantile of Student's t (Cornish-Fisher expansion; Abramowitz & Stegun 26.7.5). */
+/** One-sided 95 % quantile of Student's t (Cornish-Fisher expansion; Abramowitz & Stegun 26.7.5), good to 0.001. */
 export function t95(degreesOfFreedom: number): number {
+  if (degreesOfFreedom < 1) throw new ShapeError("t95", "a confidence bound needs at least 2 episodes");
   const small = SMALL_T[degreesOfFreedom - 1];
   if (small !== undefined) return small;
   const z = 1.6448536269514722;
@@ -28,7 +29,7 @@ export function summarize(returns: Float64Array): { mean: number; sd: number; mi
   return { mean, sd: episodes > 1 ? Math.sqrt(squares / (episodes - 1)) : 0, min: Math.min(...returns), episodes };
 }
 
-/** One-sided 95 % lower bound of the mean: mean - t95 * sd / sqrt(n). */
+/** One-sided 95 % lower bound of the mean: mean - t95(n - 1) * sd / sqrt(n); needs two episodes. */
 export function lower95({ mean, sd, episodes }: { mean: number; sd: number; episodes: number }): number {
   return mean - (t95(episodes - 1) * sd) / Math.sqrt(episodes);
 }
@@ -37,11 +38,12 @@ export function lower95({ mean, sd, episodes }: { mean: number; sd: number; epis
 const RESAMPLES = 2000;
 
 /**
- * Score of a policy from the returns of its episodes; its lower bound needs two of them. `interval95` is the two-sided percentile bootstrap (Efron 1979), 2,000 resamples from `random`.
+ * Score of a policy from the returns of its episodes, at least two. `interval95` is the two-sided percentile bootstrap
+ * (Efron 1979) with resamples drawn from `random`.
  */
 export function scoreOf(returns: Float64Array, random: Pcg64): Score {
   const { mean, sd, min, episodes } = summarize(returns);
-  if (episodes < 2) throw new ShapeError("score", "a lower bound needs at least 2 episodes");
+  const lower = lower95({ mean, sd, episodes });
   const means = new Float64Array(RESAMPLES);
   for (let k = 0; k < RESAMPLES; k++) {
     let total = 0;
@@ -53,7 +55,7 @@ export function scoreOf(returns: Float64Array, random: Pcg64): Score {
     mean,
     sd,
     min,
-    lower95: lower95({ mean, sd, episodes }),
+    lower95: lower,
     interval95: [means[Math.floor(0.025 * RESAMPLES)]!, means[Math.ceil(0.975 * RESAMPLES) - 1]!],
     episodes,
   };

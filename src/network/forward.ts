@@ -10,8 +10,10 @@ const activations: Record<Activation, (x: Tensor) => Tensor> = { relu, tanh, non
  */
 export function forward(architecture: Architecture, parameters: Tensor, observations: Tensor): Tensor {
   const size = inputSize(architecture);
-  if (parameters.shape.join() !== `${parameterCount(architecture)}` || observations.shape[1] !== size) {
-    throw new ShapeError("forward", `needs [${parameterCount(architecture)}] parameters and [batch, ${size}] observations`);
+  const count = parameterCount(architecture);
+  if (parameters.shape.join() !== `${count}` || observations.shape.length !== 2 || observations.shape[1] !== size) {
+    const [numbers, rows] = [parameters, observations].map(({ shape }) => `[${shape.join(", ")}]`);
+    throw new ShapeError("forward", `needs [${count}] parameters and [batch, ${size}] observations, got ${numbers} and ${rows}`);
   }
   const layers = layoutOf(architecture);
   const parts = split(parameters, layers.flatMap(({ weights, biases }) => [weights.length, biases.length]));

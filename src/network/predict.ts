@@ -1,25 +1,35 @@
 import { ShapeError } from "../errors.ts";
-import { type Architecture, inputSize, layoutOf } from "./architecture.ts";
-import type { Policy } from "./policy.ts";
+import { inputSize, layoutOf } from "./architecture.ts";
+import { checkParameters, type Policy } from "./policy.ts";
 
 /**
  * One decision at a time in plain typed-array loops: observation [observation size] to outputs [actions]. The returned
  * buffer is reused by the next call. Sums run in float64 and are rounded to float32 after each layer, so outputs equal
- * those of a batched float32 program up to the order of additions.
+ * those of a batched float32 program up to rounding.
+ * @throws ShapeError when the parameters do not fit the architecture or are not finite, or an observation has the wrong length.
  */
 export function predictor(policy: Pick<Policy, "architecture" | "parameters">): (observation: Float32Array) => Float32Array {
-  const { parameters } = policy;
-  const architecture: Architecture = policy.architecture;
+  const { architecture, parameters } = policy;
+  checkParameters(architecture, parameters);
   const size = inputSize(architecture);
-  const layers = layoutOf(architecture).map((layer) => ({ ...layer, values: new Float32Array(layer.outputs) }));
+  const layers = layoutOf(architecture).map((layer) => ({
+    ...layer,
+    sums: new Float64Array(layer.outputs),
+    values: new Float32Array(layer.outputs),
+  }));
   return (observation) => {
     if (observation.length !== size) throw new ShapeError("predict", `needs ${size} numbers, got ${observation.length}`);
     let x = observation;
-    for (const { inputs, outputs, weights, biases, activation, values } of layers) {
+    for (const { inputs, outputs, weights, biases, activation, sums, values } of layers) {
+      for (let j = 0; j < outputs; j++) sums[j] = parameters[biases.offset + j]!;
+      // Inputs outside, outputs inside: weights are read in the order in which they lie.
+      for (let i = 0, w = weights.offset; i < inputs; i++) {
+        const value = x[i]!;
+        for (let j = 0; j < outputs; j++, w++) sums[j]! += value * parameters[w]!;
+      }
       for (let j = 0; j < outputs; j++) {
-        let total = parameters[biases.offset + j]!;
-        for (let i = 0, w = weights.offset + j; i < inputs; i++, w += outputs) total += x[i]! * parameters[w]!;
-        values[j] = activation === "relu" ? Math.max(0, total) : activation === "tanh" ? Math.tanh(total) : total;
+        const sum = sums[j]!;
+        values[j] = activation === "relu" ? Math.max(0, sum) : activation === "tanh" ? Math.tanh(sum) : sum;
       }
       x = values;
     }

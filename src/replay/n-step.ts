@@ -1,6 +1,6 @@
 import type { Plain } from "../plain.ts";
 
-/** Receives a finished n-step transition; `observation` is valid during the call only. */
+/** Receives a finished n-step transition. Both observations are valid during the call only. */
 export type Sink = (
   observation: Float32Array,
   action: number,
@@ -28,7 +28,7 @@ export class NStep {
     this.#sink = sink;
   }
 
-  /** Takes one step; observations are copied where they have to be kept. */
+  /** Takes one step. What it has to keep it copies. */
   push(
     observation: Float32Array,
     action: number,

@@ -1,3 +1,4 @@
+import { ShapeError } from "../errors.ts";
 import type { Plain } from "../plain.ts";
 import type { Pcg64 } from "../random/pcg64.ts";
 import { type Batch, ReplayBuffer, type ReplayState } from "./uniform.ts";
@@ -27,7 +28,7 @@ export class SumTree {
     for (node >>= 1; node >= 1; node >>= 1) this.#sums[node] = this.#sums[2 * node]! + this.#sums[2 * node + 1]!;
   }
 
-  /** The leaf in whose share of [0, total) the number falls. */
+  /** The leaf in whose share of [0, total) the number falls; one with a share above 0, if there is any. */
   find(mass: number): number {
     let node = 1;
     let rest = mass;
@@ -47,7 +48,7 @@ export class SumTree {
 export interface PrioritizedOptions {
   /** 0 is uniform, 1 is proportional to the error. */
   readonly alpha: number;
-  /** Added to |error| so that nothing is lost for ever. */
+  /** Added to |error|, above 0, so that nothing is lost for ever. */
   readonly epsilon: number;
 }
 
@@ -58,9 +59,10 @@ export interface PrioritizedOptions {
  */
 export class PrioritizedReplay {
   readonly #buffer: ReplayBuffer;
-  readonly #tree: SumTree;
+  #tree: SumTree;
   readonly #alpha: number;
   readonly #epsilon: number;
+  /** Largest p^alpha so far. */
   #largest = 1;
 
   constructor(capacity: number, observationSize: number, options: PrioritizedOptions) {
@@ -80,10 +82,11 @@ export class PrioritizedReplay {
 
   /** Fills a batch; writes importance weights [batch] and the slots [batch] that `update` wants back. */
   sample(random: Pcg64, beta: number, batch: Batch, weights: Float32Array, slots: Int32Array): void {
+    if (this.size === 0) throw new ShapeError("replay", "is empty, there is nothing to sample");
     const share = this.#tree.total / slots.length;
     let largest = 0;
     for (let i = 0; i < slots.length; i++) {
-      const slot = Math.min(this.#tree.find((i + random.double()) * share), this.size - 1);
+      const slot = this.#tree.find((i + random.double()) * share);
       slots[i] = slot;
       this.#buffer.read(slot, batch, i);
       const weight = (this.size * (this.#tree.get(slot) / this.#tree.total)) ** -beta;
@@ -109,6 +112,7 @@ export class PrioritizedReplay {
 
   setState(state: PrioritizedState): void {
     this.#buffer.setState(state.buffer);
+    this.#tree = new SumTree(this.#buffer.capacity);
     this.#largest = state.largest;
     for (const [slot, priority] of state.priorities.entries()) this.#tree.set(slot, priority);
   }

@@ -61,6 +61,7 @@ export class ReplayBuffer {
 
   /** Fills a batch uniformly. */
   sample(random: Pcg64, batch: Batch): void {
+    if (this.#size === 0) throw new ShapeError("replay", "is empty, there is nothing to sample");
     for (let i = 0; i < batch.actions.length; i++) this.read(random.integer(this.#size), batch, i);
   }
 
@@ -91,18 +92,28 @@ export class ReplayBuffer {
     };
   }
 
+  /** @throws ShapeError when the state is of another observation size or capacity. The buffer is then unchanged. */
   setState(state: ReplayState): void {
-    const held = state.actions.length;
-    if (held > this.capacity || state.observations.length !== held * this.#width) {
-      throw new ShapeError("replay", `a state of ${held} transitions does not fit a buffer of ${this.capacity}`);
+    const { next, observations, nextObservations, actions, rewards, discounts } = state;
+    const held = actions.length;
+    const rows = [observations, nextObservations].every(({ length }) => length === held * this.#width);
+    const columns = [rewards, discounts].every(({ length }) => length === held);
+    // A full buffer goes on anywhere in its ring; one that is not goes on behind its last transition.
+    const ring = held < this.capacity ? next === held : held === this.capacity && next < held;
+    if (!rows || !columns || !ring) {
+      throw new ShapeError(
+        "replay",
+        `a state of ${held} transitions of ${observations.length} numbers, the next one to slot ${next}, ` +
+          `does not fit a buffer of ${this.capacity} of ${this.#width} numbers each`,
+      );
     }
     this.#size = held;
-    this.#next = state.next;
-    this.#observations.set(state.observations);
-    this.#nextObservations.set(state.nextObservations);
-    this.#actions.set(state.actions);
-    this.#rewards.set(state.rewards);
-    this.#discounts.set(state.discounts);
+    this.#next = next;
+    this.#observations.set(observations);
+    this.#nextObservations.set(nextObservations);
+    this.#actions.set(actions);
+    this.#rewards.set(rewards);
+    this.#discounts.set(discounts);
   }
 }
 

@@ -1,6 +1,6 @@
 import { integer, significant } from "./format.ts";
 import { html, type Markup, type Piece } from "./html.ts";
-import { linearDomain, linearScale, logDomain, logScale, type Point, type Scale, thin } from "./scale.ts";
+import { linearDomain, linearScale, logDomain, logScale, type Point, type Scale, thin, tightDomain } from "./scale.ts";
 
 type Tone = "accent" | "ink" | "muted" | "faint";
 
@@ -63,8 +63,8 @@ export interface Chart {
   readonly panels: readonly Panel[];
 }
 
-/** Widths of a character at 13 pixels, a little more than a usual sans serif needs. */
-const CHARACTER = 6.7;
+/** Widths of a character at 13 pixels, normal and bold, a little more than a usual sans serif needs. */
+export const CHARACTER = 6.7;
 const BOLD_CHARACTER = 7.3;
 const LINE_HEIGHT = 16;
 const PANEL_HEADER = 42;
@@ -98,7 +98,7 @@ export function drawChart(chart: Chart): Markup {
   const x =
     chart.x.log === true
       ? logScale(logDomain(values), range)
-      : linearScale(horizontalDomain(values), range, Math.max(3, Math.floor((range[1] - range[0]) / 125)));
+      : linearScale(tightDomain(values), range, Math.max(3, Math.floor((range[1] - range[0]) / 125)));
 
   // The first panel needs no distance from one above it.
   let top = FIRST_HEADER - PANEL_HEADER;
@@ -140,14 +140,6 @@ function horizontalValues(panel: Panel): number[] {
     ...(panel.lines ?? []).flatMap((line) => line.points.map(([x]) => x)),
     ...(panel.marks ?? []).map((mark) => mark.x),
   ];
-}
-
-/** Horizontal linear axes begin and end with the data. */
-function horizontalDomain(values: readonly number[]): [number, number] {
-  const finite = values.filter(Number.isFinite);
-  const low = finite.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  const high = finite.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  return low < high ? [low, high] : linearDomain(finite);
 }
 
 function endNames(panel: Panel): string[] {

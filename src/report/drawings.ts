@@ -1,6 +1,6 @@
 import { type Architecture, inputSize, type LayerLayout, layoutOf } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
-import { figure, HALF } from "./charts.ts";
+import { CHARACTER, figure, HALF } from "./charts.ts";
 import { integer, percent, plural, significant } from "./format.ts";
 import { html, type Markup } from "./html.ts";
 
@@ -54,13 +54,14 @@ export function drawArchitecture({ id, title, architecture, tallest, live, width
   const margin = 24;
   const step = (width - 2 * margin) / Math.max(1, sizes.length - 1);
   // Texts of neighbours must not touch: deep networks name every second, third, ... layer.
-  const stride = Math.max(1, Math.ceil(54 / step));
+  const longest = Math.max(...layers.map((layer) => layer.name.length));
+  const stride = Math.max(1, Math.ceil((longest * CHARACTER + 4) / step));
   const columns = sizes.map((units, index) => ({
     units,
     alive: alive?.[index],
     x: margin + index * step,
     name: index === 0 ? "input" : (layers[index - 1]?.name ?? ""),
-    told: index % stride === 0 || index === sizes.length - 1,
+    told: index === sizes.length - 1 || (index % stride === 0 && index + stride < sizes.length),
   }));
 
   const band = (index: number, from: number, to: number, tone: string): Markup => {
@@ -150,8 +151,8 @@ const CELL_WIDTH = 62;
 const CELL_HEIGHT = 26;
 
 /**
- * Every number of a small policy, layer by layer: a row an input, a column a unit, the biases in the last row. The deeper
- * the shade the larger the magnitude; the sign is written and also tells the two shades apart.
+ * Every number of a small policy, layer by layer: a row an input, a column a unit, the biases in the last row. The
+ * stronger the shade the larger the magnitude; the sign is written and also tells the two shades apart.
  */
 export function drawWeights(id: string, policy: Policy): Markup[] {
   const largest = policy.parameters.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;

@@ -13,10 +13,7 @@ export interface Scale {
  */
 export function linearDomain(values: readonly number[], headroom = 0.06): [number, number] {
   let [low, high] = extent(values);
-  if (low === high) {
-    const half = low === 0 ? 1 : Math.abs(low) * 0.1;
-    return [low - half, high + half];
-  }
+  if (isFlat(low, high)) return around(low, high);
   const length = high - low;
   if (low >= 0 && low < 0.5 * high) low = 0;
   else low -= 0.06 * length;
@@ -24,7 +21,25 @@ export function linearDomain(values: readonly number[], headroom = 0.06): [numbe
   return [low, high];
 }
 
-/** The same on a logarithmic axis: a little room on both sides, in ratios. Values below 1 count as 1. */
+/** The interval from the least to the greatest value, widened only when it has no length. */
+export function tightDomain(values: readonly number[]): [number, number] {
+  const [low, high] = extent(values);
+  return isFlat(low, high) ? around(low, high) : [low, high];
+}
+
+/** Differences so small that ticks between them would be lost in rounding count as none. */
+function isFlat(low: number, high: number): boolean {
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  return size < 1e-12 || high - low <= 1e-9 * size;
+}
+
+function around(low: number, high: number): [number, number] {
+  const size = Math.max(Math.abs(low), Math.abs(high));
+  const half = size < 1e-12 ? 1 : 0.1 * size;
+  return [low - half, high + half];
+}
+
+/** Holds all values on a logarithmic axis, with a little room on both sides, in ratios. Values below 1 count as 1. */
 export function logDomain(values: readonly number[]): [number, number] {
   const [low, high] = extent(values.map((value) => Math.max(1, value)));
   const room = (high / low) ** 0.06 * 1.3;

@@ -59,11 +59,9 @@ function sumRows(g: Tensor, shape: Shape): Tensor {
 }
 
 const zeros = (shape: Shape): Tensor => expand(constant(0), shape);
-const likeKept = (node: Node, x: Tensor): Shape => x.shape.map((size, axis) => (axesOf(node).includes(axis) ? 1 : size));
-const axesOf = (node: Node): readonly number[] => {
-  const { axes } = node.attributes;
-  return Array.isArray(axes) ? (axes as readonly number[]) : [];
-};
+const axesOf = (node: Node): readonly number[] => node.attributes["axes"] as readonly number[];
+/** Shape of a reduction's result with the reduced axes kept. */
+const keptShape = (node: Node, x: Tensor): Shape => x.shape.map((size, axis) => (axesOf(node).includes(axis) ? 1 : size));
 
 type Pullback = (node: Node, gradient: Tensor, gradients: readonly (Tensor | undefined)[]) => readonly (Tensor | undefined)[];
 
@@ -117,16 +115,16 @@ const pullbacks: Record<Operation, Pullback> = {
   logSoftmax: elementwise((g, _y, x) => sub(g, mul(softmax(x), sum(g, { axes: [-1], keepDims: true })))),
   sum: (node, g) => {
     const x = node.inputs[0]!;
-    return [expand(reshape(g, likeKept(node, x)), x.shape)];
+    return [expand(reshape(g, keptShape(node, x)), x.shape)];
   },
   mean: (node, g) => {
     const x = node.inputs[0]!;
     const count = sizeOf(x.shape) / sizeOf(g.shape);
-    return [expand(reshape(mul(g, 1 / count), likeKept(node, x)), x.shape)];
+    return [expand(reshape(mul(g, 1 / count), keptShape(node, x)), x.shape)];
   },
   max: (node, g) => {
     const x = node.inputs[0]!;
-    const kept = likeKept(node, x);
+    const kept = keptShape(node, x);
     const winners = cast(equal(x, reshape(node.outputs[0]!, kept)), "float32");
     const shared = div(reshape(g, kept), sum(winners, { axes: axesOf(node), keepDims: true }));
     return [mul(winners, shared)];

@@ -4,7 +4,7 @@ export type DType = "float32" | "int32" | "bool";
 export type Shape = readonly number[];
 
 /** Attributes that an operation needs beside its inputs; the names are those of the ONNX operator where there is one. */
-export type Attributes = Readonly<Record<string, number | string | readonly number[]>>;
+export type Attributes = Readonly<Record<string, number | readonly number[]>>;
 
 /**
  * A value in an expression graph: static shape and dtype, known and checked when it is built. Tensors are immutable;
@@ -105,10 +105,14 @@ function requireAxis(operation: string, x: Tensor, axis: number): number {
   return positive;
 }
 
-/** A value that is fed at every run. Its name is made unique by the program that compiles it. */
+function requireSizes(operation: string, sizes: readonly number[]): void {
+  const bad = sizes.find((size) => !Number.isInteger(size) || size < 0);
+  if (bad !== undefined) throw new ShapeError(operation, `${show(sizes)} has the size ${bad}, expected integers from 0`);
+}
+
+/** A value that is fed at every run. It gets its name from the program that compiles it. */
 export function input(shape: Shape, dtype: DType = "float32"): Tensor {
-  const bad = shape.find((size) => !Number.isInteger(size) || size < 0);
-  if (bad !== undefined) throw new ShapeError("input", `shape ${show(shape)} has the size ${bad}`);
+  requireSizes("input", shape);
   return make("input", [], shape, { dtype });
 }
 
@@ -121,6 +125,7 @@ export function constant(values: number | readonly number[] | Float32Array | Int
         ? values
         : Float32Array.from(values);
   const actual = shape ?? (typeof values === "number" ? [] : [data.length]);
+  requireSizes("constant", actual);
   if (sizeOf(actual) !== data.length) {
     throw new ShapeError("constant", `${data.length} values do not fill the shape ${show(actual)}`);
   }
@@ -189,12 +194,11 @@ export interface GemmOptions {
 /** Matrix product of two rank-2 tensors, either of them transposed on the way, plus an optional bias. */
 export function matmul(a: Tensor, b: Tensor, options: GemmOptions = {}): Tensor {
   requireFloat("matmul", a, b);
-  const [rowsA, columnsA] = a.shape;
-  const [rowsB, columnsB] = b.shape;
-  if (a.shape.length !== 2 || b.shape.length !== 2 || rowsA === undefined || columnsA === undefined) {
+  if (a.shape.length !== 2 || b.shape.length !== 2) {
     throw new ShapeError("matmul", `needs two matrices, got ${show(a.shape)} and ${show(b.shape)}`);
   }
-  if (rowsB === undefined || columnsB === undefined) throw new ShapeError("matmul", `needs two matrices`);
+  const [rowsA, columnsA] = a.shape as readonly [number, number];
+  const [rowsB, columnsB] = b.shape as readonly [number, number];
   const [rows, inner] = options.transposeA ? [columnsA, rowsA] : [rowsA, columnsA];
   const [innerB, columns] = options.transposeB ? [columnsB, rowsB] : [rowsB, columnsB];
   if (inner !== innerB) {
@@ -251,11 +255,15 @@ export const max = (x: Tensor, options?: ReduceOptions): Tensor => reduce("max",
 /** Index of the first maximum over the last axis, int32, without gradient. */
 export function argmax(x: Tensor): Tensor {
   requireFloat("argmax", x);
-  requireAxis("argmax", x, -1);
+  if (x.shape[requireAxis("argmax", x, -1)] === 0) {
+    throw new ShapeError("argmax", `is not defined over the empty last axis of ${show(x.shape)}`);
+  }
   return make("argmax", [x], x.shape.slice(0, -1), { dtype: "int32" });
 }
 
+/** The same elements in row-major order under another shape. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  requireSizes("reshape", shape);
   if (sizeOf(shape) !== sizeOf(x.shape)) {
     throw new ShapeError("reshape", `${show(x.shape)} has ${sizeOf(x.shape)} elements, ${show(shape)} has ${sizeOf(shape)}`);
   }
@@ -274,8 +282,9 @@ export function transpose(x: Tensor, order: readonly number[] = x.shape.map((_, 
 /** Cuts an axis into consecutive parts of the given sizes. */
 export function split(x: Tensor, sizes: readonly number[], axis = 0): readonly Tensor[] {
   const at = requireAxis("split", x, axis);
+  requireSizes("split", sizes);
   const total = sizes.reduce((a, b) => a + b, 0);
-  if (total !== x.shape[at] || sizes.some((size) => size < 0)) {
+  if (total !== x.shape[at] || sizes.length === 0) {
     throw new ShapeError("split", `sizes ${show(sizes)} add up to ${total}, axis ${axis} of ${show(x.shape)} has ${x.shape[at]}`);
   }
   if (sizes.length === 1) return [x];
@@ -289,9 +298,10 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   if (!first) throw new ShapeError("concat", "needs at least one tensor");
   const at = requireAxis("concat", first, axis);
   for (const tensor of tensors) {
-    const fits = tensor.dtype === first.dtype && sameShape(tensor.shape.with(at, 0), first.shape.with(at, 0));
-    if (tensor.shape.length !== first.shape.length || !fits) {
-      throw new ShapeError("concat", `${show(tensor.shape)} does not fit ${show(first.shape)} along axis ${axis}`);
+    const sameRank = tensor.shape.length === first.shape.length;
+    if (!sameRank || tensor.dtype !== first.dtype || !sameShape(tensor.shape.with(at, 0), first.shape.with(at, 0))) {
+      const [found, expected] = [tensor, first].map(({ dtype, shape }) => `${dtype} ${show(shape)}`);
+      throw new ShapeError("concat", `${found} does not fit ${expected} along axis ${axis}`);
     }
   }
   if (tensors.length === 1) return first;
@@ -301,6 +311,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
 
 /** Repeats a tensor to a larger shape under NumPy's broadcasting rules. */
 export function expand(x: Tensor, shape: Shape): Tensor {
+  requireSizes("expand", shape);
   if (!sameShape(broadcastShape("expand", x.shape, shape), shape)) {
     throw new ShapeError("expand", `${show(x.shape)} does not broadcast to ${show(shape)}`);
   }
@@ -330,12 +341,12 @@ export function where(condition: Tensor, a: Tensor | number, b: Tensor | number)
   return make("where", [condition, left, right], shape, { dtype: "float32" });
 }
 
-/** Converts the dtype; only float32 to float32 carries a gradient. */
+/** Converts the dtype; no gradient passes. Numbers become `true` where they are not 0; floats lose their fraction. */
 export function cast(x: Tensor, dtype: DType): Tensor {
   return x.dtype === dtype ? x : make("cast", [x], x.shape, { dtype });
 }
 
-/** `values[i, index[i]]` of [rows, columns] values and [rows] int32 indices: [rows]. */
+/** `values[i, index[i]]` of [rows, columns] values and [rows] int32 indices: [rows]. 0 where an index is out of range. */
 export function select(values: Tensor, index: Tensor): Tensor {
   const [rows, columns] = values.shape;
   if (values.shape.length !== 2 || index.shape.length !== 1 || rows !== index.shape[0] || index.dtype !== "int32") {

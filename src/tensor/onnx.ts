@@ -1,14 +1,14 @@
 import { ShapeError } from "../errors.ts";
 import { sortNodes } from "./gradient.ts";
-import type { Node, Operation, Shape, Tensor } from "./graph.ts";
+import type { Attributes, Node, Operation, Shape, Tensor } from "./graph.ts";
 import { encodeModel, type OnnxAttribute, type OnnxNode, type OnnxTensor } from "./onnx-model.ts";
 
 /** Operator set and IR version that ONNX Runtime 1.30 runs (released with ONNX 1.16). */
 export const OPSET = 21;
 export const IR_VERSION = 10;
 
-/** Operations that map to one ONNX operator of the same inputs. The rest is built in `emit`. */
-const direct: Partial<Record<Operation, string>> = {
+/** Operations that are one ONNX operator of the same inputs and attributes. The rest is built in `emit`. */
+const direct = {
   gemm: "Gemm",
   add: "Add",
   sub: "Sub",
@@ -24,23 +24,25 @@ const direct: Partial<Record<Operation, string>> = {
   log: "Log",
   sqrt: "Sqrt",
   abs: "Abs",
-  softmax: "Softmax",
-  logSoftmax: "LogSoftmax",
   transpose: "Transpose",
   concat: "Concat",
   greater: "Greater",
   less: "Less",
   equal: "Equal",
   where: "Where",
-};
+} as const satisfies Partial<Record<Operation, string>>;
+
+const isDirect = (operation: Operation): operation is keyof typeof direct => Object.hasOwn(direct, operation);
 
 /** TensorProto.DataType of the dtypes of a cast. */
 const dtypeCodes = { float32: 1, int32: 6, bool: 9 } as const;
 
-function toAttribute(value: number | string | readonly number[]): OnnxAttribute {
-  if (typeof value === "number") return { kind: "int", value };
-  if (typeof value === "string") return { kind: "string", value };
-  return { kind: "ints", values: value };
+function toAttributes(attributes: Attributes): Record<string, OnnxAttribute> {
+  const entries = Object.entries(attributes).map(([key, value]): [string, OnnxAttribute] => [
+    key,
+    typeof value === "number" ? { kind: "int", value } : { kind: "ints", values: value },
+  ]);
+  return Object.fromEntries(entries);
 }
 
 /**
@@ -52,7 +54,12 @@ export function toOnnx(inputs: Readonly<Record<string, Tensor>>, outputs: Readon
   const initializers: OnnxTensor[] = [];
   const names = new Map<Tensor, string>();
   const scalars = new Map<string, string>();
+  const taken = new Set([...Object.keys(inputs), ...Object.keys(outputs)]);
   let counter = 0;
+  const fresh = (): string => {
+    const name = `t${counter++}`;
+    return taken.has(name) ? fresh() : name;
+  };
 
   for (const [name, tensor] of Object.entries(inputs)) {
     if (tensor.node.operation !== "input") throw new ShapeError("onnx", `${name} is the result of ${tensor.node.operation}, not an input`);
@@ -71,69 +78,72 @@ export function toOnnx(inputs: Readonly<Record<string, Tensor>>, outputs: Readon
     return name;
   };
   const integers = (values: Shape): string => {
-    const name = `i${counter++}`;
+    const name = fresh();
     initializers.push({ name, dtype: "int64", dims: [values.length], data: [...values] });
     return name;
   };
-  const push = (opType: string, from: readonly string[], to: readonly string[], attributes: OnnxNode["attributes"] = {}): void => {
-    nodes.push({ opType, name: `${opType}_${nodes.length}`, inputs: from, outputs: to, attributes });
+  const push = (opType: string, from: readonly string[], to: readonly string[], attributes: Attributes = {}): void => {
+    const name = `${opType}_${nodes.length}`;
+    nodes.push({ opType, name, inputs: from, outputs: to, attributes: toAttributes(attributes) });
   };
 
   const emit = (node: Node): void => {
+    const { operation, attributes } = node;
+    if (operation === "input") return;
     const from = node.inputs.map(nameOf);
     const first = node.outputs[0]!;
-    if (node.operation === "stopGradient") {
+    if (operation === "stopGradient") {
       names.set(first, from[0]!);
       return;
     }
-    if (node.operation === "constant") {
+    if (operation === "constant") {
       emitConstant(node, first);
       return;
     }
     const to = node.outputs.map((output) => {
-      const name = names.get(output) ?? `t${counter++}`;
+      const name = names.get(output) ?? fresh();
       names.set(output, name);
       return name;
     });
-    const attributes = Object.fromEntries(Object.entries(node.attributes).map(([key, value]) => [key, toAttribute(value)]));
-    const operator = direct[node.operation];
-    if (operator !== undefined) {
-      const softmaxAxis = node.operation === "softmax" || node.operation === "logSoftmax";
-      push(operator, from, to, softmaxAxis ? { axis: { kind: "int", value: -1 } } : attributes);
+    if (isDirect(operation)) {
+      push(direct[operation], from, to, attributes);
       return;
     }
-    switch (node.operation) {
+    switch (operation) {
       case "sum":
       case "mean":
       case "max": {
-        const { axes, keepdims } = node.attributes;
-        const reducer = { sum: "ReduceSum", mean: "ReduceMean", max: "ReduceMax" }[node.operation];
+        const axes = attributes["axes"] as Shape;
+        const reducer = { sum: "ReduceSum", mean: "ReduceMean", max: "ReduceMax" }[operation];
         // An empty axes input would mean "all axes" to ONNX; here it means none.
-        const nothing = (axes as Shape).length === 0;
-        if (nothing) push("Identity", from, to);
-        else push(reducer, [...from, integers(axes as Shape)], to, { keepdims: toAttribute(keepdims!) });
+        if (axes.length === 0) push("Identity", from, to);
+        else push(reducer, [...from, integers(axes)], to, { keepdims: attributes["keepdims"]! });
         return;
       }
+      case "softmax":
+        push("Softmax", from, to, { axis: -1 });
+        return;
+      case "logSoftmax":
+        push("LogSoftmax", from, to, { axis: -1 });
+        return;
       case "argmax": {
-        const wide = `t${counter++}`;
-        push("ArgMax", from, [wide], { axis: { kind: "int", value: -1 }, keepdims: { kind: "int", value: 0 } });
-        push("Cast", [wide], to, { to: { kind: "int", value: dtypeCodes.int32 } });
+        const wide = fresh();
+        push("ArgMax", from, [wide], { axis: -1, keepdims: 0 });
+        push("Cast", [wide], to, { to: dtypeCodes.int32 });
         return;
       }
       case "reshape":
-        push("Reshape", [...from, integers(first.shape)], to, { allowzero: { kind: "int", value: 1 } });
+        push("Reshape", [...from, integers(first.shape)], to, { allowzero: 1 });
         return;
       case "expand":
         push("Expand", [...from, integers(first.shape)], to);
         return;
       case "split":
-        push("Split", [...from, integers(node.attributes["split"] as Shape)], to, { axis: toAttribute(node.attributes["axis"]!) });
+        push("Split", [...from, integers(attributes["split"] as Shape)], to, { axis: attributes["axis"]! });
         return;
       case "cast":
-        push("Cast", from, to, { to: { kind: "int", value: dtypeCodes[first.dtype] } });
+        push("Cast", from, to, { to: dtypeCodes[first.dtype] });
         return;
-      default:
-        throw new ShapeError("onnx", `an input of shape [${first.shape.join(", ")}] is used but has no name`);
     }
   };
 
@@ -141,7 +151,7 @@ export function toOnnx(inputs: Readonly<Record<string, Tensor>>, outputs: Readon
     const data = node.data!;
     const scalar = data.length === 1 && tensor.shape.length === 0 ? `${tensor.dtype} ${data[0]}` : undefined;
     const known = scalar === undefined ? undefined : scalars.get(scalar);
-    const name = known ?? `c${counter++}`;
+    const name = known ?? fresh();
     names.set(tensor, name);
     if (known !== undefined) return;
     if (scalar !== undefined) scalars.set(scalar, name);
@@ -149,9 +159,7 @@ export function toOnnx(inputs: Readonly<Record<string, Tensor>>, outputs: Readon
     else initializers.push({ name, dtype: "float32", dims: tensor.shape, data });
   };
 
-  for (const node of sortNodes(Object.values(outputs))) {
-    if (node.operation !== "input") emit(node);
-  }
+  for (const node of sortNodes(Object.values(outputs))) emit(node);
   for (const [tensor, name] of copies) push("Identity", [nameOf(tensor)], [name]);
 
   const value = ([name, tensor]: readonly [string, Tensor]) => ({ name, dtype: tensor.dtype, dims: tensor.shape });

@@ -1,6 +1,6 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { ShapeError } from "../errors.ts";
-import { type DType, expand, input, sizeOf, sum, type Tensor } from "./graph.ts";
+import { expand, input, sizeOf, sum, type Tensor } from "./graph.ts";
 import { toOnnx } from "./onnx.ts";
 
 /**
@@ -74,13 +74,20 @@ export class Program {
     }
   }
 
-  /** Compiles. Throws `ShapeError` when a successor doesn't have its state's shape and dtype. */
+  /**
+   * Compiles.
+   * @throws ShapeError when a name is used twice, a needed input has none, or a successor is not like its state.
+   */
   static async compile(spec: ProgramSpec): Promise<Program> {
+    const names = [spec.inputs, spec.outputs, spec.state ?? {}].flatMap((part) => Object.keys(part));
+    const twice = names.find((name, i) => names.indexOf(name) !== i);
+    if (twice !== undefined) throw new ShapeError("program", `two values are named ${twice}`);
     const inputs: Record<string, Tensor> = { ...spec.inputs };
     const outputs: Record<string, Tensor> = { ...spec.outputs };
     for (const [name, [current, next]] of Object.entries(spec.state ?? {})) {
       if (current.dtype !== next.dtype || current.shape.join() !== next.shape.join()) {
-        throw new ShapeError("program", `state ${name} is [${current.shape.join(", ")}], its successor [${next.shape.join(", ")}]`);
+        const [is, becomes] = [current, next].map(({ dtype, shape }) => `${dtype} [${shape.join(", ")}]`);
+        throw new ShapeError("program", `state ${name} is ${is}, its successor ${becomes}`);
       }
       inputs[name] = current;
       outputs[NEXT + name] = next;
@@ -93,28 +100,32 @@ export class Program {
 
   /** The buffer of a float32 input, output or (current) state. Buffers of states change places at every run. */
   floats(name: string): Float32Array {
-    const data = this.#find(name, "float32");
+    const data = this.#find(name);
     if (data instanceof Float32Array) return data;
     throw new ShapeError("program", `${name} is not float32`);
   }
 
   /** The buffer of an int32 input or output. */
   ints(name: string): Int32Array {
-    const data = this.#find(name, "int32");
+    const data = this.#find(name);
     if (data instanceof Int32Array) return data;
     throw new ShapeError("program", `${name} is not int32`);
   }
 
-  #find(name: string, dtype: DType): unknown {
+  #find(name: string): unknown {
     const tensor = this.#feeds[name] ?? this.#fetches[name];
-    if (!tensor) throw new ShapeError("program", `has no ${dtype} value named ${name}`);
-    return tensor.data;
+    if (tensor) return tensor.data;
+    const known = [...Object.keys(this.#feeds), ...Object.keys(this.#fetches)].filter((key) => !key.startsWith(NEXT));
+    throw new ShapeError("program", `has no value named ${name}; it has ${known.join(", ")}`);
   }
 
-  /** Lets a float32 input or state read the caller's array from now on, without a copy. */
+  /**
+   * Lets a float32 input read the caller's array from now on, without a copy. Not for a state, whose buffers runs write to:
+   * set `floats(name)` instead.
+   */
   feed(name: string, values: Float32Array): void {
     const held = this.#feeds[name];
-    if (!held) throw new ShapeError("program", `has no input named ${name}`);
+    if (!held || this.#state.includes(name)) throw new ShapeError("program", `has no input named ${name}`);
     if (held.data === values) return;
     if (held.type !== "float32" || held.size !== values.length) {
       throw new ShapeError("program", `input ${name} takes ${held.size} values of ${held.type}, got ${values.length} of float32`);

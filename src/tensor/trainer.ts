@@ -1,14 +1,14 @@
 import { NumericError, ShapeError } from "../errors.ts";
 import type { Plain } from "../plain.ts";
 import { gradient } from "./gradient.ts";
-import { input, reshape, split, type Tensor } from "./graph.ts";
+import { input, split, type Tensor } from "./graph.ts";
 import { clipByGlobalNorm, type Optimizer } from "./optimizer.ts";
 import { Program } from "./program.ts";
 
 export interface TrainerSpec {
   /** Length of the flat parameter vector. */
   readonly size: number;
-  /** The scalar loss as an expression of the parameters, and further results wanted from a step (of the parameters before it). */
+  /** The loss, one number, as an expression of the parameters, and other results wanted from a step; all of them before its update. */
   readonly objective: (parameters: Tensor) => { readonly loss: Tensor; readonly outputs?: Readonly<Record<string, Tensor>> };
   /** Inputs of the loss beside the parameters. */
   readonly inputs: Readonly<Record<string, Tensor>>;
@@ -38,8 +38,7 @@ export class Trainer {
     const { optimizer } = spec;
     const parameters = input([spec.size]);
     const objective = spec.objective(parameters);
-    const loss = reshape(objective.loss, []);
-    const raw = gradient(loss, [parameters])[0]!;
+    const raw = gradient(objective.loss, [parameters])[0]!;
     const limited = spec.maxGradientNorm === undefined ? raw : clipByGlobalNorm(raw, spec.maxGradientNorm);
     const moments = optimizer.moments.map(() => input([spec.size]));
     const count = optimizer.coefficients(1, 1).length;
@@ -50,7 +49,7 @@ export class Trainer {
     for (const [i, { name }] of optimizer.moments.entries()) state[name] = [moments[i]!, nextMoments[i]!];
     const program = await Program.compile({
       inputs: { ...spec.inputs, coefficients },
-      outputs: { ...objective.outputs, loss },
+      outputs: { ...objective.outputs, loss: objective.loss },
       state,
     });
     return new Trainer(program, spec);
@@ -61,7 +60,7 @@ export class Trainer {
     return this.#steps;
   }
 
-  /** The present parameters: a buffer that the next update reuses for its successor's successor. Copy to keep. */
+  /** The present parameters. Two buffers take turns: this one is written over by the update after the next. Copy to keep. */
   get parameters(): Float32Array {
     return this.program.floats("parameters");
   }
@@ -80,7 +79,10 @@ export class Trainer {
     for (const { name, initial } of this.#optimizer.moments) this.program.floats(name).fill(initial);
   }
 
-  /** One update at the given learning rate; returns the loss before it. Throws `NumericError` when that is not finite. */
+  /**
+   * One update at the given learning rate; returns the loss before it.
+   * @throws NumericError when the loss is not finite. The parameters are then spoiled: `restart` or `setState` repairs them.
+   */
   async update(rate: number): Promise<number> {
     this.#steps++;
     this.program.floats("coefficients").set(this.#optimizer.coefficients(rate, this.#steps));
@@ -97,10 +99,16 @@ export class Trainer {
     return { steps: this.#steps, parameters: this.parameters.slice(), moments };
   }
 
+  /** @throws ShapeError when the state is of other parameters or of another optimiser. The trainer is then unchanged. */
   setState(state: TrainerState): void {
+    const { moments } = this.#optimizer;
+    if (state.moments.length !== moments.length || state.moments.some(({ length }) => length !== this.#size)) {
+      const found = state.moments.map(({ length }) => length).join(", ");
+      throw new ShapeError("trainer", `takes ${moments.length} moments of ${this.#size} numbers, got [${found}]`);
+    }
     this.restart(state.parameters);
     this.#steps = state.steps;
-    for (const [i, { name }] of this.#optimizer.moments.entries()) this.program.floats(name).set(state.moments[i]!);
+    for (const [i, { name }] of moments.entries()) this.program.floats(name).set(state.moments[i]!);
   }
 
   async dispose(): Promise<void> {

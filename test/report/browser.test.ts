@@ -105,7 +105,11 @@ describe.skipIf(!existsSync(executablePath))("the report in a browser (needs Chr
 
   it("reads a curve out under the pointer", async () => {
     const { page } = await open(run, { viewport: { width: 1280, height: 900 } });
-    await page.locator("#teacher .wide .lines").first().hover();
+    const curves = page.locator("#teacher .wide .lines").first();
+    await curves.scrollIntoViewIfNeeded();
+    // The scroll event, which hides the read-out, comes with the next frame.
+    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
+    await curves.hover();
     const tip = page.locator(".tip.on");
     expect(await tip.textContent()).toMatch(/^gradient steps 12,\d00\ntraining [\d.]+\ngreedy [\d.]+$/);
     await page.close();

@@ -1,6 +1,14 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { linearDomain, linearScale, logDomain, logScale, type Point, thin } from "../../src/report/scale.ts";
+import {
+  linearDomain,
+  linearScale,
+  logDomain,
+  logScale,
+  type Point,
+  thin,
+  tightDomain,
+} from "../../src/report/scale.ts";
 
 const finite = fc.double({ min: -1e9, max: 1e9, noNaN: true });
 
@@ -22,6 +30,20 @@ describe("linearDomain", () => {
       fc.property(fc.array(fc.oneof(finite, fc.constant(7))), (values) => {
         const [low, high] = linearDomain(values);
         return low < high && values.every((value) => low <= value && value <= high);
+      }),
+    );
+  });
+
+  it("leaves ticks a place, however close the values are", () => {
+    const close = fc
+      .tuple(finite, fc.double({ min: 0, max: 1e-6, noNaN: true }))
+      .map(([value, step]) => [value, value + step]);
+    fc.assert(
+      fc.property(fc.oneof(close, fc.array(finite)), fc.constantFrom(linearDomain, tightDomain), (values, domain) => {
+        const { ticks } = linearScale(domain(values), [0, 1], 5);
+        return (
+          ticks.length > 0 && ticks.length < 20 && ticks.every((tick, index) => index === 0 || tick > ticks[index - 1]!)
+        );
       }),
     );
   });
