@@ -35,7 +35,15 @@ function peakMemory(pid: number): number {
 async function runSeed(args: readonly string[], seed: number): Promise<SeedRun> {
   const folder = mkdtempSync(join(tmpdir(), "pops-seed-"));
   const start = performance.now();
-  const child = spawn(process.execPath, [...PROGRAM, ...args, "--seed", String(seed), "--json", "--out", join(folder, "run")]);
+  const child = spawn(process.execPath, [
+    ...PROGRAM,
+    ...args,
+    "--seed",
+    String(seed),
+    "--json",
+    "--out",
+    join(folder, "run"),
+  ]);
   let output = "";
   let errors = "";
   let peakMegabytes = 0;
@@ -61,7 +69,9 @@ const args = process.argv.slice(2);
 const seeds = take(args, "--seeds", 10);
 const first = take(args, "--first", 1);
 
-console.log("| seed | teacher mean (95 % lower bound) | layers | weights | % | policy mean (lower bound) | held-out episodes | teacher s | rest s | all s | peak MB |");
+console.log(
+  "| seed | teacher mean (95 % lower bound) | layers | weights | % | policy mean (lower bound) | held-out episodes | teacher s | rest s | all s | peak MB |",
+);
 console.log("|---|---|---|---|---|---|---|---|---|---|---|");
 const runs: SeedRun[] = [];
 for (let seed = first; seed < first + seeds; seed++) {

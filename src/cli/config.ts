@@ -9,7 +9,7 @@ import { popsSchema } from "../pops/pops.ts";
 import { dqnSchema } from "../teacher/dqn.ts";
 
 /** The effective configuration of a run: everything that decides its result. It is saved as `config.yaml`. */
-export const configSchema = z.strictObject({
+const configSchema = z.strictObject({
   environment: z.string(),
   preset: z.string(),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
@@ -22,6 +22,8 @@ export const configSchema = z.strictObject({
 export type Config = z.infer<typeof configSchema>;
 
 const PRESETS = new URL("../../presets/", import.meta.url);
+/** Errors on one line, no warnings on standard error. */
+const PLAIN_YAML = { prettyErrors: false, logLevel: "error" } as const;
 const OPEN_OBJECT = z.record(z.string(), z.unknown());
 
 /** Plain settings by name: `teacher` and `pops`, parts of them left out. */
@@ -39,7 +41,7 @@ function readPresets(name: string): Record<string, Settings> {
 }
 
 /** Names of the presets that an environment has. `default` is always there. */
-export function presetNames(environment: string): string[] {
+function presetNames(environment: string): string[] {
   return [...new Set(["default", ...Object.keys(readPresets("shared")), ...Object.keys(readPresets(environment))])];
 }
 
@@ -59,7 +61,10 @@ export function settingKeys(): Map<string, string> {
   const visit = (schema: unknown, path: string): void => {
     if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
       const inner: unknown = schema.unwrap();
-      if (inner instanceof z.ZodObject) return visit(inner, path);
+      if (inner instanceof z.ZodObject) {
+        visit(inner, path);
+        return;
+      }
     }
     if (schema instanceof z.ZodObject) {
       for (const [key, value] of Object.entries(schema.shape)) visit(value, path === "" ? key : `${path}.${key}`);
@@ -71,34 +76,35 @@ export function settingKeys(): Map<string, string> {
   return keys;
 }
 
-function unknownKey(key: string): UsageError {
+function unknownKey(key: string): string {
   const keys = [...settingKeys().keys()];
   const meant = nearest(key, keys) ?? keys.find((known) => known.endsWith(`.${key.split(".").at(-1) ?? ""}`));
   const hint = meant === undefined ? `see "pops settings"` : `did you mean "${meant}"?`;
-  return new UsageError("--set", `there is no setting "${key}"; ${hint}`);
+  return `there is no setting "${key}"; ${hint}`;
 }
 
 /** `a.b=value` as nested settings; values are YAML (numbers, booleans, lists, words). */
 function parseSetting(setting: string): Settings {
   const [, key, text] = /^([^=]+)=(.*)$/s.exec(setting) ?? [];
-  if (key === undefined || text === undefined) throw new UsageError("--set", `"${setting}" is not of the form key=value`);
-  if (!settingKeys().has(key)) throw unknownKey(key);
+  if (key === undefined || text === undefined)
+    throw new UsageError("--set", `"${setting}" is not of the form key=value`);
+  if (!settingKeys().has(key)) throw new UsageError("--set", unknownKey(key));
   let value: unknown;
   try {
-    value = parse(text);
+    value = parse(text, PLAIN_YAML);
   } catch (error) {
     throw new UsageError("--set", `the value of ${key} is not YAML: ${reasonOf(error)}`, { cause: error });
   }
   return key.split(".").reduceRight<unknown>((inner, part) => ({ [part]: inner }), value) as Settings;
 }
 
-function validate(raw: unknown, source: string): Config {
+/** The configuration, or the first thing that is wrong with it. */
+function validate(raw: unknown): Config | string {
   const parsed = configSchema.safeParse(raw);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  const path = issue?.path.join(".") ?? "";
-  if (issue?.code === "unrecognized_keys") throw unknownKey([...issue.path, issue.keys[0]].join("."));
-  throw new UsageError(source, `${path}: ${issue?.message ?? "is not valid"}`);
+  if (issue?.code === "unrecognized_keys") return unknownKey([...issue.path, issue.keys[0]].join("."));
+  return `${issue?.path.join(".") ?? ""}: ${issue?.message.replace("Invalid input: ", "") ?? "is not valid"}`;
 }
 
 export interface ConfigRequest {
@@ -119,7 +125,10 @@ export function resolveConfig(request: ConfigRequest): Config {
   const names = presetNames(environment);
   if (!names.includes(preset)) {
     const meant = nearest(preset, names);
-    throw new UsageError("--preset", `${environment} has no preset "${preset}"; ${meant === undefined ? `it has ${names.join(", ")}` : `did you mean "${meant}"?`}`);
+    throw new UsageError(
+      "--preset",
+      `${environment} has no preset "${preset}"; ${meant === undefined ? `it has ${names.join(", ")}` : `did you mean "${meant}"?`}`,
+    );
   }
   const own = readPresets(environment);
   const layers: Settings[] = [
@@ -135,9 +144,14 @@ export function resolveConfig(request: ConfigRequest): Config {
   const raw = merge({ ...base, environment, preset, seed, command }, layers.reduce(merge, {}));
   const pops = OPEN_OBJECT.safeParse(raw["pops"]);
   if (!pops.success || pops.data["objective"] === undefined) {
-    throw new UsageError("--set", `${environment} has no published threshold: state --set pops.objective=..., pops.lowerBound=... and teacher.stopScore=...`);
+    throw new UsageError(
+      "--set",
+      `${environment} has no published threshold: state --set pops.objective=..., pops.lowerBound=... and teacher.stopScore=...`,
+    );
   }
-  return validate(raw, "--set");
+  const config = validate(raw);
+  if (typeof config === "string") throw new UsageError("--set", config);
+  return config;
 }
 
 /** The text of `config.yaml`. */
@@ -147,11 +161,15 @@ export function formatConfig(config: Config): string {
 
 /** Reads `config.yaml` back. */
 export function parseConfig(text: string, path: string): Config {
+  let raw: unknown;
   try {
-    return validate(parse(text), path);
+    raw = parse(text, PLAIN_YAML);
   } catch (error) {
-    throw new FileError(path, `is not a configuration of this version: ${reasonOf(error)}`, { cause: error });
+    throw new FileError(path, `is not YAML: ${reasonOf(error)}`, { cause: error });
   }
+  const config = validate(raw);
+  if (typeof config === "string") throw new FileError(path, `is not a configuration of this version: ${config}`);
+  return config;
 }
 
 /** Ids with their presets, for `pops environments`. */

@@ -1,31 +1,39 @@
 import { join } from "node:path";
+import { env } from "onnxruntime-node";
 import type { Event } from "../events.ts";
 import { policyToOnnx } from "../exporting/onnx.ts";
 import { policyToSafetensors } from "../exporting/safetensors.ts";
+import { VERSION } from "../exporting/version.ts";
 import { writeAtomically } from "../files.ts";
 import { countsOf, describe } from "../network/architecture.ts";
 import { countNonZero } from "../network/parameters.ts";
 import type { Policy, Score } from "../network/policy.ts";
-import type { Outcome } from "../pops/pipeline.ts";
+import type { Answer } from "../pops/pops.ts";
 import { renderReport } from "../report/report.ts";
 import type { RunDirectory } from "../run/directory.ts";
 import { readEvents } from "../run/read.ts";
 import type { Result, Side } from "../run/result.ts";
 import type { Config } from "./config.ts";
 import { measureLatency } from "./latency.ts";
-import { VERSION, versions } from "./version.ts";
+
+type Network = Pick<Policy, "architecture" | "parameters">;
 
 /** A network of a run as a policy that can be saved. Its provenance holds no time of day: equal runs write equal files. */
-function toPolicy(config: Config, network: Pick<Policy, "architecture" | "parameters">, role: string, score?: Score): Policy {
+function toPolicy(config: Config, { architecture, parameters }: Network, role: string, score?: Score): Policy {
   const { environment, preset, seed } = config;
   const provenance = { creator: `pops-rl ${VERSION}`, role, environment, preset, seed: String(seed) };
-  return { ...network, environment, ...(score && { score }), provenance };
+  return { architecture, parameters, environment, ...(score && { score }), provenance };
+}
+
+/** Where a run keeps its teacher. */
+export function teacherPath(directory: RunDirectory): string {
+  return join(directory.files.policies, "teacher.safetensors");
 }
 
 /** Writes the teacher's file into the run's `policies`. */
-export function saveTeacher(directory: RunDirectory, config: Config, teacher: Outcome["teacher"], score?: Score): Policy {
+export function saveTeacher(directory: RunDirectory, config: Config, teacher: Network, score?: Score): Policy {
   const policy = toPolicy(config, teacher, "teacher", score);
-  writeAtomically(join(directory.files.policies, "teacher.safetensors"), policyToSafetensors(policy));
+  writeAtomically(teacherPath(directory), policyToSafetensors(policy));
   return policy;
 }
 
@@ -47,35 +55,39 @@ function stepsOf(events: readonly Event[]): Result["steps"] {
   for (const event of events) {
     if (event.type === "candidate" || event.type === "proof") {
       const { architecture, weights, score, passed } = event;
+      const { mean, episodes } = score;
       const stage = event.type === "candidate" ? event.stage : event.role === "teacher" ? "teacher" : "proof";
       const iteration = event.type === "candidate" ? event.iteration : 0;
-      steps.push({ stage, iteration, layers: describe(architecture), weights, score: score.mean, episodes: score.episodes, passed });
+      steps.push({ stage, iteration, layers: describe(architecture), weights, score: mean, episodes, passed });
     }
   }
   return steps;
 }
 
-export interface Finished {
-  readonly result: Result;
-  readonly files: readonly string[];
+/** What a result depends on beside its configuration. */
+function versions(): Record<string, string> {
+  return {
+    "pops-rl": VERSION,
+    "onnxruntime-node": env.versions.node ?? "",
+    node: process.versions.node,
+    v8: process.versions.v8,
+    platform: `${process.platform}-${process.arch}`,
+  };
 }
 
-/** Writes everything that a finished compression leaves: policies, exports, `result.json`, `report.html`. */
+/** Writes everything that a finished compression leaves; `result.json` is the last, so a folder that has it has all. */
 export function finish(
   directory: RunDirectory,
   config: Config,
-  outcome: Required<Outcome>,
+  teacherNetwork: Network,
+  answer: Answer,
   seconds: Readonly<Record<string, number>>,
-): Finished {
+): Result {
   const { files } = directory;
-  const answer = outcome.answer;
-  if (!answer) throw new Error("a run without compression has no result");
-  const teacher = saveTeacher(directory, config, outcome.teacher, answer.teacherScore);
-  const policy = toPolicy(config, { architecture: answer.architecture, parameters: answer.parameters }, "compact policy", answer.score);
-  const safetensors = join(files.policies, "policy.safetensors");
-  const onnx = join(files.policies, "policy.onnx");
-  writeAtomically(safetensors, policyToSafetensors(policy));
-  writeAtomically(onnx, policyToOnnx(policy));
+  const teacher = saveTeacher(directory, config, teacherNetwork, answer.teacherScore);
+  const policy = toPolicy(config, answer, "compact policy", answer.score);
+  writeAtomically(join(files.policies, "policy.safetensors"), policyToSafetensors(policy));
+  writeAtomically(join(files.policies, "policy.onnx"), policyToOnnx(policy));
   const events = readEvents(files.events);
   const teacherSide = sideOf(teacher, answer.teacherScore);
   const policySide = sideOf(policy, answer.score);
@@ -93,8 +105,8 @@ export function finish(
     seconds: { ...seconds, total: Object.values(seconds).reduce((total, x) => total + x, 0) },
     versions: versions(),
   };
-  directory.writeResult(result);
   const report = renderReport({ result, events, config: directory.config, teacher, policy });
   writeAtomically(files.report, Buffer.from(report));
-  return { result, files: [safetensors, onnx, files.result, files.report] };
+  directory.writeResult(result);
+  return result;
 }

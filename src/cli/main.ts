@@ -1,36 +1,52 @@
 #!/usr/bin/env node
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import pc from "picocolors";
-import { PopsError, reasonOf } from "../errors.ts";
+import { PopsError, reasonOf, UsageError } from "../errors.ts";
+import { VERSION } from "../exporting/version.ts";
 import { showEnvironments, showSettings } from "./commands/environments.ts";
 import { evaluatePolicy } from "./commands/evaluate.ts";
 import { exportPolicy } from "./commands/export.ts";
 import { importTfCheckpoint } from "./commands/import.ts";
 import { inspect } from "./commands/inspect.ts";
-import { type RunFlags, compress, run, train } from "./commands/run.ts";
-import { VERSION } from "./version.ts";
+import { compress, type RunFlags, run, train } from "./commands/run.ts";
+import { coloursOf, printable } from "./terminal.ts";
+
+/** Exit codes that no PopsError has: an unforeseen error, a wrong command line, a reader of the output that went away. */
+const FAILED = 1;
+const USAGE = 2;
+const BROKEN_PIPE = 141;
 
 /** Parser of a whole number of at least `least`. */
 function integer(least: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < least) throw new InvalidArgumentError(`expected a whole number from ${least}`);
+    if (text.trim() === "" || !Number.isSafeInteger(value) || value < least)
+      throw new InvalidArgumentError(`Expected a whole number from ${least}.`);
     return value;
   };
 }
 
-const collect = (value: string, before: readonly string[]): string[] => [...before, value];
+function seconds(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0)) throw new InvalidArgumentError("Expected a number of seconds from 0.");
+  return value;
+}
+
+const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 const list = (text: string): string[] => text.split(",");
 
+/** The preset, seed and settings have no defaults here: a resumed run has to know whether they were given. */
 function runOptions(command: Command): Command {
   return command
-    .option("--preset <name>", "settings to start from (see: pops environments)", "default")
-    .option("--set <key=value>", "change one setting, several times if wanted (see: pops settings)", collect, [])
-    .option("--seed <n>", "seed of every random stream", integer(0), 1)
+    .option("--preset <name>", 'settings to start from; "pops environments" lists them (default: default)')
+    .option("--set <key=value>", 'change one setting, several times if wanted; "pops settings" lists them', collect)
+    .option("--seed <n>", "seed of every random stream (default: 1)", integer(0))
     .option("--out <folder>", "run folder (default: the first free runs/<environment>-<n>)")
     .option("--resume", "go on with the run in --out")
     .option("--workers <n>", "worker threads; their number never changes a result", integer(1), availableParallelism())
+    .option("--checkpoint-every <seconds>", "time between checkpoints; it never changes a result", seconds, 10)
     .option("--json", "print the result as JSON, progress to standard error");
 }
 
@@ -41,21 +57,50 @@ async function exitWith(work: Promise<number>): Promise<void> {
 }
 
 const program = new Command("pops")
-  .description("Policy Pruning and Shrinking: make a trained policy as small as its task allows, and prove that it still works.")
+  .description(
+    "Policy Pruning and Shrinking: make a trained policy as small as its task allows, and prove that it still works.",
+  )
   .version(VERSION)
+  .option(
+    "--import <module>",
+    "JavaScript module that registers your own environments, several times if wanted",
+    collect,
+  )
   .exitOverride()
-  .configureOutput({ writeErr: (text) => process.stderr.write(text) });
+  .configureOutput({
+    outputError: (text, write) => {
+      write(`${problem()} ${printable(text.replace(/^error: /, "").trim())}\n`);
+    },
+  });
 
-runOptions(program.command("run").description("train a teacher, compress it, prove it, export it").argument("[environment]", "id, for example CartPole-v1")).action(
-  (environment: string | undefined, flags: RunFlags) => exitWith(run(environment, flags)),
-);
-runOptions(program.command("train").description("train a teacher only").argument("[environment]", "id, for example CartPole-v1")).action(
-  (environment: string | undefined, flags: RunFlags) => exitWith(train(environment, flags)),
-);
+/** URLs of the modules of `--import`. */
+function modules(): string[] {
+  const { import: paths = [] } = program.opts<{ import?: string[] }>();
+  return paths.map((path) => pathToFileURL(resolve(path)).href);
+}
+
+program.hook("preAction", async () => {
+  for (const url of modules()) {
+    try {
+      await import(url);
+    } catch (error) {
+      throw new UsageError("--import", `${url} failed: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+});
+
+const environmentArgument = ["[environment]", "id, for example CartPole-v1"] as const;
+
+runOptions(program.command("run").description("train a teacher, compress it, prove it, export it"))
+  .argument(...environmentArgument)
+  .action((environment: string | undefined, flags: RunFlags) => exitWith(run(environment, flags, modules())));
+runOptions(program.command("train").description("train a teacher only"))
+  .argument(...environmentArgument)
+  .action((environment: string | undefined, flags: RunFlags) => exitWith(train(environment, flags, modules())));
 runOptions(program.command("compress").description("compress a policy that is there"))
   .option("--teacher <file>", "policy to compress (.safetensors or .onnx of PoPS)")
   .option("--env <id>", "environment, if the file names none or another is meant")
-  .action((flags: RunFlags) => exitWith(compress(flags)));
+  .action((flags: RunFlags) => exitWith(compress(flags, modules())));
 
 program
   .command("evaluate")
@@ -65,14 +110,14 @@ program
   .option("--episodes <n>", "episodes", integer(2), 100)
   .option("--seed <n>", "seed of the episodes", integer(0), 1)
   .option("--json", "print JSON")
-  .action((file: string, flags: { env?: string; episodes: number; seed: number; json?: boolean }) => exitWith(evaluatePolicy(file, flags)));
+  .action((file: string, flags: Parameters<typeof evaluatePolicy>[1]) => evaluatePolicy(file, flags));
 
 program
   .command("inspect")
   .description("show what a policy file or a run folder holds")
   .argument("<path>", "policy file or run folder")
   .option("--json", "print JSON")
-  .action((path: string, flags: { json?: boolean }) => exitWith(inspect(path, flags)));
+  .action((path: string, flags: Parameters<typeof inspect>[1]) => inspect(path, flags));
 
 program
   .command("export")
@@ -80,7 +125,7 @@ program
   .argument("<format>", "onnx or safetensors")
   .argument("<file>", "policy file")
   .requiredOption("--output <file>", "file to write")
-  .action((format: string, file: string, flags: { output: string }) => exitWith(exportPolicy(format, file, flags)));
+  .action((format: string, file: string, flags: { output: string }) => exportPolicy(format, file, flags));
 
 program
   .command("import")
@@ -90,16 +135,22 @@ program
   .argument("<prefix>", "path without .index")
   .requiredOption("--output <file>", "file to write (.safetensors or .onnx)")
   .option("--layers <names>", "layer names from the input on, by commas (default: guessed)", list)
-  .option("--activations <names>", "relu, tanh or none for each layer, by commas (default: relu, none at the output)", list)
+  .option(
+    "--activations <names>",
+    "relu, tanh or none for each layer, by commas (default: relu, none at the output)",
+    list,
+  )
   .option("--head <kind>", "what the outputs mean: q-values or logits", "q-values")
   .option("--env <id>", "environment of the policy")
-  .action((prefix: string, flags: Parameters<typeof importTfCheckpoint>[1]) => exitWith(importTfCheckpoint(prefix, flags)));
+  .action((prefix: string, flags: Parameters<typeof importTfCheckpoint>[1]) => {
+    importTfCheckpoint(prefix, flags);
+  });
 
 program
   .command("environments")
   .description("list environments and their presets")
   .option("--json", "print JSON")
-  .action((flags: { json?: boolean }) => {
+  .action((flags: Parameters<typeof showEnvironments>[0]) => {
     showEnvironments(flags);
   });
 
@@ -108,12 +159,21 @@ program
   .description("list every setting with its value for an environment")
   .argument("[environment]", "id", "CartPole-v1")
   .option("--preset <name>", "preset", "default")
-  .action((environment: string, flags: { preset: string }) => {
+  .action((environment: string, flags: Parameters<typeof showSettings>[1]) => {
     showSettings(environment, flags);
   });
 
-/** Exit code of a wrong command line; commander prints its own message. */
-const USAGE = 2;
+function problem(): string {
+  return coloursOf(process.stderr).red("pops:");
+}
+
+// A reader that has seen enough (`pops settings | head`) ends the program, as it ends others.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(BROKEN_PIPE);
+  });
+}
 
 try {
   await program.parseAsync();
@@ -121,11 +181,12 @@ try {
   if (error instanceof CommanderError) {
     exitCode = error.exitCode === 0 ? 0 : USAGE;
   } else if (error instanceof PopsError) {
-    process.stderr.write(`${pc.red("pops:")} ${error.message}\n`);
+    process.stderr.write(`${problem()} ${printable(error.message)}\n`);
     exitCode = error.exitCode;
   } else {
-    process.stderr.write(`${pc.red("pops: unexpected failure, please report it:")} ${error instanceof Error ? (error.stack ?? "") : reasonOf(error)}\n`);
-    exitCode = 1;
+    const details = error instanceof Error ? error.stack : undefined;
+    process.stderr.write(`${problem()} unexpected failure, please report it: ${details ?? reasonOf(error)}\n`);
+    exitCode = FAILED;
   }
 }
 process.exitCode = exitCode;

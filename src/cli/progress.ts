@@ -1,38 +1,44 @@
-import pc from "picocolors";
 import type { Event } from "../events.ts";
-import { type Architecture, describe } from "../network/architecture.ts";
+import { describe } from "../network/architecture.ts";
+import { type Colours, coloursOf } from "./terminal.ts";
 
 /** Shows a run as it goes: milestones as lines that stay, and on a terminal one live line below them. */
 export class Progress {
   readonly #out: NodeJS.WriteStream;
   readonly #live: boolean;
+  readonly #colours: Colours;
+  readonly #objective: number;
   #stage = "";
   #stageStart = performance.now();
-  #drawn = 0;
+  #drawn = false;
   #bestScore = Number.NEGATIVE_INFINITY;
-  #objective = 0;
 
   /** `objective` is shown beside scores. Lines go to `out`; the live line only when that is a terminal. */
   constructor(out: NodeJS.WriteStream, objective: number) {
     this.#out = out;
     this.#live = out.isTTY;
+    this.#colours = coloursOf(out);
     this.#objective = objective;
   }
 
   readonly show = (event: Event): void => {
     switch (event.type) {
       case "run-started":
-        this.line(pc.bold(`PoPS  ${event.environment}  seed ${event.seed}  preset ${event.preset}`));
         return;
       case "stage-started":
         this.#enter(stageTitle(event));
         return;
       case "train":
-        this.#status(`${bar(event.progress)} step ${event.environmentSteps}  best ${score(this.#bestScore)}  ${this.#left(event.progress)}`);
+        this.#status(
+          `${bar(event.progress)} step ${event.environmentSteps}  best ${score(this.#bestScore)}  ${this.#left(event.progress)}`,
+        );
         return;
       case "teacher-evaluated":
         this.#bestScore = Math.max(this.#bestScore, event.score.mean);
-        if (event.passed) this.line(`  ${mark(true)} teacher scores ${score(event.score.mean)} over ${event.score.episodes} episodes after ${event.environmentSteps} steps`);
+        if (event.passed)
+          this.line(
+            `  ${this.#mark(true)} teacher scores ${score(event.score.mean)} over ${event.score.episodes} episodes after ${event.environmentSteps} steps`,
+          );
         return;
       case "pruned":
         this.#status(
@@ -40,19 +46,21 @@ export class Progress {
         );
         return;
       case "redundancy":
-        this.line(`  ${mark(true)} pruned ${name(event.architecture)}: ${percent(event.sparsity)} of the weights are redundant`);
+        this.line(
+          `  ${this.#mark(true)} pruned ${describe(event.architecture)}: ${percent(event.sparsity)} of the weights are redundant`,
+        );
         return;
       case "resized":
-        this.line(`  ${pc.dim("→")} next size ${name(event.to)}, ${event.toWeights} weights`);
+        this.line(`  → next size ${describe(event.to)}, ${event.toWeights} weights`);
         return;
       case "candidate":
         this.line(
-          `  ${mark(event.passed)} ${name(event.architecture)}, ${event.weights} weights, start ${event.start + 1}: ${score(event.score.mean)} over ${event.score.episodes} episodes`,
+          `  ${this.#mark(event.passed)} ${describe(event.architecture)}, ${event.weights} weights, start ${event.start + 1}: ${score(event.score.mean)} over ${event.score.episodes} episodes`,
         );
         return;
       case "proof":
         this.line(
-          `  ${mark(event.passed)} ${event.role} ${name(event.architecture)}: ${score(event.score.mean)} over ${event.score.episodes} held-out episodes, ` +
+          `  ${this.#mark(event.passed)} ${event.role} ${describe(event.architecture)}: ${score(event.score.mean)} over ${event.score.episodes} held-out episodes, ` +
             `95 % lower bound ${score(event.score.lower95)} (objective ${this.#objective})`,
         );
         return;
@@ -60,6 +68,11 @@ export class Progress {
         return;
     }
   };
+
+  /** The first line: what runs, and where. */
+  title(text: string): void {
+    this.line(this.#colours.bold(text));
+  }
 
   /** A line that stays. */
   line(text: string): void {
@@ -69,12 +82,16 @@ export class Progress {
 
   /** Removes the live line. */
   clear(): void {
-    if (this.#live && this.#drawn > 0) this.#out.write("\r\u001b[2K");
-    this.#drawn = 0;
+    if (this.#live && this.#drawn) this.#out.write("\r\u001b[2K");
+    this.#drawn = false;
+  }
+
+  #mark(good: boolean): string {
+    return good ? this.#colours.green("✓") : this.#colours.yellow("✗");
   }
 
   #enter(title: string): void {
-    if (title !== this.#stage) this.line(pc.cyan(title));
+    if (title !== this.#stage) this.line(this.#colours.cyan(title));
     this.#stage = title;
     this.#stageStart = performance.now();
   }
@@ -84,19 +101,17 @@ export class Progress {
     this.clear();
     const line = `  ${text}`.slice(0, Math.max(20, this.#out.columns - 1));
     this.#out.write(line);
-    this.#drawn = line.length;
+    this.#drawn = true;
   }
 
   /** Time left at the present pace: an upper bound where a stage may end early. */
   #left(progress: number): string {
     if (progress <= 0 || progress >= 1) return "";
     const seconds = ((performance.now() - this.#stageStart) / 1000) * (1 / progress - 1);
-    return pc.dim(`at most ${duration(seconds)} left`);
+    return `at most ${duration(seconds)} left`;
   }
 }
 
-const name = (architecture: Architecture): string => describe(architecture);
-const mark = (good: boolean): string => (good ? pc.green("✓") : pc.yellow("✗"));
 const score = (value: number): string => (Number.isFinite(value) ? value.toFixed(1) : "none yet");
 const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
 
@@ -124,6 +139,8 @@ function stageTitle(event: Extract<Event, { type: "stage-started" }>): string {
     case "squeeze":
       return "Squeeze: search below the last size that passed";
     case "proof":
-      return event.iteration === 0 && event.architecture ? "Prove the teacher" : "Prove the smallest policy on held-out episodes";
+      return event.iteration === 0 && event.architecture
+        ? "Prove the teacher"
+        : "Prove the smallest policy on held-out episodes";
   }
 }

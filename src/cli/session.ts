@@ -1,23 +1,24 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
-import pc from "picocolors";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { UsageError } from "../errors.ts";
+import { VERSION } from "../exporting/version.ts";
 import { loadPolicy } from "../importing/load.ts";
 import type { Policy } from "../network/policy.ts";
 import { type Outcome, type Plan, pipeline } from "../pops/pipeline.ts";
 import { RunDirectory } from "../run/directory.ts";
 import { restore } from "../run/generations.ts";
+import { readResult } from "../run/read.ts";
 import { record } from "../run/record.ts";
+import type { Result } from "../run/result.ts";
 import { type Config, formatConfig, parseConfig } from "./config.ts";
-import { finish, saveTeacher } from "./finish.ts";
+import { finish, saveTeacher, teacherPath } from "./finish.ts";
 import { Progress } from "./progress.ts";
 import { comparison } from "./table.ts";
-import { VERSION } from "./version.ts";
+import { shellWord } from "./terminal.ts";
 
 /** Exit code after Ctrl-C, as shells have it: 128 + SIGINT. */
-export const INTERRUPTED = 130;
-
-const CHECKPOINT_SECONDS = 10;
+const INTERRUPTED = 130;
 
 /** The first free `runs/<environment>-<n>`. */
 export function freeRunPath(environment: string): string {
@@ -33,60 +34,105 @@ const SELF = import.meta.url.endsWith(".ts") ? "npm run pops --" : "npx pops";
 export interface SessionOptions {
   readonly out: string;
   readonly workers: number;
+  /** Seconds between checkpoints. */
+  readonly checkpointEvery: number;
   readonly json: boolean;
+  /** URLs of modules that register environments. */
+  readonly modules: readonly string[];
 }
 
 /** Begins a run in a new folder. `teacher` is a policy that is there already, for `compress`. */
 export async function start(config: Config, options: SessionOptions, teacher?: Policy): Promise<number> {
   const directory = RunDirectory.create(options.out, formatConfig(config));
   try {
-    if (teacher) saveTeacher(directory, config, { ...teacher, updates: 0 });
+    if (teacher) saveTeacher(directory, config, teacher);
     return await session(directory, config, options);
   } finally {
     directory.close();
   }
 }
 
-/** Goes on with the run of a folder; its own configuration decides. */
-export async function resume(command: Config["command"], options: SessionOptions): Promise<number> {
+/** What the command line says of a run that it goes on with. */
+interface Expected {
+  readonly command: Config["command"];
+  readonly environment: string | undefined;
+}
+
+/** Goes on with the run of a folder; its own configuration decides, and the command line may not say otherwise. */
+export async function resume(expected: Expected, options: SessionOptions, teacher?: Policy): Promise<number> {
   const directory = RunDirectory.open(options.out);
   try {
     const config = parseConfig(directory.config, directory.files.config);
-    if (config.command !== command) {
-      throw new UsageError("--resume", `${options.out} was begun by "pops ${config.command}": resume it with that command`);
+    if (config.command !== expected.command) {
+      throw new UsageError(
+        "--resume",
+        `${options.out} was begun by "pops ${config.command}": resume it with that command`,
+      );
     }
+    if (expected.environment !== undefined && expected.environment !== config.environment) {
+      throw new UsageError(
+        "--resume",
+        `${options.out} is a run of ${config.environment}, not of ${expected.environment}`,
+      );
+    }
+    if (config.command === "compress") keepTeacher(directory, config, teacher);
     return await session(directory, config, options);
   } finally {
     directory.close();
   }
 }
 
-async function planOf(directory: RunDirectory, config: Config, workers: number): Promise<Plan> {
+/** The run goes on with its own copy of the teacher, save when it was killed before it had made one. */
+function keepTeacher(directory: RunDirectory, config: Config, teacher: Policy | undefined): void {
+  const copied = existsSync(teacherPath(directory));
+  if (copied && teacher) {
+    throw new UsageError("--teacher", "cannot be given with --resume: the run has its own copy of its teacher");
+  }
+  if (copied) return;
+  if (!teacher) {
+    throw new UsageError("--teacher", "the run was killed before it copied its teacher: name the file once more");
+  }
+  saveTeacher(directory, config, teacher);
+}
+
+async function planOf(directory: RunDirectory, config: Config, options: SessionOptions): Promise<Plan> {
   const { environment, preset, seed, command } = config;
+  const { workers, modules } = options;
   const pops = command === "train" ? undefined : config.pops;
-  if (command !== "compress") return { environment, preset, seed, workers, pops, teacher: { options: config.teacher } };
-  const { architecture, parameters } = await loadPolicy(join(directory.files.policies, "teacher.safetensors"));
-  return { environment, preset, seed, workers, pops, teacher: { network: { architecture, parameters, updates: 0 } } };
+  const shared = { environment, preset, seed, workers, modules, pops };
+  if (command !== "compress") return { ...shared, teacher: { options: config.teacher } };
+  const { architecture, parameters } = await loadPolicy(teacherPath(directory));
+  return { ...shared, teacher: { network: { architecture, parameters, updates: 0 } } };
 }
 
 async function session(directory: RunDirectory, config: Config, options: SessionOptions): Promise<number> {
   const { json, out } = options;
   const progress = new Progress(json ? process.stderr : process.stdout, config.pops.objective);
+  if (existsSync(directory.files.result)) {
+    progress.line(`${out} is finished:`);
+    show(directory, readResult(directory.files.result), progress, json);
+    return 0;
+  }
   const stop = stopOnSignal(progress);
   try {
-    const plan = await planOf(directory, config, options.workers);
+    const plan = await planOf(directory, config, options);
     const startedFrom = restore(directory, VERSION);
-    if (startedFrom?.notice !== undefined) progress.line(pc.yellow(startedFrom.notice));
-    const done = await record(directory, pipeline(plan, startedFrom?.state), {
+    progress.title(
+      `${config.environment}, seed ${config.seed}, preset ${config.preset}: ${out}${startedFrom ? " (goes on)" : ""}`,
+    );
+    if (startedFrom?.notice !== undefined) progress.line(startedFrom.notice);
+    const events = pipeline(plan, startedFrom?.state, (teacher) => {
+      if (config.command !== "compress") saveTeacher(directory, config, teacher);
+    });
+    const done = await record(directory, events, {
       program: VERSION,
-      checkpointEvery: CHECKPOINT_SECONDS,
+      checkpointEvery: options.checkpointEvery,
       startedFrom,
       signal: stop.signal,
       onEvent: progress.show,
     });
-    progress.clear();
     if (done.interrupted) {
-      progress.line(`Saved. Go on with: ${SELF} ${config.command} --resume --out ${out}`);
+      progress.line(`Saved. Go on with: ${resumeCommand(config, options)}`);
       return INTERRUPTED;
     }
     report(directory, config, done.result, done.seconds, progress, json);
@@ -97,24 +143,36 @@ async function session(directory: RunDirectory, config: Config, options: Session
   }
 }
 
+function resumeCommand(config: Config, { out, modules }: SessionOptions): string {
+  const imports = modules.flatMap((url) => ["--import", shellWord(relative("", fileURLToPath(url)))]);
+  return [SELF, config.command, "--resume --out", shellWord(out), ...imports].join(" ");
+}
+
 function report(
   directory: RunDirectory,
   config: Config,
-  outcome: Outcome,
+  { teacher, answer }: Outcome,
   seconds: Readonly<Record<string, number>>,
   progress: Progress,
   json: boolean,
 ): void {
-  if (!outcome.answer) {
-    saveTeacher(directory, config, outcome.teacher);
-    const path = join(directory.files.policies, "teacher.safetensors");
+  if (!answer) {
+    const path = teacherPath(directory);
     if (json) process.stdout.write(`${JSON.stringify({ teacher: path, seconds })}\n`);
-    else progress.line(`\nTeacher: ${path}\nCompress it with: ${SELF} compress --teacher ${path}`);
+    else progress.line(`\n  ${path}\n\nCompress it with: ${SELF} compress --teacher ${shellWord(path)}`);
     return;
   }
-  const { result, files } = finish(directory, config, { teacher: outcome.teacher, answer: outcome.answer }, seconds);
-  if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
-  else progress.line(`\n${comparison(result)}\n\n${files.map((file) => `  ${file}`).join("\n")}`);
+  show(directory, finish(directory, config, teacher, answer, seconds), progress, json);
+}
+
+function show({ files }: RunDirectory, result: Result, progress: Progress, json: boolean): void {
+  if (json) {
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+    return;
+  }
+  const policy = join(files.policies, "policy");
+  const written = [`${policy}.safetensors`, `${policy}.onnx`, files.result, files.report];
+  progress.line(`\n${comparison(result)}\n\n${written.map((file) => `  ${file}`).join("\n")}`);
 }
 
 /** The first Ctrl-C asks the run to stop at its next safe point, the second ends the process at once. */

@@ -1,6 +1,7 @@
-import pc from "picocolors";
+import { describe } from "../network/architecture.ts";
 import type { Result, Side } from "../run/result.ts";
 import { duration } from "./progress.ts";
+import { coloursOf, printable } from "./terminal.ts";
 
 const whole = new Intl.NumberFormat("en-US");
 const count = (value: number): string => whole.format(value);
@@ -13,13 +14,17 @@ type Row = readonly [label: string, teacher: string, policy: string, ratio: stri
 export function columns(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
   return rows.map((row) =>
-    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join("  "),
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join("  "),
   );
 }
 
-/** The closing table of a run: teacher and policy side by side. */
+/** The closing table of a run, for standard output: teacher and policy side by side. */
 export function comparison(result: Result): string {
   const { teacher, policy } = result;
+  const colours = coloursOf(process.stdout);
+  const environment = printable(result.environment);
   const both = (label: string, value: (side: Side) => number): Row => [
     label,
     count(value(teacher)),
@@ -28,21 +33,38 @@ export function comparison(result: Result): string {
   ];
   const rows: Row[] = [
     ["", "teacher", "policy", "smaller"],
-    ["layers", teacher.layers, policy.layers, ""],
+    ["layers", describe(teacher.architecture), describe(policy.architecture), ""],
     both("weights", (side) => side.weights),
     both("non-zero weights", (side) => side.nonZero),
     both("biases", (side) => side.biases),
     both("bytes (float32)", (side) => side.bytes),
     both("multiply-adds", (side) => side.macs),
-    ["latency", `${teacher.latencyMicros.toFixed(2)} us`, `${policy.latencyMicros.toFixed(3)} us`, times(teacher.latencyMicros, policy.latencyMicros)],
+    [
+      "latency",
+      `${teacher.latencyMicros.toFixed(2)} us`,
+      `${policy.latencyMicros.toFixed(3)} us`,
+      times(teacher.latencyMicros, policy.latencyMicros),
+    ],
     ["mean score", teacher.score.mean.toFixed(2), policy.score.mean.toFixed(2), ""],
-    ["95 % lower bound", teacher.score.lower95.toFixed(2), policy.score.lower95.toFixed(2), `objective ${result.objective}`],
+    [
+      "95 % lower bound",
+      teacher.score.lower95.toFixed(2),
+      policy.score.lower95.toFixed(2),
+      `objective ${result.objective}`,
+    ],
     ["held-out episodes", count(teacher.score.episodes), count(policy.score.episodes), ""],
   ];
   const [head = "", ...lines] = columns(rows);
   const percent = `${(100 * result.ratio).toPrecision(2)} %`;
   const verdict = result.smaller
-    ? `${result.environment}: ${count(teacher.weights)} weights became ${count(policy.weights)} (${percent}), proven on ${count(policy.score.episodes)} held-out episodes.`
-    : `${result.environment}: nothing smaller than the teacher holds the objective; the answer is the teacher.`;
-  return [pc.bold(verdict), "", pc.dim(head), ...lines, "", `Time: ${duration(result.seconds["total"] ?? 0)}`].join("\n");
+    ? `${environment}: ${count(teacher.weights)} weights became ${count(policy.weights)} (${percent}), proven on ${count(policy.score.episodes)} held-out episodes.`
+    : `${environment}: nothing smaller than the teacher holds the objective; the answer is the teacher.`;
+  return [
+    colours.bold(verdict),
+    "",
+    colours.dim(head),
+    ...lines,
+    "",
+    `Time: ${duration(result.seconds["total"] ?? 0)}`,
+  ].join("\n");
 }

@@ -22,6 +22,13 @@ export class LabelledStates {
     this.#labels = new Float32Array(capacity * outputs);
   }
 
+  /** A full buffer: the rows of a state and room for no more. */
+  static of(state: LabelledState, width: number, outputs: number): LabelledStates {
+    const states = new LabelledStates(state.labels.length / outputs, width, outputs);
+    states.setState(state);
+    return states;
+  }
+
   get size(): number {
     return this.#size;
   }
@@ -46,7 +53,7 @@ export class LabelledStates {
     }
   }
 
-  /** Fills rows `from` to `to` - 1 of a batch. */
+  /** Fills rows `from` to `to` - 1 of a batch: [batch, width] observations, [batch, outputs] labels. */
   sample(random: Pcg64, observations: Float32Array, labels: Float32Array, from: number, to: number): void {
     const { width, outputs } = this;
     for (let row = from; row < to; row++) {

@@ -11,7 +11,7 @@ import { stream } from "../random/pcg64.ts";
 import { input, mul } from "../tensor/graph.ts";
 import { adam, rmsPropTensorFlow } from "../tensor/optimizer.ts";
 import { Trainer, type TrainerState } from "../tensor/trainer.ts";
-import { collect, LabelledStates, type LabelledState } from "./dataset.ts";
+import { collect, type LabelledState, LabelledStates } from "./dataset.ts";
 import { distillationLoss, paperLoss } from "./loss.ts";
 
 const count = z.number().int().min(1);
@@ -27,13 +27,22 @@ export const distillSchema = z.strictObject({
   teacherStates: count.default(20_000).describe("states from the teacher's own episodes"),
   teacherExploration: fraction.default(0.1).describe("fraction of random actions in the teacher's episodes"),
   updates: count.default(1_500).describe("updates on the teacher's states before the first look"),
-  rounds: z.number().int().min(0).max(100).default(3).describe("rounds of labelling the student's own states (DAgger); 0 for none"),
+  rounds: z
+    .number()
+    .int()
+    .min(0)
+    .max(100)
+    .default(3)
+    .describe("rounds of labelling the student's own states (DAgger); 0 for none"),
   roundStates: count.default(10_000).describe("the student's states labelled in a round"),
   roundUpdates: count.default(1_000).describe("updates in a round"),
   studentFraction: fraction.default(0.5).describe("share of the student's states in a batch"),
   lanes: count.max(4096).default(50).describe("environments that play in lock-step while states are collected"),
   gateEpisodes: count.min(2).default(20).describe("episodes of a first look at a student"),
-  selectionEpisodes: count.min(2).default(100).describe("episodes of a second look, by which a student passes or fails"),
+  selectionEpisodes: count
+    .min(2)
+    .default(100)
+    .describe("episodes of a second look, by which a student passes or fails"),
 });
 
 export type DistillOptions = z.infer<typeof distillSchema>;
@@ -77,6 +86,7 @@ export interface TeacherStates {
 
 const HELD_OUT = 0.1;
 
+/** Plays the teacher, with `teacherExploration` random actions, and labels its states: the same for the same seed. */
 export async function collectTeacherStates(context: Omit<DistillContext, "states">): Promise<TeacherStates> {
   const { options, seed, teacher, makeLanes } = context;
   const { architecture, parameters } = teacher;
@@ -87,7 +97,10 @@ export async function collectTeacherStates(context: Omit<DistillContext, "states
     const steps = Math.ceil(states / lanes.size);
     const into = new LabelledStates(steps * lanes.size, inputSize(architecture), outputSize(architecture));
     const random = stream(seed, name);
-    await collect({ player: program, teacher: program, lanes, steps, exploration: options.teacherExploration, random }, into);
+    await collect(
+      { player: program, teacher: program, lanes, steps, exploration: options.teacherExploration, random },
+      into,
+    );
     return into.getState();
   };
   const training = await gather("teacher-states/training", options.teacherStates);
@@ -112,9 +125,14 @@ export type LossOptions = Pick<DistillOptions, "loss" | "temperature" | "batchSi
 
 /**
  * A training program for the distillation loss on `observations` [rows, width] and `labels` [rows, outputs]. A masked one has
- * the input `mask` [parameters]: weights where it is 0 take no part and get no gradient, so they keep their hidden value.
+ * the input `mask` [parameters]: weights where it is 0 take no part and get no gradient, so they keep their hidden value but
+ * for what the optimiser's moments still move.
  */
-export async function compileDistillation(architecture: Architecture, options: LossOptions, masked = false): Promise<Trainer> {
+export async function compileDistillation(
+  architecture: Architecture,
+  options: LossOptions,
+  masked = false,
+): Promise<Trainer> {
   const observations = input([options.batchSize, inputSize(architecture)]);
   const labels = input([options.batchSize, outputSize(architecture)]);
   const size = parameterCount(architecture);
@@ -134,7 +152,7 @@ export async function compileDistillation(architecture: Architecture, options: L
 /**
  * Teaches one student: first on the teacher's states, then in rounds on a mixture with its own states as the teacher labels
  * them (Ross et al. 2011, DAgger; PoPS uses the teacher's states only). After each round it is looked at on fresh episodes;
- * it stops when it passes. Yields a state after every round; returns the best student by score.
+ * it stops when it passes. Yields a state after every round; returns the student that passed, else the best by score.
  */
 export async function* distill(
   context: DistillContext,
@@ -152,8 +170,7 @@ export async function* distill(
   const teacher = await compileForward(context.teacher.architecture, lanes.size);
   teacher.feed("parameters", context.teacher.parameters);
 
-  const taught = new LabelledStates(context.states.training.labels.length, inputSize(architecture), outputSize(architecture));
-  taught.setState(context.states.training);
+  const taught = LabelledStates.of(context.states.training, inputSize(architecture), outputSize(architecture));
   const roundSteps = Math.ceil(options.roundStates / lanes.size);
   const own = new LabelledStates(Math.max(1, options.rounds) * roundSteps * lanes.size, taught.width, taught.outputs);
   const random = stream(seed, name);
@@ -166,48 +183,56 @@ export async function* distill(
     random.setState(resume.random);
     best = resume.best;
   } else {
-    trainer.restart(job.parameters ?? initialize(architecture, options.initializer, stream(seed, `initialization/${name}`)));
+    trainer.restart(
+      job.parameters ?? initialize(architecture, options.initializer, stream(seed, `initialization/${name}`)),
+    );
   }
 
   const total = options.updates + options.rounds * options.roundUpdates;
   const observations = trainer.program.floats("observations");
   const labels = trainer.program.floats("labels");
   let passed = resume?.passed ?? false;
-  for (let round = first; round <= options.rounds && !passed; round++) {
-    if (round > 0) {
-      player.feed("parameters", trainer.parameters);
-      await collect({ player, teacher, lanes, steps: roundSteps, exploration: 0, random }, own);
+  try {
+    for (let round = first; round <= options.rounds && !passed; round++) {
+      if (round > 0) {
+        player.feed("parameters", trainer.parameters);
+        await collect({ player, teacher, lanes, steps: roundSteps, exploration: 0, random }, own);
+      }
+      const updates = round === 0 ? options.updates : options.roundUpdates;
+      const fromOwn = round === 0 ? 0 : Math.round(options.batchSize * options.studentFraction);
+      let lossSum = 0;
+      for (let k = 0; k < updates; k++) {
+        if (context.signal?.aborted) throw new Error("the distillation was cancelled");
+        if (fromOwn > 0) own.sample(random, observations, labels, 0, fromOwn);
+        taught.sample(random, observations, labels, fromOwn, options.batchSize);
+        const rate = options.learningRate * (0.55 + 0.45 * Math.cos((Math.PI * trainer.steps) / total));
+        lossSum += await trainer.update(rate);
+      }
+      const set = `${name}/round-${round}`;
+      let score = await evaluator.quick(trainer.parameters, seed, set, options.gateEpisodes);
+      if (score.mean >= objective) {
+        score = await selector.quick(trainer.parameters, seed, `${set}/selection`, options.selectionEpisodes);
+        passed = lower95(score) >= objective;
+      }
+      if (best === null || passed || score.mean > best.score.mean) {
+        best = { parameters: trainer.parameters.slice(), score, loss: lossSum / updates };
+      }
+      yield { round, passed, trainer: trainer.getState(), own: own.getState(), random: random.getState(), best };
     }
-    const updates = round === 0 ? options.updates : options.roundUpdates;
-    const fromOwn = round === 0 ? 0 : Math.round(options.batchSize * options.studentFraction);
-    let lossSum = 0;
-    for (let k = 0; k < updates; k++) {
-      if (context.signal?.aborted) throw new Error("the distillation was cancelled");
-      if (fromOwn > 0) own.sample(random, observations, labels, 0, fromOwn);
-      taught.sample(random, observations, labels, fromOwn, options.batchSize);
-      const rate = options.learningRate * (0.55 + 0.45 * Math.cos((Math.PI * trainer.steps) / total));
-      lossSum += await trainer.update(rate);
-    }
-    const set = `${name}/round-${round}`;
-    let score = await evaluator.quick(trainer.parameters, seed, set, options.gateEpisodes);
-    if (score.mean >= objective) {
-      score = await selector.quick(trainer.parameters, seed, `${set}/selection`, options.selectionEpisodes);
-      passed = lower95(score) >= objective;
-    }
-    if (best === null || passed || score.mean > best.score.mean) {
-      best = { parameters: trainer.parameters.slice(), score, loss: lossSum / updates };
-    }
-    yield { round, passed, trainer: trainer.getState(), own: own.getState(), random: random.getState(), best };
+    const { parameters, score, loss } = best!;
+    const agreement = await agreementOf(architecture, parameters, context.states.heldOut);
+    return { parameters, updates: trainer.steps, loss, agreement, score, passed };
+  } finally {
+    for (const part of [trainer, evaluator, selector, player, teacher]) await part.dispose();
   }
-  const { parameters, score, loss } = best!;
-  const agreement = await agreementOf(architecture, parameters, context.states.heldOut);
-  const updates = trainer.steps;
-  for (const part of [trainer, evaluator, selector, player, teacher]) await part.dispose();
-  return { parameters, updates, loss, agreement, score, passed };
 }
 
 /** Fraction of labelled states on which the greedy actions of student and teacher are the same. */
-export async function agreementOf(architecture: Architecture, parameters: Float32Array, states: LabelledState): Promise<number> {
+export async function agreementOf(
+  architecture: Architecture,
+  parameters: Float32Array,
+  states: LabelledState,
+): Promise<number> {
   const outputs = outputSize(architecture);
   const rows = states.labels.length / outputs;
   const program = await compileForward(architecture, rows);

@@ -8,8 +8,8 @@ import { argmax, input } from "../tensor/graph.ts";
 import { Program } from "../tensor/program.ts";
 import { scoreOf, summarize } from "./statistics.ts";
 
-/** Steps after which an episode without a time limit is taken to be endless; Atari's longest have 108,000 frames. */
-const ENDLESS = 200_000;
+/** Steps after which an episode without a time limit is taken to be endless; Atari's longest have 27,000. */
+const ENDLESS = 50_000;
 
 /** Seed of evaluation episode `index` in the named set of episodes: the same however many lanes or workers share the set. */
 export function episodeSeed(seed: number, set: string, index: number): number {
@@ -51,7 +51,13 @@ export class Evaluator {
     return returns;
   }
 
-  async #play(parameters: Float32Array, seed: number, set: string, first: number, returns: Float64Array): Promise<void> {
+  async #play(
+    parameters: Float32Array,
+    seed: number,
+    set: string,
+    first: number,
+    returns: Float64Array,
+  ): Promise<void> {
     const lanes = this.#lanes;
     const program = this.#program;
     program.feed("parameters", parameters);
@@ -60,8 +66,11 @@ export class Evaluator {
     for (let lane = 0; lane < lanes.size; lane++) await lanes.reset(lane, episodeSeed(seed, set, first + lane));
     const counted = Math.min(lanes.size, returns.length - first);
     const actions = program.ints("actions");
+    const limit = lanes.spec.maxEpisodeSteps ?? ENDLESS;
     for (let step = 0; ; step++) {
-      if (step === ENDLESS) throw new EnvironmentError(lanes.spec.id, `an episode did not end in ${ENDLESS} steps; set maxEpisodeSteps`);
+      if (step === limit) {
+        throw new EnvironmentError(lanes.spec.id, `an episode did not end in ${limit} steps; set maxEpisodeSteps`);
+      }
       await program.run();
       await lanes.step(actions);
       let running = 0;

@@ -1,13 +1,9 @@
-import { readFileSync } from "node:fs";
-import { z } from "zod";
 import { NO_DIGEST, seal } from "../importing/digest.ts";
 import { type Activation, layoutOf, outputSize } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
 import { encodeModel, type OnnxNode, type OnnxTensor, type OnnxValue } from "../tensor/onnx-model.ts";
 import { metadataOf } from "./metadata.ts";
-
-const packageFile = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-const { version } = z.object({ version: z.string() }).parse(JSON.parse(packageFile));
+import { VERSION } from "./version.ts";
 
 const operators: Record<Exclude<Activation, "none">, string> = { relu: "Relu", tanh: "Tanh" };
 
@@ -59,7 +55,7 @@ export function policyToOnnx(policy: Policy, options: { readonly action?: boolea
     irVersion: 10,
     opset: 21,
     producerName: "pops-rl",
-    producerVersion: version,
+    producerVersion: VERSION,
     graph: {
       name: "policy",
       nodes,

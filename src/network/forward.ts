@@ -13,10 +13,16 @@ export function forward(architecture: Architecture, parameters: Tensor, observat
   const count = parameterCount(architecture);
   if (parameters.shape.join() !== `${count}` || observations.shape.length !== 2 || observations.shape[1] !== size) {
     const [numbers, rows] = [parameters, observations].map(({ shape }) => `[${shape.join(", ")}]`);
-    throw new ShapeError("forward", `needs [${count}] parameters and [batch, ${size}] observations, got ${numbers} and ${rows}`);
+    throw new ShapeError(
+      "forward",
+      `needs [${count}] parameters and [batch, ${size}] observations, got ${numbers} and ${rows}`,
+    );
   }
   const layers = layoutOf(architecture);
-  const parts = split(parameters, layers.flatMap(({ weights, biases }) => [weights.length, biases.length]));
+  const parts = split(
+    parameters,
+    layers.flatMap(({ weights, biases }) => [weights.length, biases.length]),
+  );
   return layers.reduce((x, layer, i) => {
     const weights = reshape(parts[2 * i]!, [layer.inputs, layer.outputs]);
     return activations[layer.activation](matmul(x, weights, { bias: parts[2 * i + 1]! }));

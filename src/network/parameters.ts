@@ -42,12 +42,12 @@ function orthogonal(matrix: Float32Array, rows: number, columns: number, gain: n
     }
     const norm = Math.sqrt(vector.reduce((total, x) => total + x * x, 0));
     if (norm < 1e-6) continue;
-    basis.push(vector.map((x) => (x * gain) / norm));
+    basis.push(vector.map((x) => x / norm));
   }
   for (let k = 0; k < count; k++) {
     for (let i = 0; i < length; i++) {
       const at = rows >= columns ? i * columns + k : k * columns + i;
-      matrix[at] = basis[k]![i]!;
+      matrix[at] = gain * basis[k]![i]!;
     }
   }
 }

@@ -8,7 +8,9 @@ import { checkParameters, type Policy } from "./policy.ts";
  * those of a batched float32 program up to rounding.
  * @throws ShapeError when the parameters do not fit the architecture or are not finite, or an observation has the wrong length.
  */
-export function predictor(policy: Pick<Policy, "architecture" | "parameters">): (observation: Float32Array) => Float32Array {
+export function predictor(
+  policy: Pick<Policy, "architecture" | "parameters">,
+): (observation: Float32Array) => Float32Array {
   const { architecture, parameters } = policy;
   checkParameters(architecture, parameters);
   const size = inputSize(architecture);
@@ -18,7 +20,8 @@ export function predictor(policy: Pick<Policy, "architecture" | "parameters">): 
     values: new Float32Array(layer.outputs),
   }));
   return (observation) => {
-    if (observation.length !== size) throw new ShapeError("predict", `needs ${size} numbers, got ${observation.length}`);
+    if (observation.length !== size)
+      throw new ShapeError("predict", `needs ${size} numbers, got ${observation.length}`);
     let x = observation;
     for (const { inputs, outputs, weights, biases, activation, sums, values } of layers) {
       for (let j = 0; j < outputs; j++) sums[j] = parameters[biases.offset + j]!;

@@ -1,6 +1,5 @@
 import { makeVector } from "../environment/vector.ts";
-import { EVENTS_VERSION, type Emitted } from "../events.ts";
-import type { Architecture } from "../network/architecture.ts";
+import { type Emitted, EVENTS_VERSION } from "../events.ts";
 import type { Plain } from "../plain.ts";
 import { type DqnOptions, type DqnState, type Teacher, trainDqn } from "../teacher/dqn.ts";
 import { type Answer, type PopsOptions, type PopsState, pops } from "./pops.ts";
@@ -11,7 +10,10 @@ export interface Plan {
   readonly environment: string;
   readonly preset: string;
   readonly seed: number;
+  /** Worker threads for students; their number never changes a result. */
   readonly workers: number;
+  /** URLs of modules that register the environment, for the worker threads; none are needed for the package's own. */
+  readonly modules?: readonly string[];
   /** How to train a teacher, or one that is there. */
   readonly teacher: { readonly options: DqnOptions } | { readonly network: Teacher };
   /** How to compress it; `undefined` to stop after the teacher. */
@@ -30,10 +32,20 @@ type PlanState =
 
 const state = (plan: PlanState): PlanState => plan;
 
-/** Trains the teacher unless there is one, then compresses it. The whole of `pops run` without files and printing. */
-export async function* pipeline(plan: Plan, resume?: Plain): AsyncGenerator<Emitted, Outcome> {
+/**
+ * Trains the teacher unless there is one, then compresses it. The whole of `pops run` without files and printing.
+ *
+ * @param resume the state of a checkpoint that the same plan yielded
+ * @param onTeacher told the trained teacher before anything is done with it; again after each resume that finds it trained
+ * @throws ObjectiveError when the teacher itself misses the objective
+ */
+export async function* pipeline(
+  plan: Plan,
+  resume?: Plain,
+  onTeacher?: (teacher: Teacher) => void,
+): AsyncGenerator<Emitted, Outcome> {
   const saved = resume as PlanState | undefined;
-  const { environment, seed } = plan;
+  const { environment, seed, workers, modules = [] } = plan;
   if (!saved) {
     yield { type: "run-started", step: 0, version: EVENTS_VERSION, environment, seed, preset: plan.preset };
   }
@@ -48,13 +60,22 @@ export async function* pipeline(plan: Plan, resume?: Plain): AsyncGenerator<Emit
     const training = trainDqn(makeLanes, plan.teacher.options, seed, saved?.inner as DqnState | undefined);
     teacher = yield* withCheckpoints(training, (inner) => state({ stage: "teacher", inner }));
   }
+  onTeacher?.(teacher);
   if (!plan.pops) return { teacher, answer: undefined };
   const { architecture, parameters, updates } = teacher;
   const compressing = pops(
-    { environment, teacher: { architecture, parameters }, options: plan.pops, seed, workers: plan.workers, stepsBefore: updates },
+    {
+      environment,
+      teacher: { architecture, parameters },
+      options: plan.pops,
+      seed,
+      workers,
+      modules,
+      stepsBefore: updates,
+    },
     saved?.stage === "pops" ? (saved.inner as PopsState) : undefined,
   );
-  const plainTeacher = { architecture: architecture as Architecture, parameters, updates };
+  const plainTeacher = { architecture, parameters, updates };
   const answer = yield* withCheckpoints(compressing, (inner) => state({ stage: "pops", teacher: plainTeacher, inner }));
   return { teacher, answer };
 }

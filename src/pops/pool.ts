@@ -1,9 +1,10 @@
+import { once } from "node:events";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
 import type { Distilled, DistillJob, DistillState } from "../distillation/distill.ts";
-import { reasonOf } from "../errors.ts";
+import { NumericError, reasonOf } from "../errors.ts";
 import type { WorkerContext, WorkerReply, WorkerRequest } from "./worker.ts";
 
 /** Starts the worker from its TypeScript source (through tsx) or its compiled JavaScript, whichever this file is. */
@@ -45,7 +46,11 @@ export class Pool {
   }
 
   /** Queues a job. `onProgress` gets its state after every round, from which another call can go on. */
-  submit(job: DistillJob, resume: DistillState | undefined, onProgress: (state: DistillState) => void): Promise<Distilled> {
+  submit(
+    job: DistillJob,
+    resume: DistillState | undefined,
+    onProgress: (state: DistillState) => void,
+  ): Promise<Distilled> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ job, resume, onProgress, resolve, reject });
       this.#dispatch();
@@ -53,10 +58,10 @@ export class Pool {
   }
 
   #dispatch(): void {
-    while (this.#queue.length > 0) {
+    for (let task = this.#queue[0]; task; task = this.#queue[0]) {
       const worker = this.#idle.pop() ?? (this.#busy.size < this.#size ? this.#spawn() : undefined);
       if (!worker) return;
-      const task = this.#queue.shift()!;
+      this.#queue.shift();
       this.#busy.set(worker, task);
       worker.ref();
       const request: WorkerRequest = {
@@ -81,7 +86,8 @@ export class Pool {
       this.#idle.push(worker);
       worker.unref();
       if (reply.kind === "done") task.resolve(reply.result);
-      else task.reject(reply.error);
+      // Errors lose their class between threads.
+      else task.reject(reply.numeric ? new NumericError(reasonOf(reply.error), { cause: reply.error }) : reply.error);
       this.#dispatch();
     });
     worker.on("error", (error) => {
@@ -101,11 +107,17 @@ export class Pool {
     }
   }
 
+  /** Ends the threads. They end themselves: one that is terminated inside a native call takes the process with it. */
   async close(): Promise<void> {
     this.cancel();
     const workers = [...this.#idle, ...this.#busy.keys()];
     this.#idle.length = 0;
     this.#busy.clear();
-    for (const worker of workers) await worker.terminate();
+    const ended = workers.map((worker) => once(worker, "exit"));
+    for (const worker of workers) {
+      worker.ref();
+      worker.postMessage(null);
+    }
+    await Promise.all(ended);
   }
 }

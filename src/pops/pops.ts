@@ -11,7 +11,7 @@ import { makeVector } from "../environment/vector.ts";
 import { ObjectiveError } from "../errors.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
 import type { Emitted, EventOf } from "../events.ts";
-import { type Architecture, checkFits, countsOf, describe } from "../network/architecture.ts";
+import { type Architecture, checkFits, countsOf, describe, hiddenWidths } from "../network/architecture.ts";
 import type { Score } from "../network/policy.ts";
 import type { Plain } from "../plain.ts";
 import { type PruneState, prune, pruneSchema } from "../pruning/prune.ts";
@@ -28,10 +28,27 @@ export const popsSchema = z.strictObject({
   lowerBound: z.number().describe("mean return below which pruning pauses"),
   maxIterations: count.max(100).default(10).describe("rounds of prune, shrink, distil"),
   starts: count.max(100).default(4).describe("random starts of the student in a round; the first that passes is taken"),
-  rule: z.enum(["units", "weights"]).default("units").describe("next size from live units, or by the original's formula from weights"),
-  init: z.enum(["random", "slice"]).default("random").describe("the student's starting weights: random, or the pruned network's strongest units"),
-  minimumChange: z.number().min(0).max(1).default(0).describe("fraction of the teacher's weights; rounds end when one removes less"),
-  squeezeStarts: z.number().int().min(0).max(1000).default(8).describe("random starts a size in the search below the last passing size; 0 for no search"),
+  rule: z
+    .enum(["units", "weights"])
+    .default("units")
+    .describe("next size from live units, or by the original's formula from weights"),
+  init: z
+    .enum(["random", "slice"])
+    .default("random")
+    .describe("the student's starting weights: random, or the pruned network's strongest units"),
+  minimumChange: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("fraction of the teacher's weights; rounds end when one removes less"),
+  squeezeStarts: z
+    .number()
+    .int()
+    .min(0)
+    .max(1000)
+    .default(8)
+    .describe("random starts a size in the search below the last passing size; 0 for no search"),
   squeezeGrowth: z.number().min(1).max(4).default(1.15).describe("least ratio of weights between sizes of that search"),
   teacherEpisodes: count.min(2).default(100).describe("held-out episodes of the teacher's score"),
   proofEpisodes: count.min(2).default(1_000).describe("held-out episodes of the final proof"),
@@ -63,7 +80,8 @@ interface SavedNetwork {
 /** Everything that the loop knows, at any safe point. */
 export interface PopsState {
   [key: string]: Plain;
-  phase: "teacher-proof" | "prune" | "distill" | "squeeze" | "proof";
+  /** `loop`: prune, or distil when there is a `next`. */
+  phase: "loop" | "squeeze" | "proof";
   /** Gradient updates since the run began. */
   step: number;
   iteration: number;
@@ -73,11 +91,14 @@ export interface PopsState {
   next: { readonly architecture: Plain; readonly parameters: Float32Array | null } | null;
   /** All that passed, by descending weights. */
   passing: readonly SavedNetwork[];
+  /** Architecture whose starts all failed in the loop, which ended it. */
+  failed: Plain;
   /** Squeeze search: every rung up to `low` failed, `high` and above passed. */
   low: number;
   high: number | null;
   /** Architecture of the last passing network of the loop, from which the ladder is made. */
   top: Plain;
+  /** `null` before the teacher's proof. */
   teacherScore: Score | null;
   /** Of the stage that is under way. */
   prune: PruneState | null;
@@ -90,7 +111,10 @@ interface JobsState {
   readonly partial: readonly { readonly index: number; readonly state: Plain }[];
 }
 
-const save = (network: Network): SavedNetwork => ({ architecture: network.architecture, parameters: network.parameters });
+const save = (network: Network): SavedNetwork => ({
+  architecture: network.architecture,
+  parameters: network.parameters,
+});
 const load = (saved: SavedNetwork): Network => ({
   architecture: saved.architecture as Architecture,
   parameters: saved.parameters,
@@ -101,8 +125,10 @@ export interface PopsContext {
   readonly teacher: Network;
   readonly options: PopsOptions;
   readonly seed: number;
-  /** Worker threads for students; their number never changes a result. */
+  /** Worker threads for students, at least 1; their number never changes a result. */
   readonly workers: number;
+  /** URLs of modules that register environments, for the worker threads. */
+  readonly modules?: readonly string[];
   /** Updates made before, on the run's step axis. */
   readonly stepsBefore: number;
 }
@@ -119,34 +145,20 @@ export async function* pops(context: PopsContext, resume?: PopsState): AsyncGene
   const makeLanes = (size: number) => makeVector(environment, size);
   checkFits(teacher.architecture, makeLanes(1).spec);
   const s: PopsState = resume ? { ...resume } : begin(context);
-  const { objective } = options;
-
-  if (s.teacherScore === null) {
-    yield { type: "stage-started", step: s.step, stage: "proof", iteration: 0, architecture: teacher.architecture };
-    const score = await proofScore(context, teacher, "teacher", options.teacherEpisodes);
-    s.teacherScore = score;
-    const passed = score.mean >= objective;
-    yield { type: "proof", step: s.step, role: "teacher", architecture: teacher.architecture, weights: countsOf(teacher.architecture).weights, score, objective, passed };
-    if (!passed) {
-      throw new ObjectiveError(
-        `the teacher's mean over ${score.episodes} held-out episodes is ${score.mean.toFixed(2)}, the objective is ${objective}: ` +
-          "train it longer, or state a lower objective with --set pops.objective=...",
-      );
-    }
-    s.phase = "prune";
-  }
-  const shared = { teacher, options: options.distill, objective, seed };
+  const teacherScore = s.teacherScore ?? (yield* proveTeacher(context, s.step));
+  s.teacherScore = teacherScore;
+  const shared = { teacher, options: options.distill, objective: options.objective, seed };
   const states = await collectTeacherStates({ ...shared, makeLanes });
   const distilling: DistillContext = { ...shared, makeLanes, states };
-  const pool = new Pool({ ...shared, states, environment }, context.workers);
+  const pool = new Pool({ ...shared, states, environment, modules: context.modules ?? [] }, context.workers);
   const checkpoint = (): Emitted => {
     const state = { ...s };
     return { type: "checkpoint", state: () => state };
   };
   try {
-    while (s.phase === "prune" || s.phase === "distill") {
-      if (s.phase === "prune") yield* pruneRound(context, distilling, s);
-      else yield* distillRound(context, pool, s);
+    while (s.phase === "loop") {
+      if (s.next) yield* distillRound(context, pool, s, s.next);
+      else yield* pruneRound(context, distilling, s);
       yield checkpoint();
     }
     while (s.phase === "squeeze") {
@@ -156,18 +168,19 @@ export async function* pops(context: PopsContext, resume?: PopsState): AsyncGene
   } finally {
     await pool.close();
   }
-  return yield* proveAnswer(context, s);
+  return yield* proveAnswer(context, s, teacherScore);
 }
 
 function begin(context: PopsContext): PopsState {
   return {
-    phase: "teacher-proof",
+    phase: "loop",
     step: context.stepsBefore,
     iteration: 1,
     // A relu on the outputs (the authors' CartPole teacher has one) would leave students with dead outputs.
     current: save({ ...context.teacher, architecture: withLinearOutput(context.teacher.architecture) }),
     next: null,
     passing: [],
+    failed: null,
     low: -1,
     high: null,
     top: null,
@@ -179,15 +192,54 @@ function begin(context: PopsContext): PopsState {
 
 function withLinearOutput(architecture: Architecture): Architecture {
   const { layers } = architecture;
-  return { ...architecture, layers: layers.map((layer, l) => (l === layers.length - 1 ? { ...layer, activation: "none" } : layer)) };
+  return {
+    ...architecture,
+    layers: layers.map((layer, l) => (l === layers.length - 1 ? { ...layer, activation: "none" } : layer)),
+  };
+}
+
+/** The teacher's own score on held-out episodes: what cannot do the task is not worth compressing. */
+async function* proveTeacher(context: PopsContext, step: number): AsyncGenerator<Emitted, Score> {
+  const { teacher, options } = context;
+  const { architecture } = teacher;
+  const { objective } = options;
+  yield { type: "stage-started", step, stage: "proof", iteration: 0, architecture };
+  const score = await proofScore(context, teacher, "teacher", options.teacherEpisodes);
+  const passed = score.mean >= objective;
+  yield {
+    type: "proof",
+    step,
+    role: "teacher",
+    architecture,
+    weights: countsOf(architecture).weights,
+    score,
+    objective,
+    passed,
+  };
+  if (!passed) {
+    throw new ObjectiveError(
+      `the teacher's mean over ${score.episodes} held-out episodes is ${score.mean.toFixed(2)}, the objective is ${objective}: ` +
+        "train it longer, or state a lower objective with --set pops.objective=...",
+    );
+  }
+  return score;
 }
 
 /** Prunes the current network and decides the next size. */
-async function* pruneRound(context: PopsContext, distilling: DistillContext, s: PopsState): AsyncGenerator<Emitted, void> {
+async function* pruneRound(
+  context: PopsContext,
+  distilling: DistillContext,
+  s: PopsState,
+): AsyncGenerator<Emitted, void> {
   const { options, teacher } = context;
   const { iteration } = s;
   const current = load(s.current);
   const { architecture } = current;
+  if (hiddenWidths(architecture).length === 0) {
+    // A linear policy has no unit to lose.
+    startSqueeze(options, s);
+    return;
+  }
   if (s.prune === null) yield { type: "stage-started", step: s.step, stage: "prune", iteration, architecture };
   const pruning = prune(
     { ...distilling, lowerBound: options.lowerBound },
@@ -205,43 +257,61 @@ async function* pruneRound(context: PopsContext, distilling: DistillContext, s: 
   const sparsity = 1 - nonZero / countsOf(architecture).weights;
   yield { type: "redundancy", step: s.step, iteration, architecture, sparsity, layers };
   const to =
-    options.rule === "units" ? resizeByUnits(architecture, layers) : resizeByWeights(architecture, teacher.architecture, layers);
+    options.rule === "units"
+      ? resizeByUnits(architecture, layers)
+      : resizeByWeights(architecture, teacher.architecture, layers);
   if (!to) {
     startSqueeze(options, s);
     return;
   }
   const toWeights = countsOf(to).weights;
-  yield { type: "resized", step: s.step, iteration, from: architecture, to, fromWeights: countsOf(architecture).weights, toWeights };
+  yield {
+    type: "resized",
+    step: s.step,
+    iteration,
+    from: architecture,
+    to,
+    fromWeights: countsOf(architecture).weights,
+    toWeights,
+  };
   const live = slice(architecture, pruned.parameters);
   const parameters = options.init === "slice" ? strongestUnits(live.architecture, live.parameters, to) : null;
   s.next = { architecture: to, parameters: parameters ?? null };
-  s.phase = "distill";
 }
 
 /** Teaches the next network; one that passes becomes the current one, else the loop is over. */
-async function* distillRound(context: PopsContext, pool: Pool, s: PopsState): AsyncGenerator<Emitted, void> {
+async function* distillRound(
+  context: PopsContext,
+  pool: Pool,
+  s: PopsState,
+  next: NonNullable<PopsState["next"]>,
+): AsyncGenerator<Emitted, void> {
   const { options, teacher } = context;
   const { iteration } = s;
-  const architecture = s.next!.architecture as Architecture;
-  const parameters = s.next!.parameters;
+  const architecture = next.architecture as Architecture;
+  const { parameters } = next;
   if (s.jobs === null) yield { type: "stage-started", step: s.step, stage: "distill", iteration, architecture };
-  const jobs = Array.from({ length: options.starts }, (_, start): DistillJob => ({
-    architecture,
-    start,
-    // Only the first start is the pruned network's; the others are random.
-    ...(parameters && start === 0 && { parameters }),
-  }));
+  const jobs = Array.from(
+    { length: options.starts },
+    (_, start): DistillJob => ({
+      architecture,
+      start,
+      // Only the first start is the pruned network's; the others are random.
+      ...(parameters && start === 0 && { parameters }),
+    }),
+  );
   const found = yield* firstPassing(pool, jobs, "distill", s);
   const before = countsOf(s.current.architecture as Architecture).weights;
   const change = (before - countsOf(architecture).weights) / countsOf(teacher.architecture).weights;
   if (found) {
     s.current = save({ architecture, parameters: found.parameters });
     s.passing = [...s.passing, s.current];
+  } else {
+    s.failed = architecture;
   }
   s.next = null;
   s.iteration++;
-  if (found && change >= options.minimumChange && s.iteration <= options.maxIterations) s.phase = "prune";
-  else startSqueeze(options, s);
+  if (!found || change < options.minimumChange || s.iteration > options.maxIterations) startSqueeze(options, s);
 }
 
 function startSqueeze(options: PopsOptions, s: PopsState): void {
@@ -249,22 +319,24 @@ function startSqueeze(options: PopsOptions, s: PopsState): void {
   s.top = s.current.architecture;
 }
 
-/**
- * One rung of the search below the last passing size: the linear policy first, since it is the end of the road when it
- * passes, then bisection of the ladder.
- */
+/** One rung of the search below the last passing size: bisection of the ladder, as if what passes were monotone in size. */
 async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): AsyncGenerator<Emitted, void> {
   const { options } = context;
   const rungs = ladder(s.top as Architecture, options.squeezeGrowth);
   const high = s.high ?? rungs.length;
-  if (high - s.low <= 1) {
+  const rung = Math.floor((s.low + high) / 2);
+  const architecture = rungs[rung];
+  if (!architecture || high - s.low <= 1) {
     s.phase = "proof";
     return;
   }
-  const rung = s.low === -1 && high === rungs.length ? 0 : Math.floor((s.low + high) / 2);
-  const architecture = rungs[rung]!;
   if (s.jobs === null) yield { type: "stage-started", step: s.step, stage: "squeeze", iteration: 0, architecture };
-  const jobs = Array.from({ length: options.squeezeStarts }, (_, start): DistillJob => ({ architecture, start }));
+  // Starts that failed in the loop would fail again.
+  const tried = s.failed !== null && describe(s.failed as Architecture) === describe(architecture) ? options.starts : 0;
+  const jobs = Array.from(
+    { length: Math.max(0, options.squeezeStarts - tried) },
+    (_, start): DistillJob => ({ architecture, start: tried + start }),
+  );
   const found = yield* firstPassing(pool, jobs, "squeeze", s);
   if (found) {
     s.high = rung;
@@ -298,21 +370,22 @@ async function* firstPassing(
     },
   });
   let wake: () => void = () => undefined;
-  let failure: unknown;
+  const failed = new Map<number, Promise<Distilled>>();
   for (const [index, job] of jobs.entries()) {
     if (done.has(index)) continue;
     const onProgress = (state: DistillState): void => {
       partial.set(index, state);
       wake();
     };
-    pool.submit(job, partial.get(index), onProgress).then(
+    const running = pool.submit(job, partial.get(index), onProgress);
+    running.then(
       (result) => {
         partial.delete(index);
         done.set(index, result);
         wake();
       },
-      (error: unknown) => {
-        failure = error;
+      () => {
+        failed.set(index, running);
         wake();
       },
     );
@@ -320,26 +393,39 @@ async function* firstPassing(
   // Nothing of these jobs is in the log before all that is needed is known: a checkpoint in between repeats no event.
   let first = 0;
   for (;;) {
-    while (done.has(first) && !done.get(first)!.passed) first++;
-    if (first >= jobs.length || done.get(first)?.passed) break;
-    const woken = new Promise<void>((resolve) => {
+    while (done.get(first)?.passed === false) first++;
+    if (first === jobs.length || done.has(first)) break;
+    // A job that failed throws in its turn only: one that came first and passes makes it unwanted, as with a single worker.
+    await failed.get(first);
+    await new Promise<void>((resolve) => {
       wake = resolve;
     });
-    if (failure !== undefined) throw failure;
-    await woken;
     yield { type: "checkpoint", state: getState };
   }
   pool.cancel();
-  for (const [index, job] of jobs.slice(0, first + 1).entries()) {
-    const { updates, loss, agreement, score, passed } = done.get(index)!;
+  for (const [index, { architecture, start }] of jobs.entries()) {
+    const result = done.get(index);
+    if (index > first || !result) break;
+    const { updates, loss, agreement, score, passed } = result;
     s.step += updates;
-    const { architecture, start } = job;
     const { weights } = countsOf(architecture);
     const iteration = stage === "distill" ? s.iteration : 0;
-    yield { type: "candidate", step: s.step, stage, iteration, start, architecture, weights, loss, agreement, score, passed };
+    yield {
+      type: "candidate",
+      step: s.step,
+      stage,
+      iteration,
+      start,
+      architecture,
+      weights,
+      loss,
+      agreement,
+      score,
+      passed,
+    };
   }
   s.jobs = null;
-  return first < jobs.length ? done.get(first) : undefined;
+  return done.get(first);
 }
 
 async function proofScore(context: PopsContext, network: Network, name: string, episodes: number): Promise<Score> {
@@ -354,13 +440,12 @@ async function proofScore(context: PopsContext, network: Network, name: string, 
  * The choice of the final policy: the smallest that passed so far is played on fresh episodes, and is the answer when its
  * lower bound reaches the objective; else the next larger. The teacher is the last resort: a failing policy is never the answer.
  */
-async function* proveAnswer(context: PopsContext, s: PopsState): AsyncGenerator<Emitted, Answer> {
+async function* proveAnswer(context: PopsContext, s: PopsState, teacherScore: Score): AsyncGenerator<Emitted, Answer> {
   const { teacher, options } = context;
   const { objective } = options;
   const teacherWeights = countsOf(teacher.architecture).weights;
-  const teacherScore = s.teacherScore!;
   yield { type: "stage-started", step: s.step, stage: "proof", iteration: 0 };
-  const candidates = s.passing.map(load).toSorted((a, b) => countsOf(a.architecture).weights - countsOf(b.architecture).weights);
+  const candidates = s.passing.map(load).toReversed();
   for (const [index, candidate] of candidates.entries()) {
     const { architecture } = candidate;
     const { weights } = countsOf(architecture);
@@ -368,10 +453,28 @@ async function* proveAnswer(context: PopsContext, s: PopsState): AsyncGenerator<
     const passed = score.lower95 >= objective;
     yield { type: "proof", step: s.step, role: "candidate", architecture, weights, score, objective, passed };
     if (!passed) continue;
-    yield { type: "answer", step: s.step, architecture, weights, teacherWeights, ratio: weights / teacherWeights, score, smaller: true };
+    yield {
+      type: "answer",
+      step: s.step,
+      architecture,
+      weights,
+      teacherWeights,
+      ratio: weights / teacherWeights,
+      score,
+      smaller: true,
+    };
     return { ...candidate, score, teacherScore, smaller: true };
   }
   const { architecture } = teacher;
-  yield { type: "answer", step: s.step, architecture, weights: teacherWeights, teacherWeights, ratio: 1, score: teacherScore, smaller: false };
+  yield {
+    type: "answer",
+    step: s.step,
+    architecture,
+    weights: teacherWeights,
+    teacherWeights,
+    ratio: 1,
+    score: teacherScore,
+    smaller: false,
+  };
   return { ...teacher, score: teacherScore, teacherScore, smaller: false };
 }

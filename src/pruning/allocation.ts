@@ -11,7 +11,12 @@ function keep(length: number, sparsity: number): number {
 }
 
 /** The `count` largest scores of the given ranges become 1 in the mask, the rest 0. Among equal scores the first ones are kept. */
-function keepLargest(scores: Scores, ranges: readonly LayerLayout["weights"][], count: number, mask: Float32Array): void {
+function keepLargest(
+  scores: Scores,
+  ranges: readonly LayerLayout["weights"][],
+  count: number,
+  mask: Float32Array,
+): void {
   const total = ranges.reduce((sum, { length }) => sum + length, 0);
   const pooled = new Float32Array(total);
   let filled = 0;
@@ -38,7 +43,12 @@ function keepLargest(scores: Scores, ranges: readonly LayerLayout["weights"][], 
  * - `uniform`: every layer loses the same fraction, as in the original.
  * Either way one path from an input to an output stays, the strongest that a greedy walk finds.
  */
-export function allocate(architecture: Architecture, scores: Scores, sparsity: number, allocation: Allocation): Float32Array {
+export function allocate(
+  architecture: Architecture,
+  scores: Scores,
+  sparsity: number,
+  allocation: Allocation,
+): Float32Array {
   if (!(sparsity >= 0 && sparsity <= 1)) throw new ShapeError("allocate", `sparsity ${sparsity} is outside [0, 1]`);
   const layers = layoutOf(architecture);
   const mask = new Float32Array(scores.length).fill(1);

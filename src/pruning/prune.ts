@@ -1,7 +1,6 @@
 import { z } from "zod";
-import type { VectorEnvironment } from "../environment/environment.ts";
-import { type DistillContext, compileDistillation } from "../distillation/distill.ts";
 import { LabelledStates } from "../distillation/dataset.ts";
+import { compileDistillation, type DistillContext } from "../distillation/distill.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
 import type { Emitted } from "../events.ts";
 import { type Architecture, countsOf, inputSize, outputSize } from "../network/architecture.ts";
@@ -16,13 +15,23 @@ import { magnitude } from "./score.ts";
 const count = z.number().int().min(1);
 
 export const pruneSchema = z.strictObject({
-  allocation: z.enum(ALLOCATIONS).default("global").describe("one threshold for the whole network, or the same fraction of every layer"),
-  finalSparsity: z.number().min(0).lt(1).default(0.995).describe("sparsity of the weights at the end of the pruning clock"),
+  allocation: z
+    .enum(ALLOCATIONS)
+    .default("global")
+    .describe("one threshold for the whole network, or the same fraction of every layer"),
+  finalSparsity: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0.995)
+    .describe("sparsity of the weights at the end of the pruning clock"),
   updates: count.default(2_000).describe("length of the pruning clock in updates; it stands still while paused"),
   maskInterval: count.default(20).describe("updates between new masks"),
   gateInterval: count.default(200).describe("updates between gates"),
   gateEpisodes: count.min(2).default(20).describe("episodes of a gate"),
-  patience: count.default(5).describe("gates in a row below the objective, while paused or at the end of the clock, after which pruning ends"),
+  patience: count
+    .default(5)
+    .describe("gates in a row below the objective, while paused or at the end of the clock, after which pruning ends"),
   learningRate: z.number().positive().default(1e-3).describe("of the optimiser, constant"),
 });
 
@@ -30,12 +39,10 @@ export type PruneOptions = z.infer<typeof pruneSchema>;
 
 export interface PruneState {
   readonly [key: string]: Plain;
-  readonly updates: number;
   readonly clock: number;
   readonly paused: boolean;
   readonly waiting: number;
   readonly gates: number;
-  readonly lossSum: number;
   readonly mask: Float32Array;
   readonly trainer: TrainerState;
   readonly random: Plain;
@@ -50,13 +57,14 @@ export interface Pruned {
 
 /**
  * Iterative policy pruning (IPP; Livne & Cohen 2020, algorithm 1): gated magnitude pruning of a copy of the network while it
- * learns from the teacher. At every gate: score above the objective, save (sparser ones replace earlier ones) and prune on; below the lower
- * bound, pause, which stops the pruning clock, until the objective is reached again; between them nothing changes. Ends when
- * the clock has run out and the last network was saved, or after `patience` gates without success.
- * If no gate ever succeeds, the answer is the network that came in. Steps of the events are offset by `stepsBefore`.
+ * learns from the teacher. At every gate: when the score reaches the objective, save (sparser networks replace earlier ones)
+ * and prune on; below the lower bound, pause, which stops the pruning clock and keeps the mask, until the objective is reached
+ * again; between them nothing changes. Ends at the first gate after the clock has run out that saves, or after `patience` gates
+ * in a row that don't while paused or after the clock has run out. If no gate ever saves, the answer is the network that came
+ * in. Steps of the events are offset by `stepsBefore`.
  */
 export async function* prune(
-  context: DistillContext & { readonly makeLanes: (size: number) => VectorEnvironment; readonly lowerBound: number },
+  context: DistillContext & { readonly lowerBound: number },
   options: PruneOptions,
   network: { readonly architecture: Architecture; readonly parameters: Float32Array },
   iteration: number,
@@ -67,8 +75,7 @@ export async function* prune(
   const { objective, lowerBound, seed, states } = context;
   const trainer = await compileDistillation(architecture, context.options, true);
   const evaluator = await Evaluator.create(architecture, context.makeLanes(options.gateEpisodes));
-  const taught = new LabelledStates(states.training.labels.length, inputSize(architecture), outputSize(architecture));
-  taught.setState(states.training);
+  const taught = LabelledStates.of(states.training, inputSize(architecture), outputSize(architecture));
   const random = stream(seed, "prune", iteration);
   const total = countsOf(architecture).weights;
   const observations = trainer.program.floats("observations");
@@ -82,7 +89,7 @@ export async function* prune(
   let lossSum = 0;
   let saved = network.parameters;
   if (resume) {
-    ({ clock, paused, waiting, gates, lossSum, saved } = resume);
+    ({ clock, paused, waiting, gates, saved } = resume);
     mask.set(resume.mask);
     trainer.setState(resume.trainer);
     random.setState(resume.random);
@@ -90,60 +97,60 @@ export async function* prune(
     trainer.restart(network.parameters);
   }
   const getState = (): PruneState => ({
-    updates: trainer.steps,
     clock,
     paused,
     waiting,
     gates,
-    lossSum,
     mask: mask.slice(),
     trainer: trainer.getState(),
     random: random.getState(),
     saved,
   });
 
-  for (let finished = false; !finished; ) {
-    if (!paused && clock <= options.updates && clock % options.maskInterval === 0) {
-      const sparsity = cubicSparsity(clock / options.updates, options.finalSparsity);
-      mask.set(allocate(architecture, magnitude(trainer.parameters), sparsity, options.allocation));
-    }
-    taught.sample(random, observations, labels, 0, context.options.batchSize);
-    lossSum += await trainer.update(options.learningRate);
-    if (!paused && clock < options.updates) clock++;
-
-    if (trainer.steps % options.gateInterval === 0) {
-      gates++;
-      const effective = trainer.parameters.map((weight, i) => weight * mask[i]!);
-      const score = await evaluator.quick(effective, seed, `prune/${iteration}/${gates}`, options.gateEpisodes);
-      const good = score.mean >= objective;
-      if (good) {
-        saved = effective;
-        paused = false;
-      } else if (score.mean < lowerBound) {
-        paused = true;
+  try {
+    for (let finished = false; !finished; ) {
+      if (!paused && trainer.steps % options.maskInterval === 0) {
+        const sparsity = cubicSparsity(clock / options.updates, options.finalSparsity);
+        mask.set(allocate(architecture, magnitude(trainer.parameters), sparsity, options.allocation));
       }
-      const ended = clock >= options.updates;
-      waiting = good || !(paused || ended) ? 0 : waiting + 1;
-      finished = (ended && good) || waiting >= options.patience;
-      const nonZero = countNonZero(architecture, effective);
-      yield {
-        type: "pruned",
-        step: stepsBefore + trainer.steps,
-        iteration,
-        progress: clock / options.updates,
-        sparsity: 1 - nonZero / total,
-        nonZero,
-        loss: lossSum / options.gateInterval,
-        score,
-        paused,
-        saved: good,
-      };
-      lossSum = 0;
-      if (!finished) yield { type: "checkpoint", state: getState };
+      taught.sample(random, observations, labels, 0, context.options.batchSize);
+      lossSum += await trainer.update(options.learningRate);
+      if (!paused && clock < options.updates) clock++;
+
+      if (trainer.steps % options.gateInterval === 0) {
+        gates++;
+        const effective = trainer.parameters.map((weight, i) => weight * mask[i]!);
+        const score = await evaluator.quick(effective, seed, `prune/${iteration}/${gates}`, options.gateEpisodes);
+        const good = score.mean >= objective;
+        if (good) {
+          saved = effective;
+          paused = false;
+        } else if (score.mean < lowerBound) {
+          paused = true;
+        }
+        const ended = clock >= options.updates;
+        waiting = good || !(paused || ended) ? 0 : waiting + 1;
+        finished = (ended && good) || waiting >= options.patience;
+        const nonZero = countNonZero(architecture, effective);
+        yield {
+          type: "pruned",
+          step: stepsBefore + trainer.steps,
+          iteration,
+          progress: clock / options.updates,
+          sparsity: 1 - nonZero / total,
+          nonZero,
+          loss: lossSum / options.gateInterval,
+          score,
+          paused,
+          saved: good,
+        };
+        lossSum = 0;
+        if (!finished) yield { type: "checkpoint", state: getState };
+      }
     }
+    return { parameters: saved, updates: trainer.steps };
+  } finally {
+    await trainer.dispose();
+    await evaluator.dispose();
   }
-  const updates = trainer.steps;
-  await trainer.dispose();
-  await evaluator.dispose();
-  return { parameters: saved, updates };
 }

@@ -54,7 +54,11 @@ export class NStep {
   }
 
   getState(): NStepState {
-    return { observations: this.#observations.map((x) => x.slice()), actions: [...this.#actions], rewards: [...this.#rewards] };
+    return {
+      observations: this.#observations.map((x) => x.slice()),
+      actions: [...this.#actions],
+      rewards: [...this.#rewards],
+    };
   }
 
   setState(state: NStepState): void {

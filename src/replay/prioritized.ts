@@ -76,7 +76,13 @@ export class PrioritizedReplay {
     return this.#buffer.size;
   }
 
-  add(observation: Float32Array, action: number, reward: number, nextObservation: Float32Array, discount: number): void {
+  add(
+    observation: Float32Array,
+    action: number,
+    reward: number,
+    nextObservation: Float32Array,
+    discount: number,
+  ): void {
     this.#tree.set(this.#buffer.add(observation, action, reward, nextObservation, discount), this.#largest);
   }
 

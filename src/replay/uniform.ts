@@ -47,7 +47,13 @@ export class ReplayBuffer {
   }
 
   /** Stores one transition over the oldest when full; returns the slot that it got. */
-  add(observation: Float32Array, action: number, reward: number, nextObservation: Float32Array, discount: number): number {
+  add(
+    observation: Float32Array,
+    action: number,
+    reward: number,
+    nextObservation: Float32Array,
+    discount: number,
+  ): number {
     const slot = this.#next;
     this.#observations.set(observation, slot * this.#width);
     this.#nextObservations.set(nextObservation, slot * this.#width);
@@ -103,8 +109,8 @@ export class ReplayBuffer {
     if (!rows || !columns || !ring) {
       throw new ShapeError(
         "replay",
-        `a state of ${held} transitions of ${observations.length} numbers, the next one to slot ${next}, ` +
-          `does not fit a buffer of ${this.capacity} of ${this.#width} numbers each`,
+        `a state of ${held} transitions that goes on at slot ${next} does not fit a buffer of ${this.capacity} ` +
+          `transitions with observations of ${this.#width} numbers`,
       );
     }
     this.#size = held;

@@ -83,7 +83,7 @@ export class RunDirectory {
   static open(path: string): RunDirectory {
     if (!existsSync(runFiles(path).config)) {
       throw new UsageError(
-        "resume",
+        "--resume",
         `${path} is not a run: it has no config.yaml. Name the folder that --out named when the run began`,
       );
     }
@@ -128,13 +128,13 @@ function makeFolder(path: string): void {
 function refuseOccupied(path: string): void {
   const files = runFiles(path);
   if (existsSync(files.config)) {
-    throw new UsageError("out", `${path} already holds a run: pass --resume to go on with it, or another --out`);
+    throw new UsageError("--out", `${path} already holds a run: pass --resume to go on with it, or another --out`);
   }
   // A process that was killed while it began a run leaves its lock and perhaps an unfinished configuration.
   const occupants = namesIn(path).filter((name) => name !== basename(files.lock) && !LEFTOVER.test(name));
   if (occupants.length > 0) {
     throw new UsageError(
-      "out",
+      "--out",
       `${path} is not empty (it has ${occupants[0] ?? ""}) and not a run: pass another --out`,
     );
   }
@@ -145,7 +145,7 @@ function namesIn(path: string): string[] {
   try {
     return readdirSync(path);
   } catch (error) {
-    throw new UsageError("out", `${path} cannot be used as a folder: ${reasonOf(error)}. Pass another --out`, {
+    throw new UsageError("--out", `${path} cannot be used as a folder: ${reasonOf(error)}. Pass another --out`, {
       cause: error,
     });
   }

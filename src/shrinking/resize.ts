@@ -1,13 +1,16 @@
 import { type Architecture, countsOf, hiddenWidths, inputSize, outputSize } from "../network/architecture.ts";
 import type { LayerRedundancy } from "./redundancy.ts";
 
+/** What a hidden layer is like where the network has none to take after. */
+const NEW_HIDDEN = { kind: "dense", activation: "relu" } as const;
+
 /** The same kind of network with other hidden widths; a list that is shorter drops the last hidden layers. */
 export function withHidden(architecture: Architecture, widths: readonly number[]): Architecture {
   const hidden = architecture.layers.slice(0, -1);
   return {
     ...architecture,
     layers: [
-      ...widths.map((units, l) => ({ ...(hidden[l] ?? hidden.at(-1)!), units })),
+      ...widths.map((units, l) => ({ ...(hidden[l] ?? hidden.at(-1) ?? NEW_HIDDEN), units })),
       architecture.layers.at(-1)!,
     ],
   };
@@ -17,10 +20,11 @@ const weightsOf = (architecture: Architecture, widths: readonly number[]): numbe
   countsOf(withHidden(architecture, widths)).weights;
 
 /**
- * The next, smaller architecture: as many units a hidden layer as live, then scaled down together until the dense weights
- * fit into what pruning left non-zero, but never all the way beyond: widths are at least 1. A hidden layer that would be
- * narrower than both the input and the output is a bottleneck and is dropped, down to a linear policy. Always strictly
- * smaller in weights than the current one; `undefined` when nothing smaller exists.
+ * The next, smaller architecture: as many units a hidden layer as live, then one unit less in each of the widest layers at a
+ * time until the dense weights fit the budget, which is what pruning left non-zero. When all widths have come down to 1, the
+ * last hidden layer goes. A hidden layer narrower than both the input and the output is a bottleneck and is dropped where
+ * the budget allows it, down to a linear policy. Always strictly smaller in weights than the current one; `undefined` when
+ * nothing smaller fits.
  */
 export function resizeByUnits(current: Architecture, layers: readonly LayerRedundancy[]): Architecture | undefined {
   const budget = layers.reduce((total, { nonZero }) => total + nonZero, 0);
@@ -44,10 +48,15 @@ export function resizeByUnits(current: Architecture, layers: readonly LayerRedun
  * The original's rule (PoPS, CartPole driver), for any number of hidden layers: budgets t_l = int(weights of the first network
  * in layer l * (1 - redundancy_l)); the first and last widths start at t_1 / inputs and t_L / outputs, those between at
  * (t_l + t_l+1) / (sum of the neighbours' old widths), then averaged once with the new neighbours; then every width is
- * solved again, (t_l + t_l+1) / (width before + width after). The largest width gives way until the network is smaller.
- * For three hidden layers these are the published formulae: redundancies .8398, .8346, .8380, .8398 give 70-152-34.
+ * solved again, (t_l + t_l+1) / (width before + width after), and rounded down, to at least 1. The largest width gives way
+ * until the network is smaller than the current one; `undefined` when widths of 1 are not. For three hidden layers these are
+ * the published formulae: on 4-256-256-128-2, redundancies .8398, .8346, .8380, .8398 give 70-152-34.
  */
-export function resizeByWeights(current: Architecture, first: Architecture, layers: readonly LayerRedundancy[]): Architecture | undefined {
+export function resizeByWeights(
+  current: Architecture,
+  first: Architecture,
+  layers: readonly LayerRedundancy[],
+): Architecture | undefined {
   const hidden = hiddenWidths(current);
   const count = hidden.length;
   if (count === 0) return undefined;
@@ -76,20 +85,22 @@ export function resizeByWeights(current: Architecture, first: Architecture, laye
 }
 
 /**
- * Architectures below a size for the squeeze search, by ascending weights: the linear policy, then for every number of
- * hidden layers up to the passing network's own its proportions scaled down. `growth` is the least ratio of weights between
- * neighbours.
+ * Architectures below a size for the squeeze search, by ascending weights: the linear policy, one hidden layer of any width
+ * from 1 on, and for every greater depth up to the passing network's own the proportions of its first layers, never narrower
+ * than both the input and the output. With fewer layers they may be wider than in the passing network. `growth` is the least
+ * ratio of weights between neighbours.
  */
 export function ladder(passing: Architecture, growth: number): Architecture[] {
   const hidden = hiddenWidths(passing);
   const limit = countsOf(passing).weights;
   const narrow = Math.min(inputSize(passing), outputSize(passing));
   const found = new Map<string, Architecture>();
-  for (let depth = 0; depth <= hidden.length; depth++) {
-    const profile = hidden.slice(0, depth);
+  for (let depth = 0; depth <= Math.max(1, hidden.length); depth++) {
+    const profile = depth === 1 ? [1] : hidden.slice(0, depth);
+    const least = depth === 1 ? 1 : narrow;
     const widest = Math.max(1, ...profile);
-    for (let width = 1; width <= (depth === 0 ? 1 : Math.max(widest, limit)); width++) {
-      const widths = profile.map((units) => Math.max(narrow, Math.round((units * width) / widest)));
+    for (let width = 1; width <= (depth === 0 ? 1 : limit); width++) {
+      const widths = profile.map((units) => Math.max(least, Math.round((units * width) / widest)));
       const weights = weightsOf(passing, widths);
       if (weights >= limit) break;
       found.set(widths.join("-"), withHidden(passing, widths));

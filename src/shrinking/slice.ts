@@ -1,4 +1,10 @@
-import { type Activation, type Architecture, type LayerLayout, layoutOf, parameterCount } from "../network/architecture.ts";
+import {
+  type Activation,
+  type Architecture,
+  type LayerLayout,
+  layoutOf,
+  parameterCount,
+} from "../network/architecture.ts";
 import { liveUnits } from "./redundancy.ts";
 
 const activate: Record<Activation, (x: number) => number> = {
@@ -7,7 +13,7 @@ const activate: Record<Activation, (x: number) => number> = {
   none: (x) => x,
 };
 
-/** Copies weights and biases of the kept units of every layer. */
+/** Copies weights and biases of the kept units of every layer to the front of the target's layer. */
 function copyUnits(
   layers: readonly LayerLayout[],
   targets: readonly LayerLayout[],
@@ -20,7 +26,8 @@ function copyUnits(
     const target = targets[l]!;
     for (const [j, unit] of kept[l]!.entries()) {
       for (const [i, source] of inputs.entries()) {
-        to[target.weights.offset + i * target.outputs + j] = from[layer.weights.offset + source * layer.outputs + unit]!;
+        to[target.weights.offset + i * target.outputs + j] =
+          from[layer.weights.offset + source * layer.outputs + unit]!;
       }
       to[target.biases.offset + j] = from[layer.biases.offset + unit]!;
     }
@@ -31,23 +38,23 @@ function copyUnits(
 /**
  * The same function without its dead units: a smaller dense network with equal outputs (up to the order of float32
  * additions). Units that no input reaches put out a constant, which moves into the next layer's biases. A hidden layer
- * without any live unit keeps one, so that the shape stays valid.
+ * without any live unit gets one of zeros, so that the shape stays valid.
  */
-export function slice(architecture: Architecture, parameters: Float32Array): { architecture: Architecture; parameters: Float32Array } {
+export function slice(
+  architecture: Architecture,
+  parameters: Float32Array,
+): { architecture: Architecture; parameters: Float32Array } {
   const layers = layoutOf(architecture);
-  const kept = liveUnits(architecture, parameters).map((live) => {
-    const units = live.flatMap((alive, unit) => (alive ? [unit] : []));
-    return units.length > 0 ? units : [0];
-  });
+  const kept = liveUnits(architecture, parameters).map((live) => live.flatMap((alive, unit) => (alive ? [unit] : [])));
   const smaller: Architecture = {
     ...architecture,
-    layers: architecture.layers.map((layer, l) => ({ ...layer, units: kept[l]!.length })),
+    layers: architecture.layers.map((layer, l) => ({ ...layer, units: Math.max(1, kept[l]!.length) })),
   };
   const result = new Float32Array(parameterCount(smaller));
   const targets = layoutOf(smaller);
   copyUnits(layers, targets, kept, parameters, result);
   let inputs = Array.from({ length: layers[0]!.inputs }, (_, i) => i);
-  /** What each unit of the layer before puts out when no input reaches it. */
+  /** What each unit of the layer before puts out when no input reaches it; of a unit that no output needs, anything. */
   let constants: Float64Array = new Float64Array(layers[0]!.inputs);
   for (const [l, layer] of layers.entries()) {
     const target = targets[l]!;
@@ -70,10 +77,15 @@ export function slice(architecture: Architecture, parameters: Float32Array): { a
  * Starting weights for a narrower network of the same depth: from every hidden layer the units with the largest
  * |weights in| + |weights out|, both summed. `undefined` when the depths differ or a layer would have to grow.
  */
-export function strongestUnits(architecture: Architecture, parameters: Float32Array, target: Architecture): Float32Array | undefined {
+export function strongestUnits(
+  architecture: Architecture,
+  parameters: Float32Array,
+  target: Architecture,
+): Float32Array | undefined {
   const layers = layoutOf(architecture);
   const targets = layoutOf(target);
-  if (layers.length !== targets.length || targets.some(({ outputs }, l) => outputs > layers[l]!.outputs)) return undefined;
+  if (layers.length !== targets.length || targets.some(({ outputs }, l) => outputs > layers[l]!.outputs))
+    return undefined;
   const strength = layers.map(({ outputs }) => new Float64Array(outputs));
   for (const [l, { weights, outputs }] of layers.entries()) {
     for (let i = 0; i < weights.length; i++) {

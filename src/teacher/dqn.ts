@@ -50,7 +50,10 @@ export const dqnSchema = z.strictObject({
   nSteps: count.max(100).default(1).describe("rewards summed before bootstrapping"),
   targetUpdateInterval: count.default(400).describe("steps between copies into the target network"),
   double: z.boolean().default(true).describe("choose next actions with the online network (van Hasselt et al. 2016)"),
-  dueling: z.boolean().default(false).describe("separate state value and advantages (Wang et al. 2016), folded into one layer at the end"),
+  dueling: z
+    .boolean()
+    .default(false)
+    .describe("separate state value and advantages (Wang et al. 2016), folded into one layer at the end"),
   prioritized: z.boolean().default(false).describe("prioritized replay (Schaul et al. 2016)"),
   priorityAlpha: fraction.default(0.6).describe("strength of the prioritization"),
   priorityBeta: fraction.default(0.4).describe("initial importance correction; grows to 1 over totalSteps"),
@@ -58,8 +61,14 @@ export const dqnSchema = z.strictObject({
   explorationFinalEps: fraction.default(0.04).describe("fraction of random actions at the end"),
   explorationSteps: count.default(12_000).describe("steps over which it falls linearly"),
   evaluationInterval: count.default(1_600).describe("steps between greedy evaluations"),
-  evaluationEpisodes: count.min(2).default(20).describe("episodes of a first look; one that reaches stopScore is confirmed"),
-  confirmationEpisodes: count.min(2).default(100).describe("episodes that have to reach stopScore for training to stop"),
+  evaluationEpisodes: count
+    .min(2)
+    .default(20)
+    .describe("episodes of a first look; one that reaches stopScore is confirmed"),
+  confirmationEpisodes: count
+    .min(2)
+    .default(100)
+    .describe("episodes that have to reach stopScore for training to stop"),
   stopScore: z.number().describe("mean return at which training stops"),
 });
 
@@ -110,7 +119,8 @@ export function foldDueling(architecture: Architecture, parameters: Float32Array
     const average = (row.reduce((total, x) => total + x, 0) - row[0]!) / to.outputs;
     for (let a = 0; a < to.outputs; a++) result[target + a] = row[0]! + row[a + 1]! - average;
   };
-  for (let i = 0; i < from.inputs; i++) fold(from.weights.offset + i * from.outputs, to.weights.offset + i * to.outputs);
+  for (let i = 0; i < from.inputs; i++)
+    fold(from.weights.offset + i * from.outputs, to.weights.offset + i * to.outputs);
   fold(from.biases.offset, to.biases.offset);
   return result;
 }
@@ -118,8 +128,10 @@ export function foldDueling(architecture: Architecture, parameters: Float32Array
 /**
  * DQN (Mnih et al. 2015) with double Q-learning: target r + gamma^n (1 - terminated) Q_target(s', argmax_a Q_online(s', a)),
  * Huber loss on the chosen action only, Adam. Yields a `train` event and a `teacher-evaluated` event every
- * `evaluationInterval` steps and a checkpoint after every lock-step that made updates; returns the network that confirmed `stopScore`, else the one
- * with the best evaluation.
+ * `evaluationInterval` steps and at the end, and a checkpoint after every lock-step. Returns the network that confirmed
+ * `stopScore`, else the one with the best evaluation.
+ *
+ * @throws EnvironmentError when the actions are not discrete
  */
 export async function* trainDqn(
   makeLanes: (size: number) => VectorEnvironment,
@@ -136,7 +148,10 @@ export async function* trainDqn(
   const plain = dense(width, options.hidden, actionCount, "q-values", options.activation);
   const architecture: Architecture = { ...plain, input: [...spec.observationSpace.shape] };
   const trained = options.dueling
-    ? { ...architecture, layers: architecture.layers.with(-1, { kind: "dense", units: actionCount + 1, activation: "none" }) }
+    ? {
+        ...architecture,
+        layers: architecture.layers.with(-1, { kind: "dense", units: actionCount + 1, activation: "none" }),
+      }
     : architecture;
   const toPolicy = (parameters: Float32Array): Float32Array =>
     options.dueling ? foldDueling(trained, parameters, architecture) : parameters.slice();
@@ -195,7 +210,8 @@ export async function* trainDqn(
   } else {
     trainer.restart(initialize(trained, options.initializer, stream(seed, "initialization/teacher")));
     target.set(trainer.parameters);
-    for (let lane = 0; lane < lanes.size; lane++) await lanes.reset(lane, stream(seed, "environment", lane).nextUint32());
+    for (let lane = 0; lane < lanes.size; lane++)
+      await lanes.reset(lane, stream(seed, "environment", lane).nextUint32());
   }
   const getState = (): DqnState => ({
     steps,
@@ -219,80 +235,84 @@ export async function* trainDqn(
   const before = new Float32Array(lanes.observations.length);
   const passed = (score: number): boolean => score >= options.stopScore;
 
-  while (steps < options.totalSteps && !passed(best)) {
-    // Act: epsilon-greedy in every lane.
-    const epsilon = Math.max(
-      options.explorationFinalEps,
-      options.explorationInitialEps +
-        (steps / options.explorationSteps) * (options.explorationFinalEps - options.explorationInitialEps),
-    );
-    before.set(lanes.observations);
-    acting.feed("parameters", trainer.parameters);
-    await acting.run();
-    const actions = acting.ints("actions");
-    explore(actions, epsilon, actionCount, exploration);
-    await lanes.step(actions);
+  try {
+    while (steps < options.totalSteps && !passed(best)) {
+      // Act: epsilon-greedy in every lane.
+      const epsilon = Math.max(
+        options.explorationFinalEps,
+        options.explorationInitialEps +
+          (steps / options.explorationSteps) * (options.explorationFinalEps - options.explorationInitialEps),
+      );
+      before.set(lanes.observations);
+      acting.feed("parameters", trainer.parameters);
+      await acting.run();
+      const actions = acting.ints("actions");
+      explore(actions, epsilon, actionCount, exploration);
+      await lanes.step(actions);
 
-    // Remember; episodes that ended begin anew.
-    for (let lane = 0; lane < lanes.size; lane++) {
-      const from = before.subarray(lane * width, (lane + 1) * width);
-      const to = lanes.observations.subarray(lane * width, (lane + 1) * width);
-      const terminated = lanes.terminated[lane] === 1;
-      const truncated = lanes.truncated[lane] === 1;
-      windows[lane]!.push(from, actions[lane]!, lanes.rewards[lane]!, to, terminated, truncated);
-      running[lane]! += lanes.rewards[lane]!;
-      if (terminated || truncated) {
-        episodes++;
-        returns = [...returns.slice(-99), running[lane]!];
-        running[lane] = 0;
-        await lanes.reset(lane);
-      }
-    }
-    const previous = steps;
-    steps += lanes.size;
-
-    // Learn.
-    if (steps >= options.learningStarts && replay.size >= options.batchSize) {
-      for (let k = 0; k < options.gradientSteps; k++) {
-        if (replay instanceof PrioritizedReplay) {
-          const beta = options.priorityBeta + (1 - options.priorityBeta) * Math.min(1, steps / options.totalSteps);
-          replay.sample(sampling, beta, batch, weights, slots);
-          lossSum += await trainer.update(options.learningRate);
-          replay.update(slots, trainer.program.floats("errors"));
-        } else {
-          replay.sample(sampling, batch);
-          lossSum += await trainer.update(options.learningRate);
+      // Remember; episodes that ended begin anew.
+      for (let lane = 0; lane < lanes.size; lane++) {
+        const from = before.subarray(lane * width, (lane + 1) * width);
+        const to = lanes.observations.subarray(lane * width, (lane + 1) * width);
+        const terminated = lanes.terminated[lane] === 1;
+        const truncated = lanes.truncated[lane] === 1;
+        windows[lane]!.push(from, actions[lane]!, lanes.rewards[lane]!, to, terminated, truncated);
+        running[lane]! += lanes.rewards[lane]!;
+        if (terminated || truncated) {
+          episodes++;
+          returns = [...returns.slice(-99), running[lane]!];
+          running[lane] = 0;
+          await lanes.reset(lane);
         }
-        lossCount++;
       }
-    }
-    if (crosses(previous, steps, options.targetUpdateInterval)) target.set(trainer.parameters);
+      const previous = steps;
+      steps += lanes.size;
 
-    // Look: a few episodes, confirmed by more of them before training may stop.
-    if (crosses(previous, steps, options.evaluationInterval) && steps >= options.learningStarts) {
-      evaluations++;
-      const parameters = toPolicy(trainer.parameters);
-      let score = await evaluate(options.evaluationEpisodes, `teacher/${evaluations}`, parameters);
-      if (passed(score.mean)) score = await evaluate(options.confirmationEpisodes, `teacher/${evaluations}/confirmed`, parameters);
-      if (score.mean > best) {
-        best = score.mean;
-        bestParameters = parameters;
+      // Learn.
+      if (steps >= options.learningStarts && replay.size >= options.batchSize) {
+        for (let k = 0; k < options.gradientSteps; k++) {
+          if (replay instanceof PrioritizedReplay) {
+            const beta = options.priorityBeta + (1 - options.priorityBeta) * Math.min(1, steps / options.totalSteps);
+            replay.sample(sampling, beta, batch, weights, slots);
+            lossSum += await trainer.update(options.learningRate);
+            replay.update(slots, trainer.program.floats("errors"));
+          } else {
+            replay.sample(sampling, batch);
+            lossSum += await trainer.update(options.learningRate);
+          }
+          lossCount++;
+        }
       }
-      const episodeReturn = returns.reduce((total, x) => total + x, 0) / Math.max(1, returns.length);
-      const progress = Math.min(1, steps / options.totalSteps);
-      const loss = lossSum / Math.max(1, lossCount);
-      const step = trainer.steps;
-      yield { type: "train", step, environmentSteps: steps, episodes, progress, loss, epsilon, episodeReturn };
-      yield { type: "teacher-evaluated", step, environmentSteps: steps, score, passed: passed(score.mean) };
-      lossSum = 0;
-      lossCount = 0;
+      if (crosses(previous, steps, options.targetUpdateInterval)) target.set(trainer.parameters);
+
+      // Look: a few episodes, confirmed by more of them before training may stop.
+      const due = steps >= options.learningStarts && crosses(previous, steps, options.evaluationInterval);
+      if (due || steps >= options.totalSteps) {
+        evaluations++;
+        const parameters = toPolicy(trainer.parameters);
+        let score = await evaluate(options.evaluationEpisodes, `teacher/${evaluations}`, parameters);
+        if (passed(score.mean))
+          score = await evaluate(options.confirmationEpisodes, `teacher/${evaluations}/confirmed`, parameters);
+        if (score.mean > best) {
+          best = score.mean;
+          bestParameters = parameters;
+        }
+        const episodeReturn = returns.reduce((total, x) => total + x, 0) / Math.max(1, returns.length);
+        const progress = Math.min(1, steps / options.totalSteps);
+        const loss = lossSum / Math.max(1, lossCount);
+        const step = trainer.steps;
+        yield { type: "train", step, environmentSteps: steps, episodes, progress, loss, epsilon, episodeReturn };
+        yield { type: "teacher-evaluated", step, environmentSteps: steps, score, passed: passed(score.mean) };
+        lossSum = 0;
+        lossCount = 0;
+      }
+      yield { type: "checkpoint", state: getState };
     }
-    yield { type: "checkpoint", state: getState };
+    return { architecture, parameters: bestParameters, updates: trainer.steps };
+  } finally {
+    await trainer.dispose();
+    await acting.dispose();
   }
-  const updates = trainer.steps;
-  await trainer.dispose();
-  await acting.dispose();
-  return { architecture, parameters: bestParameters, updates };
 }
 
 /** True when a multiple of `interval` lies in (before, after]. */
@@ -324,7 +344,7 @@ async function compileUpdate(qValues: QValues, size: number, width: number, opti
       : max(targetNext, { axes: [1] });
     const goal = add(rewards, mul(discounts, next));
     const errors = sub(select(qValues(parameters, observations), actions), stopGradient(goal));
-    return { loss: mean(mul(importance, huber(errors))), outputs: { errors } };
+    return { loss: mean(mul(importance, huber(errors, options.huberDelta))), outputs: { errors } };
   };
   const inputs = { observations, actions, rewards, nextObservations, discounts, importance, target };
   const trainer = await Trainer.create({
@@ -353,4 +373,3 @@ async function compileActing(qValues: QValues, size: number, width: number, rows
     outputs: { actions: argmax(qValues(parameters, observations)) },
   });
 }
-

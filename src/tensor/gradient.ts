@@ -38,7 +38,8 @@ export function sortNodes(roots: readonly Tensor[]): Node[] {
     } else if (!seen.has(top.node)) {
       seen.add(top.node);
       stack.push({ node: top.node, expanded: true });
-      for (let i = top.node.inputs.length - 1; i >= 0; i--) stack.push({ node: top.node.inputs[i]!.node, expanded: false });
+      for (let i = top.node.inputs.length - 1; i >= 0; i--)
+        stack.push({ node: top.node.inputs[i]!.node, expanded: false });
     }
   }
   return sorted;
@@ -47,7 +48,9 @@ export function sortNodes(roots: readonly Tensor[]): Node[] {
 /** Sums a gradient over the axes along which its operand was broadcast. */
 function unbroadcast(gradient: Tensor, shape: Shape): Tensor {
   const extra = gradient.shape.length - shape.length;
-  const axes = gradient.shape.flatMap((size, axis) => (axis < extra || (shape[axis - extra] === 1 && size !== 1) ? [axis] : []));
+  const axes = gradient.shape.flatMap((size, axis) =>
+    axis < extra || (shape[axis - extra] === 1 && size !== 1) ? [axis] : [],
+  );
   return axes.length === 0 ? reshape(gradient, shape) : reshape(sum(gradient, { axes }), shape);
 }
 
@@ -61,9 +64,14 @@ function sumRows(g: Tensor, shape: Shape): Tensor {
 const zeros = (shape: Shape): Tensor => expand(constant(0), shape);
 const axesOf = (node: Node): readonly number[] => node.attributes["axes"] as readonly number[];
 /** Shape of a reduction's result with the reduced axes kept. */
-const keptShape = (node: Node, x: Tensor): Shape => x.shape.map((size, axis) => (axesOf(node).includes(axis) ? 1 : size));
+const keptShape = (node: Node, x: Tensor): Shape =>
+  x.shape.map((size, axis) => (axesOf(node).includes(axis) ? 1 : size));
 
-type Pullback = (node: Node, gradient: Tensor, gradients: readonly (Tensor | undefined)[]) => readonly (Tensor | undefined)[];
+type Pullback = (
+  node: Node,
+  gradient: Tensor,
+  gradients: readonly (Tensor | undefined)[],
+) => readonly (Tensor | undefined)[];
 
 const none: Pullback = (node) => node.inputs.map(() => undefined);
 const elementwise =
@@ -133,14 +141,23 @@ const pullbacks: Record<Operation, Pullback> = {
     const [a, b, bias] = node.inputs as readonly [Tensor, Tensor, Tensor | undefined];
     const transA = node.attributes["transA"] === 1;
     const transB = node.attributes["transB"] === 1;
-    const gradA = transA ? matmul(b, g, { transposeA: transB, transposeB: true }) : matmul(g, b, { transposeB: !transB });
-    const gradB = transB ? matmul(g, a, { transposeA: true, transposeB: transA }) : matmul(a, g, { transposeA: !transA });
+    const gradA = transA
+      ? matmul(b, g, { transposeA: transB, transposeB: true })
+      : matmul(g, b, { transposeB: !transB });
+    const gradB = transB
+      ? matmul(g, a, { transposeA: true, transposeB: transA })
+      : matmul(a, g, { transposeA: !transA });
     return bias ? [gradA, gradB, sumRows(g, bias.shape)] : [gradA, gradB];
   },
   reshape: (node, g) => [reshape(g, node.inputs[0]!.shape)],
   transpose: (node, g) => {
     const order = node.attributes["perm"] as readonly number[];
-    return [transpose(g, order.map((_, axis) => order.indexOf(axis)))];
+    return [
+      transpose(
+        g,
+        order.map((_, axis) => order.indexOf(axis)),
+      ),
+    ];
   },
   split: (node, _g, gradients) => [
     concat(
@@ -150,7 +167,11 @@ const pullbacks: Record<Operation, Pullback> = {
   ],
   concat: (node, g) => {
     const axis = node.attributes["axis"] as number;
-    return split(g, node.inputs.map((x) => x.shape[axis]!), axis);
+    return split(
+      g,
+      node.inputs.map((x) => x.shape[axis]!),
+      axis,
+    );
   },
   expand: (node, g) => [unbroadcast(g, node.inputs[0]!.shape)],
   where: (node, g) => {
@@ -191,4 +212,3 @@ export function gradient(loss: Tensor, targets: readonly Tensor[]): Tensor[] {
   }
   return targets.map((target) => gradients.get(target.node)?.[target.index] ?? zeros(target.shape));
 }
-

@@ -73,7 +73,12 @@ interface Extra {
   readonly data?: Float32Array | Int32Array;
 }
 
-function build(operation: Operation, inputs: readonly Tensor[], shapes: readonly Shape[], extra: Extra = {}): readonly Tensor[] {
+function build(
+  operation: Operation,
+  inputs: readonly Tensor[],
+  shapes: readonly Shape[],
+  extra: Extra = {},
+): readonly Tensor[] {
   const outputs: Tensor[] = [];
   const node: Node = {
     operation,
@@ -93,7 +98,8 @@ function make(operation: Operation, inputs: readonly Tensor[], shape: Shape, ext
 
 function requireFloat(operation: string, ...tensors: readonly Tensor[]): void {
   for (const tensor of tensors) {
-    if (tensor.dtype !== "float32") throw new ShapeError(operation, `needs float32, got ${tensor.dtype} ${show(tensor.shape)}`);
+    if (tensor.dtype !== "float32")
+      throw new ShapeError(operation, `needs float32, got ${tensor.dtype} ${show(tensor.shape)}`);
   }
 }
 
@@ -107,7 +113,8 @@ function requireAxis(operation: string, x: Tensor, axis: number): number {
 
 function requireSizes(operation: string, sizes: readonly number[]): void {
   const bad = sizes.find((size) => !Number.isInteger(size) || size < 0);
-  if (bad !== undefined) throw new ShapeError(operation, `${show(sizes)} has the size ${bad}, expected integers from 0`);
+  if (bad !== undefined)
+    throw new ShapeError(operation, `${show(sizes)} has the size ${bad}, expected integers from 0`);
 }
 
 /** A value that is fed at every run. It gets its name from the program that compiles it. */
@@ -265,18 +272,29 @@ export function argmax(x: Tensor): Tensor {
 export function reshape(x: Tensor, shape: Shape): Tensor {
   requireSizes("reshape", shape);
   if (sizeOf(shape) !== sizeOf(x.shape)) {
-    throw new ShapeError("reshape", `${show(x.shape)} has ${sizeOf(x.shape)} elements, ${show(shape)} has ${sizeOf(shape)}`);
+    throw new ShapeError(
+      "reshape",
+      `${show(x.shape)} has ${sizeOf(x.shape)} elements, ${show(shape)} has ${sizeOf(shape)}`,
+    );
   }
   return sameShape(x.shape, shape) ? x : make("reshape", [x], shape);
 }
 
 /** Permutes axes; reverses them when no order is given. */
-export function transpose(x: Tensor, order: readonly number[] = x.shape.map((_, axis) => x.shape.length - 1 - axis)): Tensor {
+export function transpose(
+  x: Tensor,
+  order: readonly number[] = x.shape.map((_, axis) => x.shape.length - 1 - axis),
+): Tensor {
   const sorted = order.toSorted((a, b) => a - b);
   if (order.length !== x.shape.length || sorted.some((axis, i) => axis !== i)) {
     throw new ShapeError("transpose", `${show(order)} does not order the axes of ${show(x.shape)}`);
   }
-  return make("transpose", [x], order.map((axis) => x.shape[axis]!), { attributes: { perm: order } });
+  return make(
+    "transpose",
+    [x],
+    order.map((axis) => x.shape[axis]!),
+    { attributes: { perm: order } },
+  );
 }
 
 /** Cuts an axis into consecutive parts of the given sizes. */
@@ -285,7 +303,10 @@ export function split(x: Tensor, sizes: readonly number[], axis = 0): readonly T
   requireSizes("split", sizes);
   const total = sizes.reduce((a, b) => a + b, 0);
   if (total !== x.shape[at] || sizes.length === 0) {
-    throw new ShapeError("split", `sizes ${show(sizes)} add up to ${total}, axis ${axis} of ${show(x.shape)} has ${x.shape[at]}`);
+    throw new ShapeError(
+      "split",
+      `sizes ${show(sizes)} add up to ${total}, axis ${axis} of ${show(x.shape)} has ${x.shape[at]}`,
+    );
   }
   if (sizes.length === 1) return [x];
   const shapes = sizes.map((size) => x.shape.with(at, size));
@@ -348,11 +369,18 @@ export function cast(x: Tensor, dtype: DType): Tensor {
 
 /** `values[i, index[i]]` of [rows, columns] values and [rows] int32 indices: [rows]. 0 where an index is out of range. */
 export function select(values: Tensor, index: Tensor): Tensor {
+  requireFloat("select", values);
   const [rows, columns] = values.shape;
   if (values.shape.length !== 2 || index.shape.length !== 1 || rows !== index.shape[0] || index.dtype !== "int32") {
-    throw new ShapeError("select", `needs [rows, columns] values and [rows] int32 indices, got ${show(values.shape)} and ${index.dtype} ${show(index.shape)}`);
+    throw new ShapeError(
+      "select",
+      `needs [rows, columns] values and [rows] int32 indices, got ${show(values.shape)} and ${index.dtype} ${show(index.shape)}`,
+    );
   }
-  const range = constant(Int32Array.from({ length: columns! }, (_, i) => i), [1, columns!]);
+  const range = constant(
+    Int32Array.from({ length: columns! }, (_, i) => i),
+    [1, columns!],
+  );
   return sum(where(equal(reshape(index, [rows!, 1]), range), values, 0), { axes: [1] });
 }
 

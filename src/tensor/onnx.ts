@@ -49,7 +49,10 @@ function toAttributes(attributes: Attributes): Record<string, OnnxAttribute> {
  * Writes an expression graph as an ONNX model whose inputs and outputs have the given names. Throws `ShapeError` when a
  * needed `input` has no name.
  */
-export function toOnnx(inputs: Readonly<Record<string, Tensor>>, outputs: Readonly<Record<string, Tensor>>): Uint8Array {
+export function toOnnx(
+  inputs: Readonly<Record<string, Tensor>>,
+  outputs: Readonly<Record<string, Tensor>>,
+): Uint8Array {
   const nodes: OnnxNode[] = [];
   const initializers: OnnxTensor[] = [];
   const names = new Map<Tensor, string>();
@@ -62,7 +65,8 @@ export function toOnnx(inputs: Readonly<Record<string, Tensor>>, outputs: Readon
   };
 
   for (const [name, tensor] of Object.entries(inputs)) {
-    if (tensor.node.operation !== "input") throw new ShapeError("onnx", `${name} is the result of ${tensor.node.operation}, not an input`);
+    if (tensor.node.operation !== "input")
+      throw new ShapeError("onnx", `${name} is the result of ${tensor.node.operation}, not an input`);
     names.set(tensor, name);
   }
   // A result that is an output is written under the output's name at once: no copy at the end.
@@ -74,7 +78,8 @@ export function toOnnx(inputs: Readonly<Record<string, Tensor>>, outputs: Readon
   }
   const nameOf = (tensor: Tensor): string => {
     const name = names.get(tensor);
-    if (name === undefined) throw new ShapeError("onnx", `an input of shape [${tensor.shape.join(", ")}] is used but has no name`);
+    if (name === undefined)
+      throw new ShapeError("onnx", `an input of shape [${tensor.shape.join(", ")}] is used but has no name`);
     return name;
   };
   const integers = (values: Shape): string => {

@@ -128,7 +128,10 @@ export class Program {
     if (!held || this.#state.includes(name)) throw new ShapeError("program", `has no input named ${name}`);
     if (held.data === values) return;
     if (held.type !== "float32" || held.size !== values.length) {
-      throw new ShapeError("program", `input ${name} takes ${held.size} values of ${held.type}, got ${values.length} of float32`);
+      throw new ShapeError(
+        "program",
+        `input ${name} takes ${held.size} values of ${held.type}, got ${values.length} of float32`,
+      );
     }
     this.#feeds[name] = new OrtTensor("float32", values, held.dims);
   }

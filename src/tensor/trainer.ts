@@ -9,7 +9,10 @@ export interface TrainerSpec {
   /** Length of the flat parameter vector. */
   readonly size: number;
   /** The loss, one number, as an expression of the parameters, and other results wanted from a step; all of them before its update. */
-  readonly objective: (parameters: Tensor) => { readonly loss: Tensor; readonly outputs?: Readonly<Record<string, Tensor>> };
+  readonly objective: (parameters: Tensor) => {
+    readonly loss: Tensor;
+    readonly outputs?: Readonly<Record<string, Tensor>>;
+  };
   /** Inputs of the loss beside the parameters. */
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly optimizer: Optimizer;
@@ -43,7 +46,10 @@ export class Trainer {
     const moments = optimizer.moments.map(() => input([spec.size]));
     const count = optimizer.coefficients(1, 1).length;
     const coefficients = input([count]);
-    const scalars = split(coefficients, Array.from({ length: count }, () => 1));
+    const scalars = split(
+      coefficients,
+      Array.from({ length: count }, () => 1),
+    );
     const [next, nextMoments] = optimizer.apply(parameters, limited, moments, scalars);
     const state: Record<string, readonly [Tensor, Tensor]> = { parameters: [parameters, next] };
     for (const [i, { name }] of optimizer.moments.entries()) state[name] = [moments[i]!, nextMoments[i]!];

@@ -12,7 +12,7 @@ export interface EvaluateFlags {
   readonly json?: boolean;
 }
 
-export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promise<number> {
+export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promise<void> {
   const policy = await loadPolicy(file);
   const environment = flags.env ?? policy.environment;
   if (environment === undefined) throw new UsageError("--env", `${file} names no environment: state one`);
@@ -23,7 +23,7 @@ export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promis
   await evaluator.dispose();
   if (flags.json) {
     process.stdout.write(`${JSON.stringify({ environment, architecture, ...countsOf(architecture), score })}\n`);
-    return 0;
+    return;
   }
   const [low, high] = score.interval95;
   process.stdout.write(
@@ -31,5 +31,4 @@ export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promis
       `  mean ${score.mean.toFixed(2)}  sd ${score.sd.toFixed(2)}  min ${score.min}\n` +
       `  95 % lower bound ${score.lower95.toFixed(2)}, bootstrap interval ${low.toFixed(2)} to ${high.toFixed(2)}\n`,
   );
-  return 0;
 }

@@ -1,7 +1,7 @@
+import { nearest } from "../../environment/nearest.ts";
 import { UsageError } from "../../errors.ts";
 import { policyToOnnx } from "../../exporting/onnx.ts";
 import { policyToSafetensors } from "../../exporting/safetensors.ts";
-import { nearest } from "../../environment/nearest.ts";
 import { writeAtomically } from "../../files.ts";
 import { loadPolicy } from "../../importing/load.ts";
 import type { Policy } from "../../network/policy.ts";
@@ -24,7 +24,6 @@ export function writePolicy(policy: Policy, format: string, output: string): voi
   process.stdout.write(`${output}: ${bytes.length} bytes\n`);
 }
 
-export async function exportPolicy(format: string, file: string, flags: { output: string }): Promise<number> {
+export async function exportPolicy(format: string, file: string, flags: { output: string }): Promise<void> {
   writePolicy(await loadPolicy(file), format, flags.output);
-  return 0;
 }

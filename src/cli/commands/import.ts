@@ -17,7 +17,7 @@ export interface ImportFlags {
   readonly env?: string;
 }
 
-export async function importTfCheckpoint(prefix: string, flags: ImportFlags): Promise<number> {
+export function importTfCheckpoint(prefix: string, flags: ImportFlags): void {
   const head = architectureSchema.shape.head.safeParse(flags.head);
   if (!head.success) throw new UsageError("--head", `"${flags.head}" is neither q-values nor logits`);
   const activations = activationsSchema.optional().safeParse(flags.activations);
@@ -39,5 +39,4 @@ export async function importTfCheckpoint(prefix: string, flags: ImportFlags): Pr
     `${describe(architecture)}, ${countsOf(architecture).weights} weights, activations ${architecture.layers.map((layer) => layer.activation).join(", ")}\n`,
   );
   writePolicy(policy, extname(flags.output).slice(1), flags.output);
-  return Promise.resolve(0);
 }

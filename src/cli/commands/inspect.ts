@@ -1,34 +1,50 @@
 import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { FileError } from "../../errors.ts";
+import { readBounded } from "../../files.ts";
 import { loadPolicy } from "../../importing/load.ts";
 import { countsOf, describe, layoutOf } from "../../network/architecture.ts";
 import { countNonZero } from "../../network/parameters.ts";
 import { runFiles } from "../../run/directory.ts";
 import { readEvents, readResult } from "../../run/read.ts";
+import { parseConfig } from "../config.ts";
 import { columns, comparison } from "../table.ts";
+import { printable } from "../terminal.ts";
 
-/** Shows a run folder by its `config.yaml`, anything else as a policy file. */
-export async function inspect(path: string, flags: { json?: boolean }): Promise<number> {
-  const isRun = existsSync(path) && statSync(path).isDirectory() && existsSync(runFiles(path).config);
-  if (isRun) inspectRun(path, flags.json === true);
+const MAX_CONFIG_BYTES = 1_000_000;
+
+/** Shows a run's folder, or a policy file. */
+export async function inspect(path: string, flags: { json?: boolean }): Promise<void> {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  if (isFolder) inspectRun(path, flags.json === true);
   else await inspectPolicy(path, flags.json === true);
-  return 0;
 }
 
 function inspectRun(path: string, json: boolean): void {
   const files = runFiles(path);
+  if (!existsSync(files.config)) {
+    throw new FileError(path, "is a folder without config.yaml, so it is no run: name a run's folder or a policy file");
+  }
   if (existsSync(files.result)) {
     const result = readResult(files.result);
     process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${comparison(result)}\n`);
     return;
   }
+  const config = Buffer.from(readBounded(files.config, MAX_CONFIG_BYTES)).toString();
+  const { command } = parseConfig(config, files.config);
   const events = existsSync(files.events) ? readEvents(files.events) : [];
-  const last = events.at(-1);
-  const status = { path, finished: false, events: events.length, step: last?.step ?? 0, last: last?.type ?? null };
-  process.stdout.write(
-    json
-      ? `${JSON.stringify(status)}\n`
-      : `${path}: not finished, ${status.events} events, ${status.step} updates, last ${status.last ?? "none"}\n`,
-  );
+  const teacher = join(files.policies, "teacher.safetensors");
+  const trained = command !== "compress" && existsSync(teacher);
+  const finished = command === "train" && trained;
+  const step = events.at(-1)?.step ?? 0;
+  if (json) {
+    const status = { path, command, finished, events: events.length, step, ...(trained && { teacher }) };
+    process.stdout.write(`${JSON.stringify(status)}\n`);
+    return;
+  }
+  const state = finished ? "finished" : "not finished";
+  process.stdout.write(`${path}: pops ${command}, ${state}, ${events.length} events, ${step} updates\n`);
+  if (trained) process.stdout.write(`  ${teacher}\n`);
 }
 
 async function inspectPolicy(path: string, json: boolean): Promise<void> {
@@ -44,14 +60,16 @@ async function inspectPolicy(path: string, json: boolean): Promise<void> {
     return [name, `${inputs} x ${outputs}`, activation, String(weights.length), String(nonZero), String(outputs)];
   });
   const table = columns([["layer", "shape", "activation", "weights", "non-zero", "biases"], ...rows]);
-  process.stdout.write(
-    [
-      `${describe(architecture)}  ${architecture.head}  ${environment ?? "no environment"}`,
-      ...table.map((line) => `  ${line}`),
-      `  ${counts.weights} weights (${counts.nonZero} non-zero), ${counts.biases} biases, ${counts.bytes} bytes, ${counts.macs} multiply-adds`,
-      ...(score ? [`  score ${score.mean.toFixed(2)} over ${score.episodes} held-out episodes, 95 % lower bound ${score.lower95.toFixed(2)}`] : []),
-      ...Object.entries(provenance).map(([key, value]) => `  ${key}: ${value}`),
-      "",
-    ].join("\n"),
-  );
+  const { weights, nonZero, biases, bytes, macs } = counts;
+  const lines = [
+    `${describe(architecture)}  ${architecture.head}  ${printable(environment ?? "no environment")}`,
+    ...table.map((line) => `  ${line}`),
+    `  ${weights} weights (${nonZero} non-zero), ${biases} biases, ${bytes} bytes, ${macs} multiply-adds`,
+  ];
+  if (score) {
+    const { mean, episodes, lower95 } = score;
+    lines.push(`  score ${mean.toFixed(2)} over ${episodes} held-out episodes, 95 % lower bound ${lower95.toFixed(2)}`);
+  }
+  for (const [key, value] of Object.entries(provenance)) lines.push(`  ${printable(key)}: ${printable(value)}`);
+  process.stdout.write(`${lines.join("\n")}\n`);
 }

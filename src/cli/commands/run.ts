@@ -1,53 +1,82 @@
+import { specOf } from "../../environment/registry.ts";
 import { UsageError } from "../../errors.ts";
 import { loadPolicy } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
-import { specOf } from "../../environment/registry.ts";
+import type { Policy } from "../../network/policy.ts";
 import { type Config, resolveConfig } from "../config.ts";
 import { freeRunPath, resume, type SessionOptions, start } from "../session.ts";
 
 export interface RunFlags {
-  readonly preset: string;
-  readonly set: readonly string[];
-  readonly seed: number;
+  readonly preset?: string;
+  readonly set?: readonly string[];
+  readonly seed?: number;
   readonly out?: string;
   readonly resume?: boolean;
   readonly workers: number;
+  readonly checkpointEvery: number;
   readonly json?: boolean;
   readonly teacher?: string;
   readonly env?: string;
 }
 
-function sessionOptions(flags: RunFlags, out: string): SessionOptions {
-  return { out, workers: flags.workers, json: flags.json === true };
+function sessionOptions(flags: RunFlags, out: string, modules: readonly string[]): SessionOptions {
+  const { workers, checkpointEvery, json = false } = flags;
+  return { out, workers, checkpointEvery, json, modules };
 }
 
-function goOn(command: Config["command"], flags: RunFlags): Promise<number> {
+/** Goes on with a run. What its configuration holds cannot be given again: it could be another one. */
+function goOn(
+  command: Config["command"],
+  environment: string | undefined,
+  flags: RunFlags,
+  modules: readonly string[],
+  teacher?: Policy,
+): Promise<number> {
   if (flags.out === undefined) throw new UsageError("--resume", "name the run's folder with --out");
-  return resume(command, sessionOptions(flags, flags.out));
+  for (const key of ["preset", "set", "seed"] as const) {
+    if (flags[key] !== undefined) {
+      throw new UsageError(`--${key}`, "cannot be given with --resume: the run's config.yaml decides");
+    }
+  }
+  return resume({ command, environment }, sessionOptions(flags, flags.out, modules), teacher);
 }
 
-function begin(command: "run" | "train", environment: string | undefined, flags: RunFlags): Promise<number> {
-  if (flags.resume) return goOn(command, flags);
+function begin(
+  command: "run" | "train",
+  environment: string | undefined,
+  flags: RunFlags,
+  modules: readonly string[],
+): Promise<number> {
+  if (flags.resume) return goOn(command, environment, flags, modules);
   if (environment === undefined) throw new UsageError("environment", 'is missing; "pops environments" lists them');
   const config = resolveConfig({ ...flags, environment, command });
-  return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment)));
+  return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules));
 }
 
-export async function run(environment: string | undefined, flags: RunFlags): Promise<number> {
-  return begin("run", environment, flags);
+export async function run(
+  environment: string | undefined,
+  flags: RunFlags,
+  modules: readonly string[],
+): Promise<number> {
+  return begin("run", environment, flags, modules);
 }
 
-export async function train(environment: string | undefined, flags: RunFlags): Promise<number> {
-  return begin("train", environment, flags);
+export async function train(
+  environment: string | undefined,
+  flags: RunFlags,
+  modules: readonly string[],
+): Promise<number> {
+  return begin("train", environment, flags, modules);
 }
 
-export async function compress(flags: RunFlags): Promise<number> {
-  if (flags.resume) return goOn("compress", flags);
-  if (flags.teacher === undefined) throw new UsageError("--teacher", "is missing: name the policy file to compress");
-  const teacher = await loadPolicy(flags.teacher);
+export async function compress(flags: RunFlags, modules: readonly string[]): Promise<number> {
+  const teacher = flags.teacher === undefined ? undefined : await loadPolicy(flags.teacher);
+  if (flags.resume) return goOn("compress", flags.env, flags, modules, teacher);
+  if (teacher === undefined) throw new UsageError("--teacher", "is missing: name the policy file to compress");
   const environment = flags.env ?? teacher.environment;
-  if (environment === undefined) throw new UsageError("--env", `${flags.teacher} names no environment: state one`);
+  if (environment === undefined)
+    throw new UsageError("--env", `${flags.teacher ?? ""} names no environment: state one`);
   checkFits(teacher.architecture, specOf(environment));
   const config = resolveConfig({ ...flags, environment, command: "compress" });
-  return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment)), teacher);
+  return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules), teacher);
 }

@@ -1,0 +1,86 @@
+/**
+ * PoPS as a library: train a policy, make it smaller, prove it, save it. Nothing here prints; only what is named as
+ * writing a file does so.
+ *
+ * @module
+ */
+
+// Environments: Gymnasium's rules, your own ones included.
+export { checkEnvironment } from "./environment/check.ts";
+export type {
+  Action,
+  BoxSpace,
+  DiscreteSpace,
+  Environment,
+  EnvironmentSpec,
+  Space,
+  Step,
+  VectorEnvironment,
+} from "./environment/environment.ts";
+export { environmentIds, makeEnvironment, type Registration, register, specOf } from "./environment/registry.ts";
+export { box, discrete } from "./environment/spaces.ts";
+export type { Color, Surface } from "./environment/surface.ts";
+export { makeVector, vectorOf } from "./environment/vector.ts";
+// Errors: everything that PoPS refuses.
+export {
+  EnvironmentError,
+  FileError,
+  LockedError,
+  NumericError,
+  ObjectiveError,
+  PopsError,
+  ShapeError,
+  UsageError,
+} from "./errors.ts";
+// Scores.
+export { Evaluator } from "./evaluation/evaluate.ts";
+// What a run records.
+export {
+  type Checkpoint,
+  type Emitted,
+  EVENTS_VERSION,
+  type Event,
+  type EventOf,
+  eventSchema,
+  type QuickScore,
+} from "./events.ts";
+// Policy files.
+export { policyToOnnx } from "./exporting/onnx.ts";
+export { policyToSafetensors } from "./exporting/safetensors.ts";
+export { VERSION } from "./exporting/version.ts";
+export { loadPolicy } from "./importing/load.ts";
+export { policyFromOnnx } from "./importing/onnx.ts";
+export { policyFromSafetensors } from "./importing/policy-safetensors.ts";
+export { readTfCheckpoint, type TfVariable } from "./importing/tf-checkpoint.ts";
+export { policyFromTfVariables, type TfPolicyOptions } from "./importing/tf-policy.ts";
+// Policies.
+export {
+  type Activation,
+  type Architecture,
+  architectureSchema,
+  type Counts,
+  checkFits,
+  countsOf,
+  dense,
+  describe,
+  type Layer,
+  type LayerLayout,
+  layoutOf,
+  parameterCount,
+} from "./network/architecture.ts";
+export { countNonZero } from "./network/parameters.ts";
+export { checkParameters, type Policy, type PolicyMetadata, type Score } from "./network/policy.ts";
+export { argmax, predictor } from "./network/predict.ts";
+export type { Plain, PlainArray } from "./plain.ts";
+// The algorithms: async generators of events and checkpoints.
+export { type Outcome, type Plan, pipeline } from "./pops/pipeline.ts";
+export { type Answer, type PopsContext, type PopsOptions, type PopsState, pops, popsSchema } from "./pops/pops.ts";
+export { Pcg64, stream } from "./random/pcg64.ts";
+export { type ReportInput, renderReport } from "./report/report.ts";
+// Runs on disk.
+export { RunDirectory, type RunFiles, runFiles } from "./run/directory.ts";
+export { type Restored, restore } from "./run/generations.ts";
+export { readEvents, readResult } from "./run/read.ts";
+export { type Recorded, type RecordOptions, record } from "./run/record.ts";
+export { type Result, resultSchema, type Side } from "./run/result.ts";
+export { type DqnOptions, type DqnState, dqnSchema, type Teacher, trainDqn } from "./teacher/dqn.ts";

@@ -1,0 +1,207 @@
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, expect, it } from "vitest";
+import { policyToSafetensors } from "../../src/exporting/safetensors.ts";
+import { NO_DIGEST, seal } from "../../src/importing/digest.ts";
+import { DIGEST_OFFSET } from "../../src/importing/policy-safetensors.ts";
+import { dense } from "../../src/network/architecture.ts";
+import type { Policy } from "../../src/network/policy.ts";
+import { newFolder, pops, remove } from "./fixtures/pops.ts";
+
+const folder = newFolder();
+afterAll(() => {
+  remove(folder);
+});
+const at = (name: string): string => join(folder, name);
+
+const policy: Policy = {
+  architecture: dense(4, [], 2, "q-values"),
+  parameters: Float32Array.from({ length: 10 }, (_, i) => i / 10),
+  environment: "CartPole-v1",
+  provenance: {},
+};
+writeFileSync(at("good.safetensors"), policyToSafetensors(policy));
+writeFileSync(at("truncated.safetensors"), policyToSafetensors(policy));
+truncateSync(at("truncated.safetensors"), 300);
+writeFileSync(
+  at("nowhere.safetensors"),
+  policyToSafetensors({ ...policy, environment: undefined } as unknown as Policy),
+);
+const nan = Buffer.from(policyToSafetensors(policy));
+nan.writeFloatLE(Number.NaN, nan.length - 4);
+nan.write(NO_DIGEST, DIGEST_OFFSET, "latin1");
+seal(nan, DIGEST_OFFSET);
+writeFileSync(at("nan.safetensors"), nan);
+const flipped = Buffer.from(policyToSafetensors(policy));
+flipped.writeFloatLE(7, flipped.length - 4);
+writeFileSync(at("flipped.safetensors"), flipped);
+writeFileSync(at("text.safetensors"), "These are no tensors.");
+writeFileSync(at("notes.txt"), "Nor is this a policy.");
+
+const known = "CartPole-v0, CartPole-v1, Acrobot-v1, MountainCar-v0";
+
+it.each<[parameters: string, code: number, message: string]>([
+  ["frobnicate", 2, "unknown command 'frobnicate'"],
+  ["evaluat x", 2, "unknown command 'evaluat' (Did you mean evaluate?)"],
+  ["run CartPole-v1 --sed 3", 2, "unknown option '--sed' (Did you mean --seed?)"],
+  ["run", 2, 'environment: is missing; "pops environments" lists them'],
+  ["run CartPol-v1", 2, 'environment: there is no environment "CartPol-v1"; did you mean "CartPole-v1"?'],
+  ["run Breakout", 2, `environment: there is no environment "Breakout"; known are ${known}`],
+  ["run CartPole-v1 --preset papr", 2, '--preset: CartPole-v1 has no preset "papr"; did you mean "paper"?'],
+  ["run CartPole-v1 --preset fastest", 2, '--preset: CartPole-v1 has no preset "fastest"; it has default, paper'],
+  [
+    "run CartPole-v1 --set pops.objektive=3",
+    2,
+    '--set: there is no setting "pops.objektive"; did you mean "pops.objective"?',
+  ],
+  [
+    "run CartPole-v1 --set temperature=1",
+    2,
+    '--set: there is no setting "temperature"; did you mean "pops.distill.temperature"?',
+  ],
+  ["run CartPole-v1 --set zzz=1", 2, '--set: there is no setting "zzz"; see "pops settings"'],
+  ["run CartPole-v1 --set __proto__.x=1", 2, '--set: there is no setting "__proto__.x"; see "pops settings"'],
+  ["run CartPole-v1 --set pops.objective", 2, '--set: "pops.objective" is not of the form key=value'],
+  ["run CartPole-v1 --set pops.objective=high", 2, "--set: pops.objective: expected number, received string"],
+  ["run CartPole-v1 --set pops.objective=", 2, "--set: pops.objective: expected number, received null"],
+  ["run CartPole-v1 --set teacher.hidden=64", 2, "--set: teacher.hidden: expected array, received number"],
+  [
+    "run CartPole-v1 --set teacher.hidden=[64",
+    2,
+    "--set: the value of teacher.hidden is not YAML: Flow sequence must end with a ]",
+  ],
+  ["run CartPole-v1 --set teacher.batchSize=0", 2, "--set: teacher.batchSize: Too small: expected number to be >=1"],
+  ["run CartPole-v1 --set teacher.double=2", 2, "--set: teacher.double: expected boolean, received number"],
+  ["run CartPole-v1 --set pops.rule=all", 2, '--set: pops.rule: Invalid option: expected one of "units"|"weights"'],
+  ["run CartPole-v1 --seed -1", 2, "option '--seed <n>' argument '-1' is invalid. Expected a whole number from 0."],
+  ["run CartPole-v1 --seed 1.5", 2, "option '--seed <n>' argument '1.5' is invalid. Expected a whole number from 0."],
+  ["run CartPole-v1 --workers 0", 2, "option '--workers <n>' argument '0' is invalid. Expected a whole number from 1."],
+  [
+    "run CartPole-v1 --checkpoint-every soon",
+    2,
+    "option '--checkpoint-every <seconds>' argument 'soon' is invalid. Expected a number of seconds from 0.",
+  ],
+  [
+    "run CartPole-v1 --out FOLDER",
+    2,
+    "--out: FOLDER is not empty (it has flipped.safetensors) and not a run: pass another --out",
+  ],
+  [
+    "run CartPole-v1 --out FOLDER/notes.txt",
+    2,
+    "--out: FOLDER/notes.txt cannot be used as a folder: ENOTDIR: not a directory, scandir 'FOLDER/notes.txt'. Pass another --out",
+  ],
+  [
+    "run CartPole-v1 --out FOLDER/notes.txt/run",
+    3,
+    "FOLDER/notes.txt/run: could not be made: ENOTDIR: not a directory, mkdir 'FOLDER/notes.txt/run'. Choose another folder with --out",
+  ],
+  ["compress", 2, "--teacher: is missing: name the policy file to compress"],
+  ["compress --teacher FOLDER/none.onnx", 3, "FOLDER/none.onnx: cannot be read: no such file or folder"],
+  [
+    "compress --teacher FOLDER/nowhere.safetensors",
+    2,
+    "--env: FOLDER/nowhere.safetensors names no environment: state one",
+  ],
+  [
+    "compress --teacher FOLDER/good.safetensors --env Acrobot-v1",
+    2,
+    "architecture: 4-2 takes observations of shape [4], but Acrobot-v1 gives [6]",
+  ],
+  [
+    "compress --teacher FOLDER/nan.safetensors",
+    3,
+    "FOLDER/nan.safetensors: policy: bias 1 of layer output is NaN, expected a finite number",
+  ],
+  ["evaluate FOLDER/none.safetensors", 3, "FOLDER/none.safetensors: cannot be read: no such file or folder"],
+  [
+    "evaluate FOLDER/good.safetensors --env MountainCar-v0",
+    2,
+    "architecture: 4-2 takes observations of shape [4], but MountainCar-v0 gives [2]",
+  ],
+  ["evaluate FOLDER/nowhere.safetensors", 2, "--env: FOLDER/nowhere.safetensors names no environment: state one"],
+  [
+    "evaluate FOLDER/good.safetensors --episodes 1",
+    2,
+    "option '--episodes <n>' argument '1' is invalid. Expected a whole number from 2.",
+  ],
+  [
+    "evaluate FOLDER/notes.txt",
+    3,
+    "FOLDER/notes.txt: is no policy file: expected .safetensors or .onnx that PoPS wrote",
+  ],
+  [
+    "inspect FOLDER",
+    3,
+    "FOLDER: is a folder without config.yaml, so it is no run: name a run's folder or a policy file",
+  ],
+  ["inspect FOLDER/none", 3, "FOLDER/none: cannot be read: no such file or folder"],
+  ["inspect FOLDER/flipped.safetensors", 3, "FLIPPED"],
+  ["inspect FOLDER/truncated.safetensors", 3, "TRUNCATED"],
+  ["inspect FOLDER/text.safetensors", 3, "TEXT"],
+  [
+    "export tflite FOLDER/good.safetensors --output FOLDER/x",
+    2,
+    'format: there is no format "tflite"; known are onnx and safetensors',
+  ],
+  [
+    "export onxx FOLDER/good.safetensors --output FOLDER/x",
+    2,
+    'format: there is no format "onxx"; did you mean "onnx"?',
+  ],
+  ["export onnx FOLDER/good.safetensors", 2, "required option '--output <file>' not specified"],
+  [
+    "export onnx FOLDER/good.safetensors --output FOLDER/none/x.onnx",
+    3,
+    "FOLDER/none/x.onnx: cannot be written: no such file or folder",
+  ],
+  [
+    "import tf-checkpoint FOLDER/none --output FOLDER/x.onnx",
+    3,
+    "FOLDER/none.index: cannot be read: no such file or folder",
+  ],
+  [
+    "import tf-checkpoint FOLDER/none --output FOLDER/x.onnx --head values",
+    2,
+    '--head: "values" is neither q-values nor logits',
+  ],
+  [
+    "import tf-checkpoint FOLDER/none --output FOLDER/x.onnx --activations gelu",
+    2,
+    "--activations: is a list of relu, tanh and none, by commas",
+  ],
+  ["settings CartPole-v2", 2, 'environment: there is no environment "CartPole-v2"; did you mean "CartPole-v0"?'],
+])("refuses pops %s with exit code %i and one line that says why", async (parameters, code, message) => {
+  const fill = (text: string): string => text.replaceAll("FOLDER", folder);
+  const ended = await pops(...fill(parameters).split(" "));
+  expect(ended).toEqual({ code, stdout: "", stderr: `pops: ${fill(message)}\n` });
+});
+
+it("shows control characters of a hostile file's text instead of obeying them, and caps its length", async () => {
+  const hostile = `\u001b]0;gotcha\u0007\u001b[2J\u202eevil\r\n${"long ".repeat(1000)}`;
+  writeFileSync(
+    at("hostile.safetensors"),
+    policyToSafetensors({ ...policy, provenance: { [hostile.slice(0, 20)]: hostile } }),
+  );
+  const inspected = await pops("inspect", at("hostile.safetensors"));
+  expect(inspected).toMatchObject({ code: 0, stderr: "" });
+  expect(inspected.stdout).toContain("\\u{1b}]0;gotcha\\u{7}\\u{1b}[2J\\u{202e}evil long long");
+  expect(inspected.stdout).toMatch(/\.\.\. \(\d+ more characters\)\n$/);
+
+  const header = JSON.stringify({ __metadata__: { format: hostile } });
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  writeFileSync(at("hostile-2.safetensors"), Buffer.concat([length, Buffer.from(header)]));
+  const refused = await pops("inspect", at("hostile-2.safetensors"));
+  expect(refused).toMatchObject({ code: 3, stdout: "" });
+  for (const { stdout, stderr } of [inspected, refused]) {
+    expect(stdout + stderr).not.toMatch(/[\p{Cc}\p{Cf}--\n]/v);
+    expect(stdout.length + stderr.length).toBeLessThan(2500);
+  }
+});
+
+it("refuses an export over a good file that it cannot read, and leaves that file as it was", async () => {
+  const before = readFileSync(at("good.safetensors"));
+  await pops("export", "safetensors", at("flipped.safetensors"), "--output", at("good.safetensors"));
+  expect(readFileSync(at("good.safetensors")).equals(before)).toBe(true);
+});

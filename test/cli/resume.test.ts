@@ -1,0 +1,105 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { newFolder, pops, remove, start, temporaryFolder } from "./fixtures/pops.ts";
+import { tiny } from "./fixtures/tiny.ts";
+
+const FILES = ["events.jsonl", "policies/policy.safetensors", "policies/teacher.safetensors", "policies/policy.onnx"];
+
+const folder = newFolder();
+const expected = new Map<string, Buffer>();
+
+beforeAll(async () => {
+  const out = join(folder, "run");
+  expect(await pops("run", "CartPole-v1", ...tiny(), "--out", out)).toMatchObject({ code: 0 });
+  for (const file of FILES) expected.set(file, readFileSync(join(out, file)));
+});
+afterAll(() => {
+  remove(folder);
+});
+
+it.skipIf(process.platform === "win32").each([
+  ["the teacher is trained", "Train the teacher"],
+  ["a network is pruned", "Round 1: prune"],
+  ["students are taught", "Round 1: teach"],
+])(
+  "saves when Ctrl-C comes while %s, says how to go on, and goes on to the same bytes (needs POSIX signals)",
+  async (_, title) => {
+    const out = join(temporaryFolder(), "a run");
+    const child = start("run", "CartPole-v1", ...tiny(), "--out", out);
+    expect(await child.reaches((output) => output.includes(title))).toBe(true);
+    child.process.kill("SIGINT");
+    const { code, stdout, stderr } = await child.ended;
+    expect({ code, stderr }).toEqual({ code: 130, stderr: "" });
+    expect(stdout.trimEnd().split("\n").slice(-2)).toEqual([
+      "Stopping at the next safe point (once more to stop at once)...",
+      `Saved. Go on with: npm run pops -- run --resume --out '${out}'`,
+    ]);
+    const resumed = await pops("run", "--resume", "--out", out);
+    expect(resumed).toMatchObject({ code: 0, stderr: "" });
+    expect(resumed.stdout).toMatch(new RegExp(`^CartPole-v1, seed 1, preset default: ${out} \\(goes on\\)\n`));
+    for (const [file, bytes] of expected) expect(readFileSync(join(out, file)).equals(bytes)).toBe(true);
+  },
+);
+
+it.skipIf(process.platform === "win32")(
+  "keeps standard output empty when Ctrl-C comes with --json (needs POSIX signals)",
+  async () => {
+    const out = join(temporaryFolder(), "run");
+    const child = start("run", "CartPole-v1", ...tiny(), "--out", out, "--json");
+    await child.reaches((output) => output.includes("Train the teacher"));
+    child.process.kill("SIGTERM");
+    const { code, stdout, stderr } = await child.ended;
+    expect({ code, stdout }).toEqual({ code: 130, stdout: "" });
+    expect(stderr).toContain("Saved. Go on with: ");
+  },
+);
+
+it("refuses a second process in the same folder with exit code 6, and the first one goes on", async () => {
+  const out = join(temporaryFolder(), "run");
+  const first = start("run", "CartPole-v1", ...tiny(), "--out", out);
+  await first.reaches((output) => output.includes("Train the teacher"));
+  const second = await pops("run", "--resume", "--out", out);
+  expect(second).toEqual({
+    code: 6,
+    stdout: "",
+    stderr: `pops: ${join(out, "run.lock")}: process ${first.process.pid} is working in this folder: wait for it, stop it, or use another folder\n`,
+  });
+  expect(await first.ended).toMatchObject({ code: 0, stderr: "" });
+  expect(readFileSync(join(out, "events.jsonl")).equals(expected.get("events.jsonl") ?? Buffer.of())).toBe(true);
+});
+
+it("refuses to begin a run where there is one, and touches nothing", async () => {
+  const out = join(folder, "run");
+  expect(await pops("run", "CartPole-v1", ...tiny(), "--out", out)).toEqual({
+    code: 2,
+    stdout: "",
+    stderr: `pops: --out: ${out} already holds a run: pass --resume to go on with it, or another --out\n`,
+  });
+  for (const [file, bytes] of expected) expect(readFileSync(join(out, file)).equals(bytes)).toBe(true);
+});
+
+it.each([
+  [["run", "--resume"], "--resume: name the run's folder with --out"],
+  [
+    ["run", "--resume", "--out", "RUN", "--seed", "2"],
+    "--seed: cannot be given with --resume: the run's config.yaml decides",
+  ],
+  [
+    ["run", "--resume", "--out", "RUN", "--preset", "paper"],
+    "--preset: cannot be given with --resume: the run's config.yaml decides",
+  ],
+  [
+    ["run", "--resume", "--out", "RUN", "--set", "pops.objective=1"],
+    "--set: cannot be given with --resume: the run's config.yaml decides",
+  ],
+  [["run", "Acrobot-v1", "--resume", "--out", "RUN"], "--resume: RUN is a run of CartPole-v1, not of Acrobot-v1"],
+  [["train", "--resume", "--out", "RUN"], '--resume: RUN was begun by "pops run": resume it with that command'],
+  [
+    ["run", "--resume", "--out", "NONE"],
+    "--resume: NONE is not a run: it has no config.yaml. Name the folder that --out named when the run began",
+  ],
+])("refuses pops %j", async (parameters, message) => {
+  const fill = (text: string): string => text.replace("RUN", join(folder, "run")).replace("NONE", join(folder, "none"));
+  expect(await pops(...parameters.map(fill))).toEqual({ code: 2, stdout: "", stderr: `pops: ${fill(message)}\n` });
+});

@@ -1,0 +1,156 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { box, discrete } from "../../src/environment/spaces.ts";
+import { UsageError } from "../../src/errors.ts";
+import {
+  type Architecture,
+  architectureSchema,
+  checkFits,
+  countsOf,
+  dense,
+  describe as describeArchitecture,
+  hiddenWidths,
+  inputSize,
+  layoutOf,
+  outputSize,
+  parameterCount,
+} from "../../src/network/architecture.ts";
+import { architectures } from "./architectures.ts";
+
+const teacher = dense(4, [256, 256, 128], 2, "q-values");
+const pixels: Architecture = {
+  input: [2, 3],
+  layers: [
+    { kind: "dense", units: 5, activation: "tanh" },
+    { kind: "dense", units: 3, activation: "none" },
+  ],
+  head: "logits",
+};
+
+it("counts the network of the paper", () => {
+  // 4 * 256 + 256 * 256 + 256 * 128 + 128 * 2 weights, 256 + 256 + 128 + 2 biases.
+  expect(countsOf(teacher)).toEqual({ weights: 99_584, biases: 642, bytes: 400_904, macs: 99_584 });
+  expect(parameterCount(teacher)).toBe(100_226);
+});
+
+it("lays weights out in front of biases, layer by layer", () => {
+  expect(layoutOf(pixels)).toEqual([
+    {
+      name: "dense_1",
+      inputs: 6,
+      outputs: 5,
+      activation: "tanh",
+      weights: { offset: 0, length: 30 },
+      biases: { offset: 30, length: 5 },
+    },
+    {
+      name: "output",
+      inputs: 5,
+      outputs: 3,
+      activation: "none",
+      weights: { offset: 35, length: 15 },
+      biases: { offset: 50, length: 3 },
+    },
+  ]);
+});
+
+it("covers the parameter vector without gap or overlap", () => {
+  fc.assert(
+    fc.property(architectures, (architecture) => {
+      const parts = layoutOf(architecture).flatMap(({ weights, biases }) => [weights, biases]);
+      const end = parts.reduce((at, { offset, length }) => {
+        expect(offset).toBe(at);
+        return at + length;
+      }, 0);
+      expect(end).toBe(parameterCount(architecture));
+    }),
+  );
+});
+
+it("describes a network by its widths", () => {
+  expect([teacher, pixels, dense(8, [], 4, "logits")].map(describeArchitecture)).toEqual([
+    "4-256-256-128-2",
+    "2x3-5-3",
+    "8-4",
+  ]);
+});
+
+it("knows input, hidden and output widths", () => {
+  expect([inputSize(pixels), hiddenWidths(pixels), outputSize(pixels)]).toEqual([6, [5], 3]);
+});
+
+it("makes dense networks with a linear output", () => {
+  expect(dense(3, [4], 2, "logits", "tanh")).toEqual({
+    input: [3],
+    layers: [
+      { kind: "dense", units: 4, activation: "tanh" },
+      { kind: "dense", units: 2, activation: "none" },
+    ],
+    head: "logits",
+  });
+});
+
+it("survives JSON and validation", () => {
+  fc.assert(
+    fc.property(architectures, (architecture) => {
+      expect(architectureSchema.parse(JSON.parse(JSON.stringify(architecture)))).toEqual(architecture);
+    }),
+  );
+});
+
+const layer = { kind: "dense", units: 2, activation: "relu" };
+it.each([
+  ["no layers", { ...teacher, layers: [] }],
+  ["65 layers", { ...teacher, layers: Array.from({ length: 65 }, () => layer) }],
+  ["a layer without units", { ...teacher, layers: [{ ...layer, units: 0 }] }],
+  ["half a unit", { ...teacher, layers: [{ ...layer, units: 1.5 }] }],
+  ["an unknown activation", { ...teacher, layers: [{ ...layer, activation: "gelu" }] }],
+  ["an unknown kind of layer", { ...teacher, layers: [{ ...layer, kind: "lstm" }] }],
+  ["an unknown head", { ...teacher, head: "value" }],
+  ["no input", { ...teacher, input: [] }],
+  ["a key that nobody knows", { ...teacher, dropout: 0.5 }],
+])("refuses %s", (_name, value) => {
+  expect(architectureSchema.safeParse(value).success).toBe(false);
+});
+
+describe("an environment", () => {
+  const spec = {
+    id: "Toy-v0",
+    observationSpace: box([0, 0, 0, 0], [1, 1, 1, 1]),
+    actionSpace: discrete(2),
+    maxEpisodeSteps: undefined,
+    rewardThreshold: undefined,
+  };
+
+  it("fits a network with its observations and actions", () => {
+    expect(() => {
+      checkFits(teacher, spec);
+    }).not.toThrow();
+  });
+
+  it.each([
+    [
+      "another number of inputs",
+      dense(3, [5], 2, "q-values"),
+      spec,
+      "3-5-2 takes observations of shape [3], but Toy-v0 gives [4]",
+    ],
+    [
+      "as many inputs in another shape",
+      { ...teacher, input: [2, 2] },
+      spec,
+      "2x2-256-256-128-2 takes observations of shape [2, 2], but Toy-v0 gives [4]",
+    ],
+    ["another number of outputs", dense(4, [], 3, "q-values"), spec, "4-3 has 3 outputs, but Toy-v0 has 2 actions"],
+    [
+      "a network that cannot choose continuous actions",
+      teacher,
+      { ...spec, actionSpace: box([0], [1]) },
+      "Toy-v0 has continuous actions, which q-values cannot choose",
+    ],
+  ])("does not fit %s", (_name, architecture, given, message) => {
+    expect(() => {
+      checkFits(architecture, given);
+    }).toThrow(new UsageError("architecture", message));
+  });
+});

@@ -1,0 +1,149 @@
+import type { Shape, Tensor } from "../../src/tensor/graph.ts";
+
+export type Values = ArrayLike<number>;
+
+/** Row-major coordinates of every element. */
+function coordinatesOf(shape: Shape): number[][] {
+  return shape.reduce<number[][]>(
+    (all, size) => all.flatMap((before) => Array.from({ length: size }, (_, i) => [...before, i])),
+    [[]],
+  );
+}
+
+/** Flat index of an element; axes of size 1 are read at 0 and missing leading axes are left out, as in NumPy. */
+function flat(shape: Shape, coordinates: readonly number[]): number {
+  const own = coordinates.slice(coordinates.length - shape.length);
+  return shape.reduce((index, size, axis) => index * size + (size === 1 ? 0 : own[axis]!), 0);
+}
+
+const unary = {
+  neg: (x: number) => -x,
+  relu: (x: number) => Math.max(0, x),
+  tanh: Math.tanh,
+  sigmoid: (x: number) => 1 / (1 + Math.exp(-x)),
+  exp: Math.exp,
+  log: Math.log,
+  sqrt: Math.sqrt,
+  abs: Math.abs,
+  stopGradient: (x: number) => x,
+};
+
+const binary = {
+  add: (a: number, b: number) => a + b,
+  sub: (a: number, b: number) => a - b,
+  mul: (a: number, b: number) => a * b,
+  div: (a: number, b: number) => a / b,
+  minimum: (a: number, b: number) => Math.min(a, b),
+  maximum: (a: number, b: number) => Math.max(a, b),
+  greater: (a: number, b: number) => Number(a > b),
+  less: (a: number, b: number) => Number(a < b),
+  equal: (a: number, b: number) => Number(a === b),
+};
+
+const has = <Key extends string>(table: Record<Key, unknown>, key: string): key is Key => Object.hasOwn(table, key);
+
+const total = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+
+const reducers = {
+  sum: total,
+  mean: (values: readonly number[]): number => total(values) / values.length,
+  max: (values: readonly number[]): number => Math.max(...values),
+};
+
+/**
+ * Computes tensors in float64, element by element from the definition of each operation: an implementation that shares
+ * nothing with ONNX Runtime. Tensors in `known` have the given values.
+ */
+export function interpret(root: Tensor, known: ReadonlyMap<Tensor, Values>): Values {
+  const memory = new Map<Tensor, Values>(known);
+  const valuesOf = (tensor: Tensor): Values => {
+    const held = memory.get(tensor) ?? compute(tensor);
+    memory.set(tensor, held);
+    return held;
+  };
+
+  function compute(tensor: Tensor): Values {
+    const { node, shape } = tensor;
+    const { operation, inputs, attributes } = node;
+    const at = (i: number, coordinates: readonly number[]): number =>
+      valuesOf(inputs[i]!)[flat(inputs[i]!.shape, coordinates)]!;
+    const all = coordinatesOf(shape);
+    if (has(unary, operation)) return all.map((c) => unary[operation](at(0, c)));
+    if (has(binary, operation)) return all.map((c) => binary[operation](at(0, c), at(1, c)));
+    const rowOf = (c: readonly number[]): number[] => {
+      const { shape: whole } = inputs[0]!;
+      return Array.from({ length: whole.at(-1)! }, (_, i) => at(0, [...c.slice(0, whole.length - 1), i]));
+    };
+
+    switch (operation) {
+      case "constant":
+        return [...node.data!];
+      case "softmax":
+        return all.map((c) => Math.exp(at(0, c)) / total(rowOf(c).map(Math.exp)));
+      case "logSoftmax":
+        return all.map((c) => at(0, c) - Math.log(total(rowOf(c).map(Math.exp))));
+      case "argmax":
+        return all.map((c) => rowOf(c).indexOf(Math.max(...rowOf(c))));
+      case "gemm": {
+        const [a, b] = [attributes["transA"] === 1, attributes["transB"] === 1];
+        const inner = inputs[0]!.shape[a ? 0 : 1]!;
+        return all.map(([i, j]) => {
+          const products = Array.from(
+            { length: inner },
+            (_, k) => at(0, a ? [k, i!] : [i!, k]) * at(1, b ? [j!, k] : [k, j!]),
+          );
+          return total(products) + (inputs[2] ? at(2, [i!, j!]) : 0);
+        });
+      }
+      case "sum":
+      case "mean":
+      case "max": {
+        const axes = attributes["axes"] as Shape;
+        const groups = all.map((): number[] => []);
+        for (const c of coordinatesOf(inputs[0]!.shape)) {
+          const kept = attributes["keepdims"] === 1 ? c.map((i, axis) => (axes.includes(axis) ? 0 : i)) : undefined;
+          const to = kept ?? c.filter((_, axis) => !axes.includes(axis));
+          groups[flat(shape, to)]!.push(at(0, c));
+        }
+        return groups.map(reducers[operation]);
+      }
+      case "reshape":
+        return valuesOf(inputs[0]!);
+      case "transpose": {
+        const order = attributes["perm"] as Shape;
+        return all.map((c) =>
+          at(
+            0,
+            order.map((_, axis) => c[order.indexOf(axis)]!),
+          ),
+        );
+      }
+      case "split": {
+        const axis = attributes["axis"] as number;
+        const start = total((attributes["split"] as Shape).slice(0, tensor.index));
+        return all.map((c) => at(0, c.with(axis, start + c[axis]!)));
+      }
+      case "concat": {
+        const axis = attributes["axis"] as number;
+        return all.map((c) => {
+          let rest = c[axis]!;
+          let part = 0;
+          while (rest >= inputs[part]!.shape[axis]!) rest -= inputs[part++]!.shape[axis]!;
+          return at(part, c.with(axis, rest));
+        });
+      }
+      case "expand":
+        return all.map((c) => at(0, c));
+      case "where":
+        return all.map((c) => (at(0, c) !== 0 ? at(1, c) : at(2, c)));
+      case "cast":
+        return all.map((c) => {
+          const x = at(0, c);
+          return tensor.dtype === "bool" ? Number(x !== 0) : tensor.dtype === "int32" ? Math.trunc(x) : x;
+        });
+      case "input":
+        throw new Error(`an input of shape [${shape.join(", ")}] has no value`);
+    }
+  }
+  return valuesOf(root);
+}
