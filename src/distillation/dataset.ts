@@ -104,8 +104,8 @@ export async function collect(collection: Collection, into: LabelledStates): Pro
   const { player, teacher, lanes, steps, exploration, random } = collection;
   const { actionSpace } = lanes.spec;
   const choices = actionSpace.kind === "discrete" ? actionSpace.n : 0;
-  player.feed("observations", lanes.observations);
-  teacher.feed("observations", lanes.observations);
+  player.bind("observations", lanes.observations);
+  teacher.bind("observations", lanes.observations);
   for (let lane = 0; lane < lanes.size; lane++) await lanes.reset(lane, random.nextUint32());
   const actions = player.ints("actions");
   for (let step = 0; step < steps; step++) {

@@ -92,7 +92,7 @@ export async function collectTeacherStates(context: Omit<DistillContext, "states
   const { architecture, parameters } = teacher;
   const lanes = makeLanes(options.lanes);
   const program = await compileForward(architecture, lanes.size);
-  program.feed("parameters", parameters);
+  program.bind("parameters", parameters);
   const gather = async (name: string, states: number): Promise<LabelledState> => {
     const steps = Math.ceil(states / lanes.size);
     const into = new LabelledStates(steps * lanes.size, inputSize(architecture), outputSize(architecture));
@@ -168,7 +168,7 @@ export async function* distill(
   const lanes = context.makeLanes(options.lanes);
   const player = await compileForward(architecture, lanes.size);
   const teacher = await compileForward(context.teacher.architecture, lanes.size);
-  teacher.feed("parameters", context.teacher.parameters);
+  teacher.bind("parameters", context.teacher.parameters);
 
   const taught = LabelledStates.of(context.states.training, inputSize(architecture), outputSize(architecture));
   const roundSteps = Math.ceil(options.roundStates / lanes.size);
@@ -195,7 +195,7 @@ export async function* distill(
   try {
     for (let round = first; round <= options.rounds && !passed; round++) {
       if (round > 0) {
-        player.feed("parameters", trainer.parameters);
+        player.bind("parameters", trainer.parameters);
         await collect({ player, teacher, lanes, steps: roundSteps, exploration: 0, random }, own);
       }
       const updates = round === 0 ? options.updates : options.roundUpdates;
@@ -236,8 +236,8 @@ export async function agreementOf(
   const outputs = outputSize(architecture);
   const rows = states.labels.length / outputs;
   const program = await compileForward(architecture, rows);
-  program.feed("parameters", parameters);
-  program.feed("observations", states.observations);
+  program.bind("parameters", parameters);
+  program.bind("observations", states.observations);
   await program.run();
   const actions = program.ints("actions");
   await program.dispose();

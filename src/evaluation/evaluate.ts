@@ -60,8 +60,8 @@ export class Evaluator {
   ): Promise<void> {
     const lanes = this.#lanes;
     const program = this.#program;
-    program.feed("parameters", parameters);
-    program.feed("observations", lanes.observations);
+    program.bind("parameters", parameters);
+    program.bind("observations", lanes.observations);
     // Lanes past the last episode play one more episode each that nobody counts, so that every batch is full.
     for (let lane = 0; lane < lanes.size; lane++) await lanes.reset(lane, episodeSeed(seed, set, first + lane));
     const counted = Math.min(lanes.size, returns.length - first);

@@ -21,7 +21,8 @@ export function tried({ result }: ReportInput): Section {
 
 /** Where the time went. */
 export function timing({ result }: ReportInput): Section | undefined {
-  const stages = Object.entries(result.seconds);
+  // `total` is in there too, for readers of result.json.
+  const stages = Object.entries(result.seconds).filter(([stage]) => stage !== "total");
   if (stages.length === 0) return undefined;
   const total = stages.reduce((sum, [, seconds]) => sum + seconds, 0);
   const share = (seconds: number): number => (total > 0 ? seconds / total : 0);
@@ -105,8 +106,8 @@ export function glossary(): Section {
     ["Sparsity", "Fraction of weights that pruning has set to 0.", html`1 − |{<i>w</i> : <i>w</i> ≠ 0}| / <i>W</i>`],
     [
       "Live unit",
-      "A hidden unit with at least one non-zero weight coming in and one going out. Others cannot carry information.",
-      html`live ⇔ ∃ <i>w</i><sub>in</sub> ≠ 0 ∧ ∃ <i>w</i><sub>out</sub> ≠ 0`,
+      "A hidden unit on a path of non-zero weights from an input to an output. Others cannot carry information.",
+      html`live ⇔ ∃ path input → unit → output with all <i>w</i> ≠ 0`,
     ],
     [
       "Agreement",

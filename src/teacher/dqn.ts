@@ -180,8 +180,8 @@ export async function* trainDqn(
   const sampling = stream(seed, "replay");
   const target = new Float32Array(parameterCount(trained));
   const slots = new Int32Array(options.batchSize);
-  trainer.program.feed("target", target);
-  acting.feed("observations", lanes.observations);
+  trainer.program.bind("target", target);
+  acting.bind("observations", lanes.observations);
 
   let steps = 0;
   let episodes = 0;
@@ -244,7 +244,7 @@ export async function* trainDqn(
           (steps / options.explorationSteps) * (options.explorationFinalEps - options.explorationInitialEps),
       );
       before.set(lanes.observations);
-      acting.feed("parameters", trainer.parameters);
+      acting.bind("parameters", trainer.parameters);
       await acting.run();
       const actions = acting.ints("actions");
       explore(actions, epsilon, actionCount, exploration);

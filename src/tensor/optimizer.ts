@@ -1,3 +1,4 @@
+import { type FusedStep, fusedAdam } from "./fused-adam.ts";
 import { add, div, maximum, minimum, mul, sqrt, square, sub, sum, type Tensor } from "./graph.ts";
 
 /**
@@ -17,14 +18,16 @@ export interface Optimizer {
     moments: readonly Tensor[],
     coefficients: readonly Tensor[],
   ) => readonly [parameters: Tensor, moments: readonly Tensor[]];
+  /** The same update, to the bit, as a kernel on memory of its own; its `step` takes the coefficients and the gradient's scale. */
+  readonly fused?: (size: number) => FusedStep;
 }
 
 /** Euclidean norm over all elements, a scalar. */
 export const globalNorm = (x: Tensor): Tensor => sqrt(sum(square(x)));
 
-/** Scales a gradient down so that its Euclidean norm is at most `limit` (Pascanu et al. 2013, algorithm 1). */
-export function clipByGlobalNorm(gradient: Tensor, limit: number): Tensor {
-  return mul(gradient, minimum(1, div(limit, maximum(globalNorm(gradient), 1e-12))));
+/** Factor that scales a gradient down so that its Euclidean norm is at most `limit` (Pascanu et al. 2013, algorithm 1). */
+export function clipFactor(gradient: Tensor, limit: number): Tensor {
+  return minimum(1, div(limit, maximum(globalNorm(gradient), 1e-12)));
 }
 
 const decay = (moment: Tensor, value: Tensor, rate: number): Tensor => add(mul(moment, rate), mul(value, 1 - rate));
@@ -66,6 +69,7 @@ function adamLike(beta1: number, beta2: number, floor: (root: number) => number)
       const [scaled, epsilon] = coefficients as readonly [Tensor, Tensor];
       return [sub(parameters, mul(div(m, add(sqrt(v), epsilon)), scaled)), [m, v]];
     },
+    fused: (size) => fusedAdam(size, beta1, beta2),
   };
 }
 

@@ -120,20 +120,21 @@ export class Program {
   }
 
   /**
-   * Lets a float32 input read the caller's array from now on, without a copy. Not for a state, whose buffers runs write to:
-   * set `floats(name)` instead.
+   * Lets a float32 input read, or an output write, the caller's array from now on, without a copy. Not for a state, whose
+   * buffers change places: set `floats(name)` instead.
    */
-  feed(name: string, values: Float32Array): void {
-    const held = this.#feeds[name];
-    if (!held || this.#state.includes(name)) throw new ShapeError("program", `has no input named ${name}`);
+  bind(name: string, values: Float32Array): void {
+    const side = name in this.#feeds ? this.#feeds : this.#fetches;
+    const held = side[name];
+    if (!held || this.#state.includes(name)) throw new ShapeError("program", `has no input or output named ${name}`);
     if (held.data === values) return;
     if (held.type !== "float32" || held.size !== values.length) {
       throw new ShapeError(
         "program",
-        `input ${name} takes ${held.size} values of ${held.type}, got ${values.length} of float32`,
+        `${name} has ${held.size} values of ${held.type}, got ${values.length} of float32`,
       );
     }
-    this.#feeds[name] = new OrtTensor("float32", values, held.dims);
+    side[name] = new OrtTensor("float32", values, held.dims);
   }
 
   async run(): Promise<void> {

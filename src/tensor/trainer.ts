@@ -1,8 +1,9 @@
 import { NumericError, ShapeError } from "../errors.ts";
 import type { Plain } from "../plain.ts";
+import type { FusedStep } from "./fused-adam.ts";
 import { gradient } from "./gradient.ts";
-import { input, split, type Tensor } from "./graph.ts";
-import { clipByGlobalNorm, type Optimizer } from "./optimizer.ts";
+import { constant, input, mul, split, type Tensor } from "./graph.ts";
+import { clipFactor, type Optimizer } from "./optimizer.ts";
 import { Program } from "./program.ts";
 
 export interface TrainerSpec {
@@ -22,43 +23,57 @@ export interface TrainerSpec {
 
 /**
  * A training step compiled into one program: forward, loss, backward and optimiser on the flat parameter vector. Its whole
- * state is the parameters, the moments and the step count.
+ * state is the parameters, the moments and the step count. Where the optimiser has a fused kernel, the program ends with
+ * the gradient and the kernel updates parameters and moments in place.
  */
 export class Trainer {
   readonly program: Program;
   readonly #optimizer: Optimizer;
   readonly #size: number;
+  readonly #fused: FusedStep | undefined;
   #steps = 0;
 
-  private constructor(program: Program, spec: TrainerSpec) {
+  private constructor(program: Program, spec: TrainerSpec, fused: FusedStep | undefined) {
     this.program = program;
     this.#optimizer = spec.optimizer;
     this.#size = spec.size;
+    this.#fused = fused;
     this.#resetMoments();
   }
 
   static async create(spec: TrainerSpec): Promise<Trainer> {
-    const { optimizer } = spec;
-    const parameters = input([spec.size]);
-    const objective = spec.objective(parameters);
-    const raw = gradient(objective.loss, [parameters])[0]!;
-    const limited = spec.maxGradientNorm === undefined ? raw : clipByGlobalNorm(raw, spec.maxGradientNorm);
-    const moments = optimizer.moments.map(() => input([spec.size]));
+    const { optimizer, size, maxGradientNorm } = spec;
+    const parameters = input([size]);
+    const { loss, outputs } = spec.objective(parameters);
+    const raw = gradient(loss, [parameters])[0]!;
+    const scale = maxGradientNorm === undefined ? constant(1) : clipFactor(raw, maxGradientNorm);
+    if (optimizer.fused) {
+      const program = await Program.compile({
+        inputs: { ...spec.inputs, parameters },
+        outputs: { ...outputs, loss, gradient: raw, scale },
+      });
+      const fused = optimizer.fused(size);
+      program.bind("parameters", fused.parameters);
+      program.bind("gradient", fused.gradient);
+      return new Trainer(program, spec, fused);
+    }
+    const moments = optimizer.moments.map(() => input([size]));
     const count = optimizer.coefficients(1, 1).length;
     const coefficients = input([count]);
     const scalars = split(
       coefficients,
       Array.from({ length: count }, () => 1),
     );
+    const limited = maxGradientNorm === undefined ? raw : mul(raw, scale);
     const [next, nextMoments] = optimizer.apply(parameters, limited, moments, scalars);
     const state: Record<string, readonly [Tensor, Tensor]> = { parameters: [parameters, next] };
     for (const [i, { name }] of optimizer.moments.entries()) state[name] = [moments[i]!, nextMoments[i]!];
     const program = await Program.compile({
       inputs: { ...spec.inputs, coefficients },
-      outputs: { ...objective.outputs, loss: objective.loss },
+      outputs: { ...outputs, loss },
       state,
     });
-    return new Trainer(program, spec);
+    return new Trainer(program, spec, undefined);
   }
 
   /** Updates made. */
@@ -66,7 +81,7 @@ export class Trainer {
     return this.#steps;
   }
 
-  /** The present parameters. Two buffers take turns: this one is written over by the update after the next. Copy to keep. */
+  /** The present parameters, in a buffer that a later update writes over: copy to keep. */
   get parameters(): Float32Array {
     return this.program.floats("parameters");
   }
@@ -82,7 +97,11 @@ export class Trainer {
   }
 
   #resetMoments(): void {
-    for (const { name, initial } of this.#optimizer.moments) this.program.floats(name).fill(initial);
+    for (const [i, { initial }] of this.#optimizer.moments.entries()) this.#moment(i).fill(initial);
+  }
+
+  #moment(index: number): Float32Array {
+    return this.#fused?.moments[index] ?? this.program.floats(this.#optimizer.moments[index]!.name);
   }
 
   /**
@@ -91,8 +110,13 @@ export class Trainer {
    */
   async update(rate: number): Promise<number> {
     this.#steps++;
-    this.program.floats("coefficients").set(this.#optimizer.coefficients(rate, this.#steps));
+    const coefficients = this.#optimizer.coefficients(rate, this.#steps);
+    if (!this.#fused) this.program.floats("coefficients").set(coefficients);
     await this.program.run();
+    if (this.#fused) {
+      const [rateNow, epsilon] = coefficients as readonly [number, number];
+      this.#fused.step(rateNow, epsilon, this.program.floats("scale")[0]!);
+    }
     const loss = this.program.floats("loss")[0]!;
     if (!Number.isFinite(loss)) {
       throw new NumericError(`the loss of training step ${this.#steps} is ${loss}; lower the learning rate`);
@@ -101,7 +125,7 @@ export class Trainer {
   }
 
   getState(): TrainerState {
-    const moments = this.#optimizer.moments.map(({ name }) => this.program.floats(name).slice());
+    const moments = this.#optimizer.moments.map((_, i) => this.#moment(i).slice());
     return { steps: this.#steps, parameters: this.parameters.slice(), moments };
   }
 
@@ -114,7 +138,7 @@ export class Trainer {
     }
     this.restart(state.parameters);
     this.#steps = state.steps;
-    for (const [i, { name }] of moments.entries()) this.program.floats(name).set(state.moments[i]!);
+    for (const [i, moment] of state.moments.entries()) this.#moment(i).set(moment);
   }
 
   async dispose(): Promise<void> {

@@ -98,8 +98,8 @@ describe("collecting", () => {
     const lanes = makeVector("CartPole-v1", 3);
     const player = await compileForward(student, 3);
     const labeller = await compileForward(teacher, 3);
-    player.feed("parameters", studentParameters);
-    labeller.feed("parameters", teacherParameters);
+    player.bind("parameters", studentParameters);
+    labeller.bind("parameters", teacherParameters);
     const states = new LabelledStates(steps * 3, 4, 2);
     await collect({ player, teacher: labeller, lanes, steps, exploration, random: new Pcg64(8) }, states);
     await player.dispose();

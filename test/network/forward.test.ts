@@ -32,7 +32,7 @@ it.each(byHand)("one decision for %j is %j, by hand", (observation, outputs) => 
 
 it("a batch has the same outputs by hand, and the greedy actions", async () => {
   const program = await compileForward(network, 2);
-  program.feed("parameters", parameters);
+  program.bind("parameters", parameters);
   program.floats("observations").set(byHand.flatMap(([observation]) => observation));
   await program.run();
   expect([...program.floats("outputs")]).toEqual(byHand.flatMap(([, outputs]) => outputs));
@@ -46,7 +46,7 @@ it("decides as a batched program does, whatever the architecture", async () => {
     const policy = { architecture, parameters: randomParameters(architecture, seed) };
     const random = stream(seed, "observations");
     const program = await compileForward(architecture, rows);
-    program.feed("parameters", policy.parameters);
+    program.bind("parameters", policy.parameters);
     const observations = program.floats("observations");
     for (let i = 0; i < observations.length; i++) observations[i] = random.normal();
     await program.run();

@@ -78,6 +78,11 @@ describe("renderReport", () => {
     expect(text).toMatch(/it scores 498\.3 on average; the 95 % lower bound, 497\.7, reaches the objective of 475\./);
   });
 
+  it("adds the stages up to the total once", () => {
+    expect(text).toContain("teacher 24 s 24.9 %");
+    expect(text).toContain("proof 0.8 s 0.8 % Total 1 min 37 s");
+  });
+
   it("says plainly that nothing smaller passed", () => {
     const plain = textOf(renderReport(nothingSmallerRun()));
     expect(plain).toContain("No policy smaller than the teacher passed the proof");

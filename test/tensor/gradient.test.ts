@@ -265,7 +265,7 @@ async function check({ shapes, build }: Sample, seed: number): Promise<void> {
     outputs: { value, ...named("dx", gradient(loss, inputs)) },
   });
   const values = draw(shapes, seed);
-  for (const [i, numbers] of values.entries()) program.feed(`x${i}`, numbers);
+  for (const [i, numbers] of values.entries()) program.bind(`x${i}`, numbers);
   await program.run();
 
   const known = new Map(inputs.map((x, i) => [x, values[i]!]));
@@ -334,7 +334,7 @@ async function gradientsAt(points: number[][], build: (...inputs: Tensor[]) => T
     inputs: Object.fromEntries(inputs.map((x, i) => [`x${i}`, x])),
     outputs: Object.fromEntries(gradients.map((g, i) => [`g${i}`, g])),
   });
-  for (const [i, point] of points.entries()) program.feed(`x${i}`, Float32Array.from(point));
+  for (const [i, point] of points.entries()) program.bind(`x${i}`, Float32Array.from(point));
   await program.run();
   return gradients.map((_, i) => [...program.floats(`g${i}`)]);
 }
