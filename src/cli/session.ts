@@ -175,11 +175,21 @@ function show({ files }: RunDirectory, result: Result, progress: Progress, json:
   progress.line(`\n${comparison(result)}\n\n${written.map((file) => `  ${file}`).join("\n")}`);
 }
 
+/** Signals closer together than this are one. */
+const SAME_SIGNAL_MS = 1_000;
+
 /** The first Ctrl-C asks the run to stop at its next safe point, the second ends the process at once. */
 function stopOnSignal(progress: Progress): { signal: AbortSignal; release: () => void } {
   const controller = new AbortController();
+  let asked = 0;
   const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(INTERRUPTED);
+    if (controller.signal.aborted) {
+      // A terminal's Ctrl-C arrives twice where npm or tsx pass it on as well.
+      if (performance.now() - asked < SAME_SIGNAL_MS) return;
+      // Not process.exit: that ends worker threads inside native calls, which aborts with a message of its own.
+      process.kill(process.pid, "SIGKILL");
+    }
+    asked = performance.now();
     progress.line("Stopping at the next safe point (once more to stop at once)...");
     controller.abort();
   };

@@ -46,5 +46,8 @@ export function checkParameters(architecture: Architecture, parameters: Float32A
   const layer = layoutOf(architecture).find(({ biases }) => at < biases.offset + biases.length);
   const part = layer !== undefined && at < layer.biases.offset ? "weight" : "bias";
   const index = layer === undefined ? at : at - (part === "weight" ? layer.weights.offset : layer.biases.offset);
-  throw new ShapeError("policy", `${part} ${index} of layer ${layer?.name ?? "?"} is ${parameters[at]}, expected a finite number`);
+  throw new ShapeError(
+    "policy",
+    `${part} ${index} of layer ${layer?.name ?? "?"} is ${parameters[at]}, expected a finite number`,
+  );
 }

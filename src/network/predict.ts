@@ -28,6 +28,11 @@ export function predictor(
       // Inputs outside, outputs inside: weights are read in the order in which they lie.
       for (let i = 0, w = weights.offset; i < inputs; i++) {
         const value = x[i]!;
+        if (value === 0) {
+          // Half of a relu layer, as a rule.
+          w += outputs;
+          continue;
+        }
         for (let j = 0; j < outputs; j++, w++) sums[j]! += value * parameters[w]!;
       }
       for (let j = 0; j < outputs; j++) {
