@@ -5,6 +5,7 @@ const mayImport = {
   files: [],
   crc32c: [],
   safetensors: [],
+  seal: [],
   events: ["network"],
   random: [],
   tensor: [],
@@ -24,7 +25,7 @@ const mayImport = {
   cli: [".*"],
 };
 
-const everyone = ["errors", "plain", "files", "crc32c", "safetensors"];
+const everyone = ["errors", "plain", "files", "crc32c", "safetensors", "seal"];
 const algorithms = Object.entries(mayImport).map(([folder, allowed]) => ({
   name: `house-${folder}`,
   severity: "error",

@@ -52,7 +52,13 @@ export const eventSchema = z.discriminatedUnion("type", [
     episodeReturn: z.number(),
   }),
   /** Greedy evaluation of the teacher in training, on its own evaluation episodes. */
-  z.strictObject({ type: z.literal("teacher-evaluated"), step: count, environmentSteps: count, score: quick, passed: z.boolean() }),
+  z.strictObject({
+    type: z.literal("teacher-evaluated"),
+    step: count,
+    environmentSteps: count,
+    score: quick,
+    passed: z.boolean(),
+  }),
   /** One gate of iterative policy pruning. `paused`: the pruning clock stands still while the score recovers. */
   z.strictObject({
     type: z.literal("pruned"),
@@ -125,8 +131,11 @@ export const eventSchema = z.discriminatedUnion("type", [
   }),
 ]);
 
+/** Any line of `events.jsonl`. */
 export type Event = z.infer<typeof eventSchema>;
+/** The event of one type: `EventOf<"proof">`. */
 export type EventOf<Type extends Event["type"]> = Extract<Event, { type: Type }>;
+/** Mean, standard deviation (n - 1) and minimum of the returns of some episodes: for gates and curves, not for proofs. */
 export type QuickScore = z.infer<typeof quick>;
 
 /** A safe point of an algorithm: `state()` gives everything that a fresh call needs to go on bit-exactly. Never recorded as an event. */

@@ -99,8 +99,8 @@ export class Progress {
   #status(text: string): void {
     if (!this.#live) return;
     this.clear();
-    const line = `  ${text}`.slice(0, Math.max(20, this.#out.columns - 1));
-    this.#out.write(line);
+    // A terminal that doesn't know its width says 0.
+    this.#out.write(`  ${text}`.slice(0, (this.#out.columns || 80) - 1));
     this.#drawn = true;
   }
 

@@ -15,6 +15,7 @@ export interface DiscreteSpace {
   readonly n: number;
 }
 
+/** What observations or actions look like. */
 export type Space = BoxSpace | DiscreteSpace;
 
 /** What is known of an environment before it is made. */

@@ -43,7 +43,10 @@ export function registrationOf(id: string): Registration {
   throw new UsageError("environment", `there is no environment "${id}"; ${hint}`);
 }
 
-/** @throws UsageError when the id is unknown; names the nearest one. */
+/**
+ * What is known of the environment of a registered id.
+ * @throws UsageError when the id is unknown; names the nearest one.
+ */
 export function specOf(id: string): EnvironmentSpec {
   return registrationOf(id).spec;
 }

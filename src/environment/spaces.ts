@@ -6,6 +6,7 @@ export function box(low: readonly number[], high: readonly number[]): BoxSpace {
   return { kind: "box", shape: [low.length], low: low.map(Math.fround), high: high.map(Math.fround) };
 }
 
+/** Choices 0 to `n` - 1. */
 export function discrete(n: number): DiscreteSpace {
   return { kind: "discrete", n };
 }

@@ -1,6 +1,6 @@
-import { NO_DIGEST, seal } from "../importing/digest.ts";
 import { type Activation, layoutOf, outputSize } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
+import { NO_DIGEST, seal } from "../seal.ts";
 import { encodeModel, type OnnxNode, type OnnxTensor, type OnnxValue } from "../tensor/onnx-model.ts";
 import { metadataOf } from "./metadata.ts";
 import { VERSION } from "./version.ts";

@@ -1,8 +1,8 @@
-import { NO_DIGEST, seal } from "../importing/digest.ts";
 import { DIGEST_OFFSET, POLICY_FORMAT, POLICY_VERSION } from "../importing/policy-safetensors.ts";
 import { layoutOf } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
 import { encodeSafetensors, type Safetensor } from "../safetensors.ts";
+import { NO_DIGEST, seal } from "../seal.ts";
 import { metadataOf } from "./metadata.ts";
 
 /**

@@ -1,8 +1,8 @@
 import { FileError } from "../errors.ts";
 import type { Policy } from "../network/policy.ts";
+import { checkSeal, NO_DIGEST } from "../seal.ts";
 import { decodeModel } from "../tensor/onnx-reader.ts";
 import { assemblePolicy, parseMetadata } from "./assemble.ts";
-import { checkSeal, NO_DIGEST } from "./digest.ts";
 
 /**
  * The policy in an `.onnx` file that PoPS wrote (`policyToOnnx`): the digest is the last entry of the file.

@@ -1,8 +1,8 @@
 import { FileError } from "../errors.ts";
 import type { Policy } from "../network/policy.ts";
 import { decodeSafetensors } from "../safetensors.ts";
+import { checkSeal } from "../seal.ts";
 import { assemblePolicy, parseMetadata } from "./assemble.ts";
-import { checkSeal } from "./digest.ts";
 
 export const POLICY_FORMAT = "pops-policy";
 export const POLICY_VERSION = "1";

@@ -6,6 +6,7 @@ import type { Policy } from "../network/policy.ts";
 import { concatenate, finitePolicy } from "./assemble.ts";
 import type { TfVariable } from "./tf-checkpoint.ts";
 
+/** What a TensorFlow checkpoint leaves open. */
 export interface TfPolicyOptions {
   /** Layer names from the input on, for example `fc_1`; default: the one chain of layers whose sizes fit together. */
   readonly layers?: readonly string[];

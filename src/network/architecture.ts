@@ -20,8 +20,11 @@ export const architectureSchema = z.strictObject({
   head: z.enum(["q-values", "logits"]),
 });
 
+/** What a policy network is: observation shape, dense layers from the input on, and what the outputs mean. */
 export type Architecture = z.infer<typeof architectureSchema>;
+/** A dense layer: units and activation. */
 export type Layer = Architecture["layers"][number];
+/** Activation of a layer: `relu`, `tanh` or `none`. */
 export type Activation = Layer["activation"];
 
 /** Where one layer's numbers stand in the flat parameter vector: weights [inputs, outputs] row-major, then biases [outputs]. */
@@ -58,6 +61,7 @@ export interface Counts {
   readonly macs: number;
 }
 
+/** Sizes of a network, whatever its numbers are. */
 export function countsOf(architecture: Architecture): Counts {
   let weights = 0;
   let biases = 0;

@@ -15,6 +15,7 @@ export const scoreSchema = z.strictObject({
   episodes: z.number().int().min(1),
 });
 
+/** Mean return over held-out episodes, with its uncertainty. */
 export type Score = z.infer<typeof scoreSchema>;
 
 /** What travels with the numbers inside every policy file. */
@@ -28,6 +29,7 @@ export const policyMetadataSchema = z.strictObject({
   provenance: z.record(z.string().max(100), z.string().max(10_000)),
 });
 
+/** What travels with the numbers of a policy. */
 export type PolicyMetadata = z.infer<typeof policyMetadataSchema>;
 
 /** A policy: what it is and its numbers. `parameters` is flat, laid out as `layoutOf(architecture)` says. */

@@ -20,6 +20,7 @@ export interface Plan {
   readonly pops: PopsOptions | undefined;
 }
 
+/** What a plan leads to; `answer` is `undefined` when it stops after the teacher. */
 export interface Outcome {
   readonly teacher: Teacher;
   readonly answer: Answer | undefined;

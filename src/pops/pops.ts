@@ -4,7 +4,6 @@ import {
   type DistillContext,
   type Distilled,
   type DistillJob,
-  type DistillState,
   distillSchema,
 } from "../distillation/distill.ts";
 import { makeVector } from "../environment/vector.ts";
@@ -19,10 +18,12 @@ import { redundancyOf } from "../shrinking/redundancy.ts";
 import { ladder, resizeByUnits, resizeByWeights } from "../shrinking/resize.ts";
 import { slice, strongestUnits } from "../shrinking/slice.ts";
 import { Pool } from "./pool.ts";
+import { firstPassing, type JobsState } from "./search.ts";
 import { withCheckpoints } from "./stage.ts";
 
 const count = z.number().int().min(1);
 
+/** Options of the PoPS loop: `popsSchema.parse({ objective, lowerBound })` fills in the defaults. */
 export const popsSchema = z.strictObject({
   objective: z.number().describe("mean return that a policy has to hold"),
   lowerBound: z.number().describe("mean return below which pruning pauses"),
@@ -56,6 +57,7 @@ export const popsSchema = z.strictObject({
   distill: distillSchema.prefault({}),
 });
 
+/** Options of the PoPS loop, checked and complete. */
 export type PopsOptions = z.infer<typeof popsSchema>;
 
 export interface Network {
@@ -63,6 +65,7 @@ export interface Network {
   readonly parameters: Float32Array;
 }
 
+/** The smallest policy that was proven to hold the objective, and its score. */
 export interface Answer extends Network {
   readonly score: Score;
   readonly teacherScore: Score;
@@ -105,12 +108,6 @@ export interface PopsState {
   jobs: JobsState | null;
 }
 
-interface JobsState {
-  readonly [key: string]: Plain;
-  readonly done: readonly { readonly index: number; readonly result: Plain }[];
-  readonly partial: readonly { readonly index: number; readonly state: Plain }[];
-}
-
 const save = (network: Network): SavedNetwork => ({
   architecture: network.architecture,
   parameters: network.parameters,
@@ -120,6 +117,7 @@ const load = (saved: SavedNetwork): Network => ({
   parameters: saved.parameters,
 });
 
+/** What is compressed, how, and with which means. */
 export interface PopsContext {
   readonly environment: string;
   readonly teacher: Network;
@@ -300,7 +298,7 @@ async function* distillRound(
       ...(parameters && start === 0 && { parameters }),
     }),
   );
-  const found = yield* firstPassing(pool, jobs, "distill", s);
+  const found = yield* tryStudents(pool, jobs, "distill", s);
   const before = countsOf(s.current.architecture as Architecture).weights;
   const change = (before - countsOf(architecture).weights) / countsOf(teacher.architecture).weights;
   if (found) {
@@ -337,7 +335,7 @@ async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): As
     { length: Math.max(0, options.squeezeStarts - tried) },
     (_, start): DistillJob => ({ architecture, start: tried + start }),
   );
-  const found = yield* firstPassing(pool, jobs, "squeeze", s);
+  const found = yield* tryStudents(pool, jobs, "squeeze", s);
   if (found) {
     s.high = rung;
     s.passing = [...s.passing, save({ architecture, parameters: found.parameters })];
@@ -346,86 +344,32 @@ async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): As
   }
 }
 
-/**
- * Runs jobs side by side and gives the first, in the jobs' order, that passes. Their events come in that order too, so the
- * log is the same for any number of workers.
- */
-async function* firstPassing(
+/** Tries students side by side; gives the first that passes. Events come in the jobs' order, for any number of workers. */
+async function* tryStudents(
   pool: Pool,
   jobs: readonly DistillJob[],
   stage: EventOf<"candidate">["stage"],
   s: PopsState,
 ): AsyncGenerator<Emitted, Distilled | undefined> {
-  const done = new Map<number, Distilled>();
-  const partial = new Map<number, DistillState>();
-  for (const { index, result } of s.jobs?.done ?? []) done.set(index, result as unknown as Distilled);
-  for (const { index, state } of s.jobs?.partial ?? []) partial.set(index, state as DistillState);
-  const stepBefore = s.step;
-  const getState = (): PopsState => ({
-    ...s,
-    step: stepBefore,
-    jobs: {
-      done: [...done].map(([index, result]) => ({ index, result: result as unknown as Plain })),
-      partial: [...partial].map(([index, state]) => ({ index, state })),
-    },
-  });
-  let wake: () => void = () => undefined;
-  const failed = new Map<number, Promise<Distilled>>();
-  for (const [index, job] of jobs.entries()) {
-    if (done.has(index)) continue;
-    const onProgress = (state: DistillState): void => {
-      partial.set(index, state);
-      wake();
-    };
-    const running = pool.submit(job, partial.get(index), onProgress);
-    running.then(
-      (result) => {
-        partial.delete(index);
-        done.set(index, result);
-        wake();
-      },
-      () => {
-        failed.set(index, running);
-        wake();
-      },
-    );
-  }
+  const search = firstPassing(pool, jobs, s.jobs);
+  let next = await search.next();
   // Nothing of these jobs is in the log before all that is needed is known: a checkpoint in between repeats no event.
-  let first = 0;
-  for (;;) {
-    while (done.get(first)?.passed === false) first++;
-    if (first === jobs.length || done.has(first)) break;
-    // A job that failed throws in its turn only: one that came first and passes makes it unwanted, as with a single worker.
-    await failed.get(first);
-    await new Promise<void>((resolve) => {
-      wake = resolve;
-    });
-    yield { type: "checkpoint", state: getState };
+  for (; !next.done; next = await search.next()) {
+    const state: PopsState = { ...s, jobs: next.value };
+    yield { type: "checkpoint", state: () => state };
   }
-  pool.cancel();
-  for (const [index, { architecture, start }] of jobs.entries()) {
-    const result = done.get(index);
-    if (index > first || !result) break;
+  const iteration = stage === "distill" ? s.iteration : 0;
+  for (const { job, result } of next.value) {
+    const { architecture, start } = job;
     const { updates, loss, agreement, score, passed } = result;
-    s.step += updates;
     const { weights } = countsOf(architecture);
-    const iteration = stage === "distill" ? s.iteration : 0;
-    yield {
-      type: "candidate",
-      step: s.step,
-      stage,
-      iteration,
-      start,
-      architecture,
-      weights,
-      loss,
-      agreement,
-      score,
-      passed,
-    };
+    s.step += updates;
+    const { step } = s;
+    yield { type: "candidate", step, stage, iteration, start, architecture, weights, loss, agreement, score, passed };
   }
   s.jobs = null;
-  return done.get(first);
+  const last = next.value.at(-1)?.result;
+  return last?.passed ? last : undefined;
 }
 
 async function proofScore(context: PopsContext, network: Network, name: string, episodes: number): Promise<Score> {

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import { FileError, reasonOf } from "../errors.ts";
 import type { Plain } from "../plain.ts";
 import { decodeSafetensors, encodeSafetensors } from "../safetensors.ts";
+import { checkSeal, NO_DIGEST, seal } from "../seal.ts";
 import { parseJson } from "./json.ts";
 import { decodeTree, encodeTree } from "./tree.ts";
 
@@ -46,7 +46,7 @@ export function encodeState(state: Plain, header: CheckpointHeader): Uint8Array 
   });
   const at = digestOffset(bytes);
   if (at === undefined) throw new Error("encodeSafetensors wrote no metadata");
-  Buffer.from(digestWithout(bytes, at), "latin1").copy(bytes, at);
+  seal(bytes, at);
   return bytes;
 }
 
@@ -58,10 +58,8 @@ export function encodeState(state: Plain, header: CheckpointHeader): Uint8Array 
 export function decodeState(bytes: Uint8Array, path: string): { state: Plain; header: CheckpointHeader } {
   const at = digestOffset(bytes);
   if (at === undefined) throw new FileError(path, "is not a checkpoint: it has no sha256 entry");
-  const stored = Buffer.from(bytes.subarray(at, at + NO_DIGEST.length)).toString("latin1");
-  if (stored !== digestWithout(bytes, at)) {
-    throw new FileError(path, "is damaged: its content does not have the SHA-256 that it states");
-  }
+  const stated = Buffer.from(bytes.subarray(at, at + NO_DIGEST.length)).toString("latin1");
+  checkSeal(bytes, at, stated, path);
   const { tensors, metadata } = decodeSafetensors(bytes, path);
   const { format = "file", version = "?", header = "", state = "" } = metadata;
   if (format !== FORMAT || version !== VERSION) {
@@ -84,8 +82,6 @@ export function decodeState(bytes: Uint8Array, path: string): { state: Plain; he
   }
 }
 
-const NO_DIGEST = "0".repeat(64);
-
 /**
  * Where the digest stands in a file. Inside metadata values quotes are escaped, so its key cannot appear in the state.
  */
@@ -93,13 +89,4 @@ function digestOffset(bytes: Uint8Array): number | undefined {
   const key = '"sha256":"';
   const at = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).indexOf(key);
   return at < 0 || at + key.length + NO_DIGEST.length > bytes.length ? undefined : at + key.length;
-}
-
-function digestWithout(bytes: Uint8Array, at: number): string {
-  const hash = createHash("sha256");
-  const after = at + NO_DIGEST.length;
-  hash.update(bytes.subarray(0, at)).update(NO_DIGEST);
-  // One update takes no more than 2^31 - 1 bytes.
-  for (let from = after; from < bytes.length; from += 2 ** 30) hash.update(bytes.subarray(from, from + 2 ** 30));
-  return hash.digest("hex");
 }

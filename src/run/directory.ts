@@ -21,6 +21,7 @@ export interface RunFiles {
   readonly lock: string;
 }
 
+/** Where everything of the run in the folder `path` lies, whether it is there or not. */
 export function runFiles(path: string): RunFiles {
   return {
     config: join(path, "config.yaml"),

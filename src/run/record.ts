@@ -6,6 +6,7 @@ import { firstIssue } from "./json.ts";
 import { AppendLog } from "./log.ts";
 import { fileVersionRecord, scalarsRecord } from "./tensorboard.ts";
 
+/** How a run is recorded. */
 export interface RecordOptions {
   /** Version of the program: a checkpoint is for the version that wrote it. */
   readonly program: string;

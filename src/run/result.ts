@@ -53,5 +53,7 @@ export const resultSchema = z.strictObject({
   versions: z.record(z.string(), z.string()),
 });
 
+/** What a finished run found out: teacher and policy side by side. */
 export type Result = z.infer<typeof resultSchema>;
+/** Sizes, latency and score of one policy. */
 export type Side = Result["teacher"];

@@ -72,6 +72,7 @@ export const dqnSchema = z.strictObject({
   stopScore: z.number().describe("mean return at which training stops"),
 });
 
+/** Options of the DQN teacher, checked and complete. */
 export type DqnOptions = z.infer<typeof dqnSchema>;
 
 /** Everything that a fresh call needs to go on where another one stopped. */
@@ -95,6 +96,7 @@ export interface DqnState {
   readonly sampling: Plain;
 }
 
+/** A trained network. */
 export interface Teacher {
   readonly architecture: Architecture;
   readonly parameters: Float32Array;

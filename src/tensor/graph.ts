@@ -142,7 +142,7 @@ export function constant(values: number | readonly number[] | Float32Array | Int
 const toTensor = (value: Tensor | number): Tensor => (typeof value === "number" ? constant(value) : value);
 
 /** Shape of two operands under NumPy's broadcasting rules. */
-export function broadcastShape(operation: string, a: Shape, b: Shape): Shape {
+function broadcastShape(operation: string, a: Shape, b: Shape): Shape {
   const rank = Math.max(a.length, b.length);
   const shape: number[] = [];
   for (let i = 0; i < rank; i++) {

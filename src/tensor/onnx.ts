@@ -4,8 +4,8 @@ import type { Attributes, Node, Operation, Shape, Tensor } from "./graph.ts";
 import { encodeModel, type OnnxAttribute, type OnnxNode, type OnnxTensor } from "./onnx-model.ts";
 
 /** Operator set and IR version that ONNX Runtime 1.30 runs (released with ONNX 1.16). */
-export const OPSET = 21;
-export const IR_VERSION = 10;
+const OPSET = 21;
+const IR_VERSION = 10;
 
 /** Operations that are one ONNX operator of the same inputs and attributes. The rest is built in `emit`. */
 const direct = {

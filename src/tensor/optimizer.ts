@@ -23,7 +23,7 @@ export interface Optimizer {
 }
 
 /** Euclidean norm over all elements, a scalar. */
-export const globalNorm = (x: Tensor): Tensor => sqrt(sum(square(x)));
+const globalNorm = (x: Tensor): Tensor => sqrt(sum(square(x)));
 
 /** Factor that scales a gradient down so that its Euclidean norm is at most `limit` (Pascanu et al. 2013, algorithm 1). */
 export function clipFactor(gradient: Tensor, limit: number): Tensor {

@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 import { FileError } from "../../src/errors.ts";
 import { policyToSafetensors } from "../../src/exporting/safetensors.ts";
-import { NO_DIGEST, seal } from "../../src/importing/digest.ts";
 import { DIGEST_OFFSET, policyFromSafetensors } from "../../src/importing/policy-safetensors.ts";
 import { decodeSafetensors, encodeSafetensors, type Safetensor } from "../../src/safetensors.ts";
+import { NO_DIGEST, seal } from "../../src/seal.ts";
 import { small } from "./fixtures/policies.ts";
 
 const written = decodeSafetensors(policyToSafetensors(small), "x");

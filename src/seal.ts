@@ -1,16 +1,17 @@
 import { createHash } from "node:crypto";
-import { FileError } from "../errors.ts";
+import { FileError } from "./errors.ts";
 
 /** Stands where the digest goes while it is computed. */
 export const NO_DIGEST = "0".repeat(64);
 
 /** SHA-256, hexadecimal, of the whole file with 64 zeros in place of the digest that begins at `offset`. */
 function digestOf(bytes: Uint8Array, offset: number): string {
-  return createHash("sha256")
-    .update(bytes.subarray(0, offset))
-    .update(NO_DIGEST)
-    .update(bytes.subarray(offset + NO_DIGEST.length))
-    .digest("hex");
+  const hash = createHash("sha256").update(bytes.subarray(0, offset)).update(NO_DIGEST);
+  // One update takes no more than 2^31 - 1 bytes.
+  for (let from = offset + NO_DIGEST.length; from < bytes.length; from += 2 ** 30) {
+    hash.update(bytes.subarray(from, from + 2 ** 30));
+  }
+  return hash.digest("hex");
 }
 
 /** Replaces the 64 zeros at `offset` by the digest of the file. */

@@ -1,0 +1,72 @@
+import { expect, it } from "vitest";
+import { environmentIds } from "../../src/environment/registry.ts";
+import { pops } from "./fixtures/pops.ts";
+
+it("lists environments with spaces, limits and presets", async () => {
+  expect(await pops("environments")).toEqual({
+    code: 0,
+    stderr: "",
+    stdout: [
+      "environment     observation     action  step limit  solved at         presets",
+      "CartPole-v0             [4]  2 choices         200        195  default, paper",
+      "CartPole-v1             [4]  2 choices         500        475  default, paper",
+      "Acrobot-v1              [6]  3 choices         500       -100  default, paper",
+      "MountainCar-v0          [2]  3 choices         200       -110  default, paper",
+      "",
+    ].join("\n"),
+  });
+});
+
+it("lists environments as one JSON array", async () => {
+  const { stdout } = await pops("environments", "--json");
+  const rows = JSON.parse(stdout) as { id: string; presets: string[] }[];
+  expect(rows.map(({ id }) => id)).toEqual(environmentIds());
+  expect(rows[1]).toMatchObject({
+    rewardThreshold: 475,
+    actionSpace: { kind: "discrete", n: 2 },
+    presets: ["default", "paper"],
+  });
+});
+
+it("lists every setting with its value and what it means", async () => {
+  const { code, stdout, stderr } = await pops("settings", "Acrobot-v1");
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  const lines = stdout.trimEnd().split("\n");
+  for (const line of lines) expect(line).toMatch(/^(teacher|pops)(\.\w+)+ = \S.* {2}# \S/);
+  expect(lines).toContain("pops.objective = -100  # mean return that a policy has to hold");
+});
+
+it("lists the settings of a preset", async () => {
+  const { stdout } = await pops("settings", "--preset", "paper");
+  expect(stdout).toContain('\npops.rule = "weights"  #');
+});
+
+it("accepts its own list of settings as settings", async () => {
+  const { stdout } = await pops("settings", "MountainCar-v0");
+  const settings = stdout
+    .trimEnd()
+    .split("\n")
+    .flatMap((line) => ["--set", line.replace(/ {2}#.*/, "").replace(" = ", "=")]);
+  // The first thing after the settings that is wrong.
+  const ended = await pops("run", "MountainCar-v0", ...settings, "--out", "/dev/null/run");
+  expect(ended.stderr).toMatch(/^pops: \/dev\/null\/run: could not be made: /);
+});
+
+it("prints its version, and help with every command", async () => {
+  expect(await pops("--version")).toEqual({ code: 0, stdout: "0.1.0\n", stderr: "" });
+  const { code, stdout } = await pops("--help");
+  expect(code).toBe(0);
+  const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name);
+  expect(commands).toEqual([
+    "run",
+    "train",
+    "compress",
+    "evaluate",
+    "inspect",
+    "export",
+    "import",
+    "environments",
+    "settings",
+    "help",
+  ]);
+});

@@ -1,0 +1,268 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { publint } from "publint";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { readEvents, readResult } from "../../src/run/read.ts";
+import { newFolder, remove } from "./fixtures/pops.ts";
+import { tiny } from "./fixtures/tiny.ts";
+
+/* The package as its users get it: packed, installed from the tarball, run from its compiled JavaScript. */
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const folder = newFolder();
+const project = join(folder, "project");
+let tarball = "";
+
+function run(cwd: string, program: string, ...parameters: string[]) {
+  const { status, stdout, stderr } = spawnSync(program, parameters, { cwd, encoding: "utf8" });
+  return { status, stdout, stderr };
+}
+
+/** The installed `pops`, as `npx pops` starts it. */
+function pops(...parameters: string[]) {
+  return run(project, process.execPath, join("node_modules", ".bin", "pops"), ...parameters);
+}
+
+beforeAll(() => {
+  // The repository's .npmrc would skip the build before the packing.
+  const packed = run(root, "npm", "pack", "--ignore-scripts=false", "--json", "--pack-destination", folder);
+  expect(packed, packed.stdout + packed.stderr).toMatchObject({ status: 0 });
+  // Before it stands what the build prints.
+  const [{ filename }] = JSON.parse(packed.stdout.slice(packed.stdout.lastIndexOf("\n[") + 1)) as [
+    { filename: string },
+  ];
+  tarball = join(folder, filename);
+  mkdirSync(project);
+  writeFileSync(join(project, "package.json"), '{ "private": true, "type": "module" }\n');
+  const installed = run(
+    project,
+    "npm",
+    "install",
+    "--ignore-scripts",
+    "--prefer-offline",
+    "--no-audit",
+    "--no-fund",
+    tarball,
+  );
+  expect(installed, installed.stderr).toMatchObject({ status: 0 });
+}, 300_000);
+afterAll(() => {
+  remove(folder);
+});
+
+it("has no fault that publint knows", async () => {
+  const bytes = readFileSync(tarball);
+  const packed = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  const { messages } = await publint({ strict: true, pack: { tarball: packed } });
+  expect(messages).toEqual([]);
+});
+
+it("holds the compiled program, the presets and nothing of the workshop", () => {
+  const { stdout } = run(folder, "tar", "-tzf", tarball);
+  const files = stdout.trimEnd().split("\n");
+  for (const file of [
+    "LICENSE",
+    "dist/index.js",
+    "dist/index.d.ts",
+    "dist/cli/main.js",
+    "dist/pops/worker.js",
+    "presets/shared.yaml",
+  ]) {
+    expect(files).toContain(`package/${file}`);
+  }
+  expect(
+    files.filter(
+      (file) => !/^package\/(?:dist\/.+\.(?:js|d\.ts)|presets\/.+\.yaml|[A-Za-z]+(?:\.md|\.json)?)$/.test(file),
+    ),
+  ).toEqual([]);
+});
+
+it("lists environments by npx", () => {
+  const { status, stdout } = run(project, "npx", "--no-install", "pops", "environments");
+  expect(status).toBe(0);
+  expect(stdout).toMatch(/^environment +observation .*\nCartPole-v0 /);
+});
+
+it("makes a whole run, with students in worker threads", () => {
+  const { status, stdout, stderr } = pops("run", "CartPole-v1", ...tiny(), "--out", "run", "--workers", "2");
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  expect(stdout).toContain("\nCartPole-v1: 160 weights became ");
+  expect(readResult(join(project, "run", "result.json")).smaller).toBe(true);
+  expect(readEvents(join(project, "run", "events.jsonl")).some(({ type }) => type === "candidate")).toBe(true);
+});
+
+it("names npx in the commands that it prints", () => {
+  const { stdout } = pops("train", "CartPole-v1", ...tiny(), "--out", "trained");
+  expect(stdout).toContain("\nCompress it with: npx pops compress --teacher trained/policies/teacher.safetensors\n");
+});
+
+/** An environment of a user's own: keep a marker that drifts at random between two walls. */
+const ownEnvironment = `
+import { box, discrete, Pcg64, register } from "pops-rl";
+
+const spec = {
+  id: "Marker-v0",
+  observationSpace: box([-2, -1], [2, 1]),
+  actionSpace: discrete(2),
+  maxEpisodeSteps: 100,
+  rewardThreshold: 90,
+};
+
+class Marker {
+  spec = spec;
+  #random = new Pcg64(0);
+  #place = 0;
+  #speed = 0;
+
+  #observe() {
+    return Float32Array.of(this.#place, this.#speed);
+  }
+
+  reset(seed) {
+    if (seed !== undefined) this.#random = new Pcg64(seed);
+    this.#place = this.#random.uniform(-0.1, 0.1);
+    this.#speed = this.#random.uniform(-0.1, 0.1);
+    return this.#observe();
+  }
+
+  step(action) {
+    this.#speed = Math.max(-1, Math.min(1, this.#speed + (action === 1 ? 0.05 : -0.05) + this.#random.uniform(-0.02, 0.02)));
+    this.#place = Math.max(-2, Math.min(2, this.#place + this.#speed));
+    return { observation: this.#observe(), reward: 1, terminated: Math.abs(this.#place) > 1, truncated: false };
+  }
+
+  getState() {
+    return { random: this.#random.getState(), place: this.#place, speed: this.#speed };
+  }
+
+  setState({ random, place, speed }) {
+    this.#random.setState(random);
+    this.#place = place;
+    this.#speed = speed;
+  }
+}
+
+export const create = () => new Marker();
+register({ spec, create });
+`;
+
+it("compresses for an environment of the user's own, in worker threads too", () => {
+  writeFileSync(join(project, "marker.js"), ownEnvironment);
+  const checked = run(
+    project,
+    process.execPath,
+    "--input-type=module",
+    "--eval",
+    'import { checkEnvironment } from "pops-rl"; import { create } from "./marker.js"; console.log(checkEnvironment(create));',
+  );
+  expect(checked).toEqual({ status: 0, stdout: "[]\n", stderr: "" });
+  const settings = tiny({ "teacher.stopScore": 95, "pops.objective": 60, "pops.lowerBound": 40 });
+  const { status, stdout, stderr } = pops(
+    "run",
+    "Marker-v0",
+    "--import",
+    "marker.js",
+    ...settings,
+    "--out",
+    "marker",
+    "--workers",
+    "2",
+  );
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  expect(stdout).toContain("\nMarker-v0: 136 weights became ");
+});
+
+it("is a library with types for the strictest compiler", () => {
+  writeFileSync(
+    join(project, "consumer.ts"),
+    `import {
+  type Architecture,
+  checkEnvironment,
+  dense,
+  dqnSchema,
+  Evaluator,
+  type Event,
+  loadPolicy,
+  makeEnvironment,
+  makeVector,
+  type Outcome,
+  pipeline,
+  type Policy,
+  policyToOnnx,
+  PopsError,
+  predictor,
+  readEvents,
+  type Score,
+} from "pops-rl";
+
+const architecture: Architecture = dense(4, [2], 2, "q-values");
+const policy: Policy = { architecture, parameters: new Float32Array(16), provenance: {} };
+const decide = predictor(policy);
+const values: Float32Array = decide(makeEnvironment("CartPole-v1").reset(7));
+const evaluator = await Evaluator.create(architecture, makeVector("CartPole-v1", 10));
+const score: Score = await evaluator.score(policy.parameters, 1, "test", 20);
+await evaluator.dispose();
+const options = dqnSchema.parse({ stopScore: 20, totalSteps: 400, learningStarts: 100, hidden: [4] });
+const run = pipeline({ environment: "CartPole-v1", preset: "none", seed: 1, workers: 1, teacher: { options }, pops: undefined });
+let outcome: Outcome | undefined;
+const seen: Event["type"][] = [];
+for (let next = await run.next(); ; next = await run.next()) {
+  if (next.done) {
+    outcome = next.value;
+    break;
+  }
+  if (next.value.type !== "checkpoint") seen.push(next.value.type);
+}
+let refused = "";
+try {
+  await loadPolicy("none.onnx");
+} catch (error) {
+  if (error instanceof PopsError) refused = \`\${error.name} \${error.exitCode}\`;
+}
+console.log(JSON.stringify({
+  values: values.length,
+  episodes: score.episodes,
+  seen: seen.slice(0, 2),
+  weights: outcome.teacher.parameters.length,
+  onnx: policyToOnnx(policy).length > 0,
+  refused,
+  events: typeof readEvents,
+  problems: checkEnvironment(() => makeEnvironment("CartPole-v1")),
+}));
+`,
+  );
+  writeFileSync(
+    join(project, "tsconfig.json"),
+    JSON.stringify({
+      compilerOptions: {
+        target: "es2023",
+        module: "nodenext",
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+        types: ["node"],
+        typeRoots: [join(root, "node_modules", "@types")],
+      },
+      files: ["consumer.ts"],
+    }),
+  );
+  // What a project of its own would have beside the package.
+  mkdirSync(join(project, "node_modules", "@types"), { recursive: true });
+  symlinkSync(join(root, "node_modules", "@types", "node"), join(project, "node_modules", "@types", "node"));
+  const compiled = run(project, process.execPath, join(root, "node_modules", "typescript", "bin", "tsc"));
+  expect(compiled).toEqual({ status: 0, stdout: "", stderr: "" });
+  const { status, stdout, stderr } = run(project, process.execPath, "consumer.js");
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  expect(JSON.parse(stdout)).toEqual({
+    values: 2,
+    episodes: 20,
+    seen: ["run-started", "stage-started"],
+    weights: 4 * 4 + 4 + 4 * 2 + 2,
+    onnx: true,
+    refused: "FileError 3",
+    events: "function",
+    problems: [],
+  });
+});
