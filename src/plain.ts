@@ -5,4 +5,11 @@ export type PlainArray = Float32Array | Float64Array | Int32Array | Uint32Array 
  * Plain data: what every `getState()` returns and every `setState()` takes. JSON values plus typed arrays; no
  * functions, classes, cycles, `undefined` or `NaN` outside typed arrays. Saving and loading it loses nothing.
  */
-export type Plain = null | boolean | number | string | PlainArray | readonly Plain[] | { readonly [key: string]: Plain };
+export type Plain =
+  | null
+  | boolean
+  | number
+  | string
+  | PlainArray
+  | readonly Plain[]
+  | { readonly [key: string]: Plain };

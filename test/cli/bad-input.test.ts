@@ -2,10 +2,10 @@ import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { policyToSafetensors } from "../../src/exporting/safetensors.ts";
-import { NO_DIGEST, seal } from "../../src/seal.ts";
 import { DIGEST_OFFSET } from "../../src/importing/policy-safetensors.ts";
 import { dense } from "../../src/network/architecture.ts";
 import type { Policy } from "../../src/network/policy.ts";
+import { NO_DIGEST, seal } from "../../src/seal.ts";
 import { newFolder, pops, remove } from "./fixtures/pops.ts";
 
 const folder = newFolder();
