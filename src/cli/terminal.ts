@@ -1,8 +1,10 @@
+import { WriteStream } from "node:tty";
 import pc from "picocolors";
 
 /** Colours where the stream is a terminal that shows them and nobody asked for none (`NO_COLOR`); elsewhere plain text. */
 export function coloursOf(stream: NodeJS.WriteStream): ReturnType<typeof pc.createColors> {
-  return pc.createColors(stream.isTTY && stream.hasColors());
+  // Always true or false: picocolors takes `undefined`, which `isTTY` is on a pipe, to mean colours where CI is set.
+  return pc.createColors(stream instanceof WriteStream && stream.hasColors());
 }
 
 export type Colours = ReturnType<typeof coloursOf>;

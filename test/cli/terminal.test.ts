@@ -60,3 +60,12 @@ it.skipIf(!hasScript)("shows no colours in a terminal with NO_COLOR (needs util-
   });
   expect(output.replaceAll("\u001b[2K", "")).not.toContain("\u001b");
 });
+
+it("prints no colours into a pipe, not even where CI or FORCE_COLOR asks for them", () => {
+  const [program, ...before] = command;
+  const { stderr } = spawnSync(program, [...before, "run", "Nowhere-v0"], {
+    encoding: "utf8",
+    env: { ...process.env, CI: "true", FORCE_COLOR: "1" },
+  });
+  expect(stderr).toMatch(/^pops: environment: there is no environment "Nowhere-v0"; .*\n$/);
+});
