@@ -2,6 +2,7 @@ import { UsageError } from "../errors.ts";
 import { Acrobot, acrobotV1 } from "./acrobot.ts";
 import { CartPole, cartPoleV0, cartPoleV1 } from "./cartpole.ts";
 import type { Environment, EnvironmentSpec } from "./environment.ts";
+import { LunarLander, lunarLanderContinuousV3, lunarLanderV2, lunarLanderV3 } from "./lunar-lander.ts";
 import { MountainCar, mountainCarV0 } from "./mountain-car.ts";
 import { MountainCarContinuous, mountainCarContinuousV0 } from "./mountain-car-continuous.ts";
 import { nearest } from "./nearest.ts";
@@ -32,6 +33,9 @@ register({ spec: acrobotV1, create: () => new Acrobot() });
 register({ spec: mountainCarV0, create: () => new MountainCar() });
 register({ spec: mountainCarContinuousV0, create: () => new MountainCarContinuous() });
 register({ spec: pendulumV1, create: () => new Pendulum() });
+for (const spec of [lunarLanderV2, lunarLanderV3, lunarLanderContinuousV3]) {
+  register({ spec, create: () => new LunarLander(spec) });
+}
 
 /** Ids of all registered environments, in order of registration. */
 export function environmentIds(): string[] {
