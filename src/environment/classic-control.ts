@@ -3,34 +3,32 @@ import { EnvironmentError } from "../errors.ts";
 import type { Plain } from "../plain.ts";
 import { Pcg64 } from "../random/pcg64.ts";
 import type { Action, Environment, EnvironmentSpec, Step } from "./environment.ts";
-import { checkChoice, sizeOf } from "./spaces.ts";
+import { checkAction, sizeOf } from "./spaces.ts";
 import { float64, parseState, partState } from "./state.ts";
 import type { Surface } from "./surface.ts";
 
 /**
- * What Gymnasium's classic-control tasks share: a few float64 state variables, discrete actions, float32 observations, a
- * PCG64 generator that only `reset` draws from. The time limit is the business of `TimeLimit`.
+ * What Gymnasium's classic-control tasks share: a few float64 state variables, actions of one number (a choice or a
+ * box of one), float32 observations, a PCG64 generator that only `reset` draws from. The time limit is the business of `TimeLimit`.
  */
 export abstract class ClassicControl implements Environment {
   readonly spec: EnvironmentSpec;
   /** The state variables. */
   protected readonly state: Float64Array;
   protected readonly observation: Float32Array;
-  readonly #actions: number;
   #random = new Pcg64(0);
   /** Whether `step` is allowed: from `reset` to the end of the episode. */
   #running = false;
 
-  constructor(spec: EnvironmentSpec & { readonly actionSpace: { readonly kind: "discrete" } }, variables: number) {
+  constructor(spec: EnvironmentSpec, variables: number) {
     this.spec = spec;
     this.state = new Float64Array(variables);
     this.observation = new Float32Array(sizeOf(spec.observationSpace));
-    this.#actions = spec.actionSpace.n;
   }
 
   /** Sets the state variables to a start state. */
   protected abstract begin(random: Pcg64): void;
-  /** Advances the state variables by one step; true when the episode has ended. */
+  /** Advances the state variables by one step with a choice or a number of the box; true when the episode has ended. */
   protected abstract advance(action: number): boolean;
   /** Reward of a step. */
   protected abstract reward(terminated: boolean): number;
@@ -48,7 +46,8 @@ export abstract class ClassicControl implements Environment {
 
   step(action: Action): Step {
     if (!this.#running) throw notRunning(this.spec.id);
-    const terminated = this.advance(checkChoice(this.spec.id, this.#actions, action));
+    checkAction(this.spec, action);
+    const terminated = this.advance(typeof action === "number" ? action : action[0]!);
     this.#running = !terminated;
     this.observe();
     return { observation: this.observation, reward: this.reward(terminated), terminated, truncated: false };

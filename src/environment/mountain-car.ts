@@ -1,13 +1,10 @@
 import type { Pcg64 } from "../random/pcg64.ts";
 import { ClassicControl } from "./classic-control.ts";
-import { drawRectangle } from "./drawing.ts";
+import { drawMountain, LEFT, MAX_SPEED, RIGHT } from "./mountain.ts";
 import { box, discrete } from "./spaces.ts";
 import type { Surface } from "./surface.ts";
 
-const LEFT = -1.2;
-const RIGHT = 0.6;
 const GOAL = 0.5;
-const MAX_SPEED = 0.07;
 const FORCE = 0.001;
 const GRAVITY = 0.0025;
 
@@ -21,11 +18,6 @@ export const mountainCarV0 = {
 
 function clamp(value: number, low: number, high: number): number {
   return Math.min(Math.max(value, low), high);
-}
-
-/** Height of the road, for drawing. */
-function height(position: number): number {
-  return Math.sin(3 * position) * 0.45 + 0.55;
 }
 
 /**
@@ -63,31 +55,7 @@ export class MountainCar extends ClassicControl {
     this.observation[1] = this.state[1]!;
   }
 
-  /** The whole road fills the width; at 600 x 400 every length is Gymnasium's. */
   override render(surface: Surface): void {
-    const scale = surface.width / (RIGHT - LEFT);
-    const pixel = surface.width / 600;
-    const across = (position: number): number => (position - LEFT) * scale;
-    const up = (position: number): number => height(position) * scale;
-    surface.clear("#ffffff");
-    for (let piece = 0; piece < 100; piece++) {
-      const [from, to] = [piece, piece + 1].map((end) => LEFT + ((RIGHT - LEFT) * end) / 100) as [number, number];
-      surface.line(across(from), surface.height - up(from), across(to), surface.height - up(to), "#000000", 1);
-    }
-    const position = this.state[0]!;
-    const slope = Math.cos(3 * position);
-    const x = across(position);
-    const y = up(position) + 10 * pixel;
-    const body = { left: -20 * pixel, right: 20 * pixel, bottom: 0, top: 20 * pixel };
-    drawRectangle(surface, x, y, slope, body, "#000000");
-    for (const wheel of [-10 * pixel, 10 * pixel]) {
-      const wheelY = y + wheel * Math.sin(slope);
-      surface.circle(x + wheel * Math.cos(slope), surface.height - wheelY, 8 * pixel, "#808080");
-    }
-    const pole = across(GOAL);
-    const foot = surface.height - up(GOAL);
-    const top = foot - 50 * pixel;
-    surface.line(pole, foot, pole, top, "#000000", 1);
-    surface.polygon([pole, top, pole, top + 10 * pixel, pole + 25 * pixel, top + 5 * pixel], "#cccc00");
+    drawMountain(surface, this.state[0]!, GOAL);
   }
 }

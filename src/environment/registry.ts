@@ -2,8 +2,11 @@ import { UsageError } from "../errors.ts";
 import { Acrobot, acrobotV1 } from "./acrobot.ts";
 import { CartPole, cartPoleV0, cartPoleV1 } from "./cartpole.ts";
 import type { Environment, EnvironmentSpec } from "./environment.ts";
+import { LunarLander, lunarLanderContinuousV3, lunarLanderV2, lunarLanderV3 } from "./lunar-lander.ts";
 import { MountainCar, mountainCarV0 } from "./mountain-car.ts";
+import { MountainCarContinuous, mountainCarContinuousV0 } from "./mountain-car-continuous.ts";
 import { nearest } from "./nearest.ts";
+import { Pendulum, pendulumV1 } from "./pendulum.ts";
 import { TimeLimit } from "./time-limit.ts";
 
 /** How to make an environment. `create` makes it without its time limit, which `makeEnvironment` adds. */
@@ -28,6 +31,11 @@ register({ spec: cartPoleV0, create: () => new CartPole(cartPoleV0) });
 register({ spec: cartPoleV1, create: () => new CartPole(cartPoleV1) });
 register({ spec: acrobotV1, create: () => new Acrobot() });
 register({ spec: mountainCarV0, create: () => new MountainCar() });
+register({ spec: mountainCarContinuousV0, create: () => new MountainCarContinuous() });
+register({ spec: pendulumV1, create: () => new Pendulum() });
+for (const spec of [lunarLanderV2, lunarLanderV3, lunarLanderContinuousV3]) {
+  register({ spec, create: () => new LunarLander(spec) });
+}
 
 /** Ids of all registered environments, in order of registration. */
 export function environmentIds(): string[] {

@@ -20,7 +20,7 @@ export function sizeOf(space: Space): number {
  * `action` as one of `n` choices.
  * @throws EnvironmentError when it is anything else than an integer from 0 to n - 1.
  */
-export function checkChoice(environment: string, n: number, action: Action): number {
+function checkChoice(environment: string, n: number, action: Action): number {
   if (typeof action === "number" && Number.isInteger(action) && action >= 0 && action < n) return action;
   const given = typeof action === "number" ? `${action}` : "an array";
   throw new EnvironmentError(environment, `action is ${given}, expected an integer from 0 to ${n - 1}`);

@@ -1,33 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Environment } from "../../src/environment/environment.ts";
 import { makeEnvironment } from "../../src/environment/registry.ts";
-import type { Color, Surface } from "../../src/environment/surface.ts";
-
-interface Shape {
-  readonly kind: "polygon" | "circle" | "line";
-  readonly color: Color;
-  readonly numbers: readonly number[];
-}
-
-/** Remembers what was drawn. */
-class Recorder implements Surface {
-  readonly width = 600;
-  readonly height = 400;
-  readonly shapes: Shape[] = [];
-  cleared: Color | undefined;
-  clear(color: Color): void {
-    this.cleared = color;
-  }
-  polygon(numbers: readonly number[], color: Color): void {
-    this.shapes.push({ kind: "polygon", color, numbers });
-  }
-  circle(x: number, y: number, radius: number, color: Color): void {
-    this.shapes.push({ kind: "circle", color, numbers: [x, y, radius] });
-  }
-  line(x0: number, y0: number, x1: number, y1: number, color: Color, width: number): void {
-    this.shapes.push({ kind: "line", color, numbers: [x0, y0, x1, y1, width] });
-  }
-}
+import type { Color } from "../../src/environment/surface.ts";
+import { Recorder, type Shape } from "./recorder.ts";
 
 /** The picture of an environment whose state variables are set to the given ones. */
 function picture(id: string, variables: readonly number[]): Recorder {
@@ -110,5 +85,29 @@ describe("MountainCar-v0", () => {
     for (let piece = 1; piece < road.length; piece++) {
       expect(road[piece]?.numbers.slice(0, 2)).toEqual(road[piece - 1]?.numbers.slice(2, 4));
     }
+  });
+});
+
+describe("MountainCarContinuous-v0", () => {
+  it("is MountainCar's picture but for the flag", () => {
+    const continuous = picture("MountainCarContinuous-v0", [-0.5, 0]).shapes;
+    expect(continuous.slice(0, 103)).toEqual(picture("MountainCar-v0", [-0.5, 0]).shapes.slice(0, 103));
+    expect(continuous[103]?.numbers[0]).toBeCloseTo((1.65 / 1.8) * 600, 9);
+  });
+});
+
+describe("Pendulum-v1", () => {
+  it("stands up at angle 0 and leans left with it", () => {
+    const scale = 400 / 4.4;
+    const edge = 0.1 * scale;
+    const upright = picture("Pendulum-v1", [0, 0]).shapes;
+    expectShape(upright[2], "circle", "#cc4d4d", [300, 200 - scale, edge]);
+    expectShape(upright[0], "polygon", "#cc4d4d", [
+      ...[300 + edge, 200],
+      ...[300 - edge, 200],
+      ...[300 - edge, 200 - scale],
+      ...[300 + edge, 200 - scale],
+    ]);
+    expectShape(picture("Pendulum-v1", [Math.PI / 2, 0]).shapes[2], "circle", "#cc4d4d", [300 - scale, 200, edge]);
   });
 });
