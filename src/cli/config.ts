@@ -122,6 +122,12 @@ export interface ConfigRequest {
 export function resolveConfig(request: ConfigRequest): Config {
   const { environment, command, preset = "default", seed = 1, set = [] } = request;
   const spec = specOf(environment);
+  if (spec.actionSpace.kind !== "discrete") {
+    throw new UsageError(
+      "environment",
+      `${environment} has continuous actions; DQN, the only teacher so far, needs choices`,
+    );
+  }
   const names = presetNames(environment);
   if (!names.includes(preset)) {
     const meant = nearest(preset, names);

@@ -1,6 +1,7 @@
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
+import { environmentIds } from "../../src/environment/registry.ts";
 import { policyToSafetensors } from "../../src/exporting/safetensors.ts";
 import { DIGEST_OFFSET } from "../../src/importing/policy-safetensors.ts";
 import { dense } from "../../src/network/architecture.ts";
@@ -35,7 +36,7 @@ writeFileSync(at("flipped.safetensors"), flipped);
 writeFileSync(at("text.safetensors"), "These are no tensors.");
 writeFileSync(at("notes.txt"), "Nor is this a policy.");
 
-const known = "CartPole-v0, CartPole-v1, Acrobot-v1, MountainCar-v0";
+const known = environmentIds().join(", ");
 
 it.each<[parameters: string, code: number, message: string]>([
   ["frobnicate", 2, "unknown command 'frobnicate'"],
@@ -44,6 +45,11 @@ it.each<[parameters: string, code: number, message: string]>([
   ["run", 2, 'environment: is missing; "pops environments" lists them'],
   ["run CartPol-v1", 2, 'environment: there is no environment "CartPol-v1"; did you mean "CartPole-v1"?'],
   ["run Breakout", 2, `environment: there is no environment "Breakout"; known are ${known}`],
+  [
+    "run Pendulum-v1",
+    2,
+    "environment: Pendulum-v1 has continuous actions; DQN, the only teacher so far, needs choices",
+  ],
   ["run CartPole-v1 --preset papr", 2, '--preset: CartPole-v1 has no preset "papr"; did you mean "paper"?'],
   ["run CartPole-v1 --preset fastest", 2, '--preset: CartPole-v1 has no preset "fastest"; it has default, paper'],
   [
