@@ -52,14 +52,14 @@ it(`ends with the same bytes after ${KILLS} kills at random moments as without a
     const stage = `\n${STAGES[run % STAGES.length] ?? ""}`;
     for (let count = 0; ; count++) {
       const child = session(out);
-      const stages = random.integer(3);
+      const stages = random.integer(2);
       const [longest, milestone] =
         count === 0
           ? // While the folder is being made.
             [30, appearance(out)]
           : count === 1
             ? [300, child.reaches((output) => output.includes(stage))]
-            : [stages === 0 ? 1000 : 300, child.reaches((output) => output !== "" && begun(output) >= stages)];
+            : [stages === 0 ? 400 : 200, child.reaches((output) => output !== "" && begun(output) >= stages)];
       if (await milestone) {
         await Promise.race([child.ended, setTimeout(random.uniform(0, longest))]);
         child.process.kill("SIGKILL");
