@@ -30,48 +30,46 @@ function session(out: string): Started {
   return start("run", ...what, "--out", out, "--checkpoint-every", "0.05", "--workers", "2");
 }
 
-/** Stages that a session has begun, the one that it went on with not among them. */
-function begun(output: string): number {
-  return output.match(/^(?:Train|Prove|Round|Squeeze)/gm)?.length ?? 0;
-}
-
 async function appearance(path: string): Promise<true> {
   while (!existsSync(path)) await setTimeout(1);
   return true;
 }
 
-/*
- * The moments follow the run's own milestones, not the clock alone: so on a machine of any speed they reach every stage,
- * and every run comes to its end.
- */
-it(`ends with the same bytes after ${KILLS} kills at random moments as without any`, { timeout: 900_000 }, async () => {
+/** What a session is killed after, and the longest random wait behind it in milliseconds. */
+type Moment = readonly [milestone: (child: Started, out: string) => Promise<boolean>, longest: number];
+
+/** Kills of one run, in this order; then it is left to end. Each begins where the run is by its last checkpoint. */
+function moments(stage: string): Moment[] {
+  const goesOn: Moment = [(child) => child.reaches((output) => output !== ""), 600];
+  return [
+    // While the folder is being made.
+    [(_, out) => appearance(out), 30],
+    [(child) => child.reaches((output) => output.includes(`\n${stage}`)), 300],
+    goesOn,
+    goesOn,
+    goesOn,
+  ];
+}
+
+it(`ends with the same bytes after ${KILLS} kills at random moments as without any`, { timeout: 600_000 }, async () => {
   const random = stream(1, "kills");
   let kills = 0;
-  for (let run = 0; kills < KILLS || run < STAGES.length; run++) {
+  for (let run = 0; kills < KILLS; run++) {
     const out = join(folder, `killed-${run}`);
-    const stage = `\n${STAGES[run % STAGES.length] ?? ""}`;
-    for (let count = 0; ; count++) {
+    let ended = false;
+    for (const [milestone, longest] of moments(STAGES[run % STAGES.length] ?? "")) {
       const child = session(out);
-      const stages = random.integer(2);
-      const [longest, milestone] =
-        count === 0
-          ? // While the folder is being made.
-            [30, appearance(out)]
-          : count === 1
-            ? [300, child.reaches((output) => output.includes(stage))]
-            : [stages === 0 ? 400 : 200, child.reaches((output) => output !== "" && begun(output) >= stages)];
-      if (await milestone) {
+      if (await milestone(child, out)) {
         await Promise.race([child.ended, setTimeout(random.uniform(0, longest))]);
         child.process.kill("SIGKILL");
       }
       const { code, stderr } = await child.ended;
-      expect(stderr).toBe("");
-      if (code !== null) {
-        expect(code).toBe(0);
-        break;
-      }
+      expect({ code: code ?? 0, stderr }).toEqual({ code: 0, stderr: "" });
+      ended = code === 0;
+      if (ended) break;
       kills++;
     }
+    if (!ended) expect(await session(out).ended).toMatchObject({ code: 0, stderr: "" });
     for (const [file, bytes] of expected) expect(readFileSync(join(out, file)).equals(bytes)).toBe(true);
     remove(out);
   }
