@@ -40,6 +40,8 @@ export class Progress {
             `  ${this.#mark(true)} teacher scores ${score(event.score.mean)} over ${event.score.episodes} episodes after ${event.environmentSteps} steps`,
           );
         return;
+      case "teacher-trained":
+        return;
       case "pruned":
         this.#status(
           `${bar(event.progress)} ${event.nonZero} weights left  score ${score(event.score.mean)}${event.paused ? "  recovering" : ""}  ${this.#left(event.progress)}`,
