@@ -132,6 +132,8 @@ export const eventSchema = z.discriminatedUnion("type", [
     architecture: architectureSchema,
     weights: count,
     score: scoreSchema,
+    /** When actions are drawn instead of the greedy ones, on the same episodes; a proof by greedy actions that failed has none. */
+    sampled: scoreSchema.exactOptional(),
     objective: z.number(),
     passed: z.boolean(),
   }),

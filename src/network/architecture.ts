@@ -184,7 +184,7 @@ export function checkFits(architecture: Architecture, spec: EnvironmentSpec): vo
   const continuous = actionSpace.kind === "box";
   if (continuous !== (architecture.head === "gaussian")) {
     const actions = continuous ? "continuous actions" : "choices";
-    throw new UsageError("architecture", `${spec.id} has ${actions}, which a head of ${architecture.head} cannot give`);
+    throw new UsageError("architecture", `${spec.id} has ${actions}, which ${architecture.head} cannot choose`);
   }
   const actions = continuous ? sizeOf(actionSpace) : actionSpace.n;
   if (outputSize(architecture) !== actions) {

@@ -1,5 +1,5 @@
 import { ShapeError } from "../errors.ts";
-import { clip, constant, matmul, mul, relu, reshape, split, sub, type Tensor, tanh } from "../tensor/graph.ts";
+import { clip, constant, div, matmul, relu, reshape, split, sub, type Tensor, tanh } from "../tensor/graph.ts";
 import { type Activation, type Architecture, inputSize, layoutOf, parameterCount } from "./architecture.ts";
 
 const activations: Record<Activation, (x: Tensor) => Tensor> = { relu, tanh, none: (x) => x };
@@ -8,7 +8,7 @@ const activations: Record<Activation, (x: Tensor) => Tensor> = { relu, tanh, non
 function normalized({ normalization }: Architecture, observations: Tensor): Tensor {
   if (normalization === undefined) return observations;
   const { mean, deviation, clip: limit } = normalization;
-  const scaled = mul(sub(observations, constant(mean)), constant(deviation.map((value) => 1 / value)));
+  const scaled = div(sub(observations, constant(mean)), constant(deviation));
   return clip(scaled, -limit, limit);
 }
 
