@@ -33,12 +33,17 @@ const OPEN_OBJECT = z.record(z.string(), z.unknown());
 /** Plain settings by name: `teacher` and `pops`, parts of them left out. */
 type Settings = Record<string, unknown>;
 
+/** Presets of a file by name; `like` instead names another file that has them. */
 function readPresets(name: string): Record<string, Settings> {
   const path = fileURLToPath(new URL(`${name}.yaml`, PRESETS));
   const names = readdirSync(PRESETS).map((file) => file.replace(/\.yaml$/, ""));
   if (!names.includes(name)) return {};
   try {
-    return z.record(z.string(), OPEN_OBJECT).parse(parse(readFileSync(path, "utf8")));
+    const { like, ...presets } = z
+      .object({ like: z.string().optional() })
+      .catchall(OPEN_OBJECT)
+      .parse(parse(readFileSync(path, "utf8")));
+    return like === undefined ? presets : readPresets(like);
   } catch (error) {
     throw new FileError(path, `is no preset file: ${reasonOf(error)}`, { cause: error });
   }

@@ -9,6 +9,7 @@ export interface EvaluateFlags {
   readonly env?: string;
   readonly episodes: number;
   readonly seed: number;
+  readonly sampled?: boolean;
   readonly json?: boolean;
 }
 
@@ -18,16 +19,22 @@ export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promis
   if (environment === undefined) throw new UsageError("--env", `${file} names no environment: state one`);
   const { architecture, parameters } = policy;
   checkFits(architecture, specOf(environment));
+  if (flags.sampled && architecture.head === "q-values") {
+    throw new UsageError("--sampled", `${file} holds Q-values, which are no distribution to draw actions from`);
+  }
+  const acting = flags.sampled ? "sampled" : "greedy";
   const evaluator = await Evaluator.create(architecture, makeVector(environment, Math.min(100, flags.episodes)));
-  const score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes);
+  const score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes, acting);
   await evaluator.dispose();
   if (flags.json) {
-    process.stdout.write(`${JSON.stringify({ environment, architecture, ...countsOf(architecture), score })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ environment, architecture, ...countsOf(architecture), acting, score })}\n`,
+    );
     return;
   }
   const [low, high] = score.interval95;
   process.stdout.write(
-    `${describe(architecture)} (${countsOf(architecture).weights} weights) on ${environment}, ${score.episodes} greedy episodes, seed ${flags.seed}\n` +
+    `${describe(architecture)} (${countsOf(architecture).weights} weights) on ${environment}, ${score.episodes} ${acting} episodes, seed ${flags.seed}\n` +
       `  mean ${score.mean.toFixed(2)}  sd ${score.sd.toFixed(2)}  min ${score.min}\n` +
       `  95 % lower bound ${score.lower95.toFixed(2)}, bootstrap interval ${low.toFixed(2)} to ${high.toFixed(2)}\n`,
   );
