@@ -17,6 +17,8 @@ class LaneVector implements VectorEnvironment {
   readonly #lanes: readonly Environment[];
   readonly #observationSize: number;
   readonly #actionSize: number;
+  /** All numbers of a step's actions, and each lane's view of its own; `undefined` where actions are choices. */
+  readonly #boxes: { readonly numbers: Float32Array; readonly rows: readonly Float32Array[] } | undefined;
 
   constructor(spec: EnvironmentSpec, lanes: readonly Environment[]) {
     const size = lanes.length;
@@ -29,6 +31,12 @@ class LaneVector implements VectorEnvironment {
     this.rewards = new Float64Array(size);
     this.terminated = new Uint8Array(size);
     this.truncated = new Uint8Array(size);
+    if (spec.actionSpace.kind === "box") {
+      const numbers = new Float32Array(size * this.#actionSize);
+      const rowOf = (lane: number): Float32Array =>
+        numbers.subarray(lane * this.#actionSize, (lane + 1) * this.#actionSize);
+      this.#boxes = { numbers, rows: lanes.map((_, lane) => rowOf(lane)) };
+    }
   }
 
   reset(lane: number, seed?: number): void {
@@ -50,6 +58,7 @@ class LaneVector implements VectorEnvironment {
         `step() was given ${actions.length} numbers, expected ${this.#actionSize} for each of ${this.size} lanes`,
       );
     }
+    this.#boxes?.numbers.set(actions);
     for (let lane = 0; lane < this.size; lane++) {
       if (!this.#ended(lane)) checkAction(this.spec, this.#action(actions, lane));
     }
@@ -102,9 +111,7 @@ class LaneVector implements VectorEnvironment {
   }
 
   #action(actions: Int32Array | Float32Array, lane: number): Action {
-    if (this.spec.actionSpace.kind === "discrete") return actions[lane]!;
-    const row = actions.subarray(lane * this.#actionSize, (lane + 1) * this.#actionSize);
-    return row instanceof Float32Array ? row : Float32Array.from(row);
+    return this.#boxes === undefined ? actions[lane]! : this.#boxes.rows[lane]!;
   }
 
   #observe(lane: number, observation: Float32Array): void {
