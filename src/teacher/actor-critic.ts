@@ -20,7 +20,8 @@ import type { Teacher } from "./teacher.ts";
 
 export interface ActorCriticOptions {
   readonly hidden: readonly number[];
-  readonly criticHidden?: readonly number[] | undefined;
+  /** Of a separate critic; `null` for the actor's. */
+  readonly criticHidden: readonly number[] | null;
   readonly activation: Activation;
   readonly initializer: Initializer;
   readonly critic: "separate" | "shared";

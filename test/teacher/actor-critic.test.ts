@@ -11,6 +11,7 @@ import { Program } from "../../src/tensor/program.ts";
 
 const options: ActorCriticOptions = {
   hidden: [6, 5],
+  criticHidden: null,
   activation: "tanh",
   initializer: "orthogonal",
   critic: "separate",
