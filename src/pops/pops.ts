@@ -6,6 +6,8 @@ import {
   type DistillJob,
   distillSchema,
 } from "../distillation/distill.ts";
+import type { VectorEnvironment } from "../environment/environment.ts";
+import { specOf } from "../environment/registry.ts";
 import { makeVector } from "../environment/vector.ts";
 import { ObjectiveError } from "../errors.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
@@ -127,6 +129,8 @@ export interface PopsContext {
   readonly workers: number;
   /** URLs of modules that register environments, for the worker threads. */
   readonly modules?: readonly string[];
+  /** Makes the environments that are played in this thread; of `environment` as it is registered when not given. */
+  readonly makeLanes?: (size: number) => VectorEnvironment;
   /** Updates made before, on the run's step axis. */
   readonly stepsBefore: number;
 }
@@ -140,8 +144,8 @@ export interface PopsContext {
  */
 export async function* pops(context: PopsContext, resume?: PopsState): AsyncGenerator<Emitted, Answer> {
   const { environment, teacher, options, seed } = context;
-  const makeLanes = (size: number) => makeVector(environment, size);
-  checkFits(teacher.architecture, makeLanes(1).spec);
+  const makeLanes = lanesOf(context);
+  checkFits(teacher.architecture, specOf(environment));
   const s: PopsState = resume ? { ...resume } : begin(context);
   const teacherScore = s.teacherScore ?? (yield* proveTeacher(context, s.step));
   s.teacherScore = teacherScore;
@@ -167,6 +171,10 @@ export async function* pops(context: PopsContext, resume?: PopsState): AsyncGene
     await pool.close();
   }
   return yield* proveAnswer(context, s, teacherScore);
+}
+
+function lanesOf({ environment, makeLanes }: PopsContext): (size: number) => VectorEnvironment {
+  return makeLanes ?? ((size) => makeVector(environment, size));
 }
 
 function begin(context: PopsContext): PopsState {
@@ -373,9 +381,8 @@ async function* tryStudents(
 }
 
 async function proofScore(context: PopsContext, network: Network, name: string, episodes: number): Promise<Score> {
-  const { environment, seed } = context;
-  const evaluator = await Evaluator.create(network.architecture, makeVector(environment, Math.min(100, episodes)));
-  const score = await evaluator.score(network.parameters, seed, `proof/${name}`, episodes);
+  const evaluator = await Evaluator.create(network.architecture, lanesOf(context)(Math.min(100, episodes)));
+  const score = await evaluator.score(network.parameters, context.seed, `proof/${name}`, episodes);
   await evaluator.dispose();
   return score;
 }

@@ -314,6 +314,7 @@ export async function* trainDqn(
   } finally {
     await trainer.dispose();
     await acting.dispose();
+    await lanes.close();
   }
 }
 
