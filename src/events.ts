@@ -4,7 +4,7 @@ import { scoreSchema } from "./network/policy.ts";
 import type { Plain } from "./plain.ts";
 
 /** Raised when the meaning of an event changes. Readers refuse logs of another version. */
-export const EVENTS_VERSION = 1;
+export const EVENTS_VERSION = 2;
 
 const count = z.number().int().min(0);
 const quick = z.strictObject({ mean: z.number(), sd: z.number(), min: z.number(), episodes: count });
@@ -39,7 +39,10 @@ export const eventSchema = z.discriminatedUnion("type", [
     iteration: count,
     architecture: architectureSchema.optional(),
   }),
-  /** Teacher training. `progress` is the fraction of the step budget that is used; `loss` the mean since the last one. */
+  /**
+   * Teacher training. `progress` is the fraction of the step budget that is used; `loss` the mean since the last one. DQN
+   * states `epsilon`; PPO the parts of its loss, and how far its updates moved the policy.
+   */
   z.strictObject({
     type: z.literal("train"),
     step: count,
@@ -47,7 +50,14 @@ export const eventSchema = z.discriminatedUnion("type", [
     episodes: count,
     progress: z.number(),
     loss: z.number(),
-    epsilon: z.number(),
+    epsilon: z.number().optional(),
+    policyLoss: z.number().optional(),
+    valueLoss: z.number().optional(),
+    entropy: z.number().optional(),
+    kl: z.number().optional(),
+    clipFraction: z.number().optional(),
+    explainedVariance: z.number().optional(),
+    learningRate: z.number().optional(),
     /** Mean return of the last 100 training episodes. */
     episodeReturn: z.number(),
   }),
@@ -58,6 +68,14 @@ export const eventSchema = z.discriminatedUnion("type", [
     environmentSteps: count,
     score: quick,
     passed: z.boolean(),
+  }),
+  /** The end of training: what ships is the policy of `architecture`; what training made beside it stays behind. */
+  z.strictObject({
+    type: z.literal("teacher-trained"),
+    step: count,
+    algorithm: z.enum(["dqn", "ppo"]),
+    architecture: architectureSchema,
+    leftBehind: z.array(z.strictObject({ name: z.string(), layers: z.string(), weights: count, biases: count })),
   }),
   /** One gate of iterative policy pruning. `paused`: the pruning clock stands still while the score recovers. */
   z.strictObject({
@@ -114,6 +132,8 @@ export const eventSchema = z.discriminatedUnion("type", [
     architecture: architectureSchema,
     weights: count,
     score: scoreSchema,
+    /** When actions are drawn instead of the greedy ones, on the same episodes; a proof by greedy actions that failed has none. */
+    sampled: scoreSchema.exactOptional(),
     objective: z.number(),
     passed: z.boolean(),
   }),

@@ -54,6 +54,7 @@ export { policyFromSafetensors } from "./importing/policy-safetensors.ts";
 export { readTfCheckpoint, type TfVariable } from "./importing/tf-checkpoint.ts";
 export { policyFromTfVariables, type TfPolicyOptions } from "./importing/tf-policy.ts";
 // Policies.
+export { argmax } from "./network/action.ts";
 export {
   type Activation,
   type Architecture,
@@ -70,7 +71,7 @@ export {
 } from "./network/architecture.ts";
 export { countNonZero } from "./network/parameters.ts";
 export { checkParameters, type Policy, type PolicyMetadata, type Score } from "./network/policy.ts";
-export { argmax, predictor } from "./network/predict.ts";
+export { predictor } from "./network/predict.ts";
 export type { Plain, PlainArray } from "./plain.ts";
 // The algorithms: async generators of events and checkpoints.
 export { type Outcome, type Plan, pipeline } from "./pops/pipeline.ts";
@@ -83,4 +84,6 @@ export { type Restored, restore } from "./run/generations.ts";
 export { readEvents, readResult } from "./run/read.ts";
 export { type Recorded, type RecordOptions, record } from "./run/record.ts";
 export { type Result, resultSchema, type Side } from "./run/result.ts";
-export { type DqnOptions, type DqnState, dqnSchema, type Teacher, trainDqn } from "./teacher/dqn.ts";
+export { type DqnOptions, type DqnState, dqnSchema, trainDqn } from "./teacher/dqn.ts";
+export { type PpoOptions, type PpoState, ppoSchema, trainPpo } from "./teacher/ppo.ts";
+export type { Teacher } from "./teacher/teacher.ts";

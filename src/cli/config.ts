@@ -7,6 +7,10 @@ import { environmentIds, specOf } from "../environment/registry.ts";
 import { FileError, reasonOf, UsageError } from "../errors.ts";
 import { popsSchema } from "../pops/pops.ts";
 import { dqnSchema } from "../teacher/dqn.ts";
+import { ppoSchema } from "../teacher/ppo.ts";
+
+/** Options of every teacher by its algorithm. */
+const teacherSchemas = { dqn: dqnSchema, ppo: ppoSchema } as const;
 
 /** The effective configuration of a run: everything that decides its result. It is saved as `config.yaml`. */
 const configSchema = z.strictObject({
@@ -15,7 +19,7 @@ const configSchema = z.strictObject({
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   /** What to do: both stages, or one of them. */
   command: z.enum(["run", "train", "compress"]),
-  teacher: dqnSchema,
+  teacher: z.discriminatedUnion("algorithm", [dqnSchema, ppoSchema]),
   pops: popsSchema,
 });
 
@@ -29,12 +33,17 @@ const OPEN_OBJECT = z.record(z.string(), z.unknown());
 /** Plain settings by name: `teacher` and `pops`, parts of them left out. */
 type Settings = Record<string, unknown>;
 
+/** Presets of a file by name; `like` instead names another file that has them. */
 function readPresets(name: string): Record<string, Settings> {
   const path = fileURLToPath(new URL(`${name}.yaml`, PRESETS));
   const names = readdirSync(PRESETS).map((file) => file.replace(/\.yaml$/, ""));
   if (!names.includes(name)) return {};
   try {
-    return z.record(z.string(), OPEN_OBJECT).parse(parse(readFileSync(path, "utf8")));
+    const { like, ...presets } = z
+      .object({ like: z.string().optional() })
+      .catchall(OPEN_OBJECT)
+      .parse(parse(readFileSync(path, "utf8")));
+    return like === undefined ? presets : readPresets(like);
   } catch (error) {
     throw new FileError(path, `is no preset file: ${reasonOf(error)}`, { cause: error });
   }
@@ -55,8 +64,20 @@ function merge(base: Settings, over: Settings): Settings {
   return result;
 }
 
-/** Every key that `--set` takes, as `a.b.c`, with its description. */
-export function settingKeys(): Map<string, string> {
+/** What a teacher's settings say of the task, not of how it is learned: they outlive a change of the algorithm. */
+const OF_THE_TASK = ["hidden", "activation", "stopScore", "evaluationEpisodes", "confirmationEpisodes"];
+
+/** `over` on top of `base`. Settings of an algorithm that `over` gives up go with it. */
+function overlay(base: Settings, over: Settings): Settings {
+  const teacher = OPEN_OBJECT.parse(base["teacher"] ?? {});
+  const algorithm = OPEN_OBJECT.safeParse(over["teacher"]).data?.["algorithm"];
+  if (algorithm === undefined || algorithm === teacher["algorithm"]) return merge(base, over);
+  const kept = Object.fromEntries(Object.entries(teacher).filter(([key]) => OF_THE_TASK.includes(key)));
+  return merge({ ...base, teacher: kept }, over);
+}
+
+/** Every key that `--set` takes, as `a.b.c`, with its description; of teachers' only those of one algorithm, if it is given. */
+export function settingKeys(algorithm?: keyof typeof teacherSchemas): Map<string, string> {
   const keys = new Map<string, string>();
   const visit = (schema: unknown, path: string): void => {
     if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
@@ -72,7 +93,10 @@ export function settingKeys(): Map<string, string> {
       keys.set(path, schema.description ?? "");
     }
   };
-  for (const part of ["teacher", "pops"] as const) visit(configSchema.shape[part], part);
+  for (const [name, schema] of Object.entries(teacherSchemas)) {
+    if (algorithm === undefined || algorithm === name) visit(schema, "teacher");
+  }
+  visit(configSchema.shape.pops, "pops");
   return keys;
 }
 
@@ -122,12 +146,7 @@ export interface ConfigRequest {
 export function resolveConfig(request: ConfigRequest): Config {
   const { environment, command, preset = "default", seed = 1, set = [] } = request;
   const spec = specOf(environment);
-  if (spec.actionSpace.kind !== "discrete") {
-    throw new UsageError(
-      "environment",
-      `${environment} has continuous actions; DQN, the only teacher so far, needs choices`,
-    );
-  }
+  const continuous = spec.actionSpace.kind === "box";
   const names = presetNames(environment);
   if (!names.includes(preset)) {
     const meant = nearest(preset, names);
@@ -140,14 +159,16 @@ export function resolveConfig(request: ConfigRequest): Config {
   const layers: Settings[] = [
     own["default"] ?? {},
     ...(preset === "default" ? [] : [readPresets("shared")[preset] ?? {}, own[preset] ?? {}]),
-    ...set.map(parseSetting),
+    // All of them at once: in what order they stand does not matter.
+    set.map(parseSetting).reduce(merge, {}),
   ];
   const threshold = spec.rewardThreshold;
+  const algorithm = continuous ? "ppo" : "dqn";
   const base: Settings =
     threshold === undefined
-      ? {}
-      : { teacher: { stopScore: threshold }, pops: { objective: threshold, lowerBound: threshold } };
-  const raw = merge({ ...base, environment, preset, seed, command }, layers.reduce(merge, {}));
+      ? { teacher: { algorithm } }
+      : { teacher: { algorithm, stopScore: threshold }, pops: { objective: threshold, lowerBound: threshold } };
+  const raw = layers.reduce(overlay, { ...base, environment, preset, seed, command });
   const pops = OPEN_OBJECT.safeParse(raw["pops"]);
   if (!pops.success || pops.data["objective"] === undefined) {
     throw new UsageError(
@@ -157,6 +178,9 @@ export function resolveConfig(request: ConfigRequest): Config {
   }
   const config = validate(raw);
   if (typeof config === "string") throw new UsageError("--set", config);
+  if (continuous && config.teacher.algorithm === "dqn") {
+    throw new UsageError("teacher.algorithm", `${environment} has continuous actions, DQN needs choices: use ppo`);
+  }
   return config;
 }
 

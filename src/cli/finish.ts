@@ -37,7 +37,7 @@ export function saveTeacher(directory: RunDirectory, config: Config, teacher: Ne
   return policy;
 }
 
-function sideOf(policy: Policy, score: Score): Side {
+function sideOf(policy: Policy, { score, sampled }: Pick<Answer, "score" | "sampled">): Side {
   const { architecture, parameters } = policy;
   return {
     architecture,
@@ -46,6 +46,7 @@ function sideOf(policy: Policy, score: Score): Side {
     nonZero: countNonZero(architecture, parameters),
     latencyMicros: measureLatency(policy),
     score,
+    ...(sampled && { sampled }),
   };
 }
 
@@ -84,19 +85,19 @@ export function finish(
   seconds: Readonly<Record<string, number>>,
 ): Result {
   const { files } = directory;
-  const teacher = saveTeacher(directory, config, teacherNetwork, answer.teacherScore);
+  const teacher = saveTeacher(directory, config, teacherNetwork, answer.teacher.score);
   const policy = toPolicy(config, answer, "compact policy", answer.score);
   writeAtomically(join(files.policies, "policy.safetensors"), policyToSafetensors(policy));
   writeAtomically(join(files.policies, "policy.onnx"), policyToOnnx(policy));
   const events = readEvents(files.events);
-  const teacherSide = sideOf(teacher, answer.teacherScore);
-  const policySide = sideOf(policy, answer.score);
+  const teacherSide = sideOf(teacher, answer.teacher);
+  const policySide = sideOf(policy, answer);
   const result: Result = {
     version: 1,
     environment: config.environment,
     seed: config.seed,
     preset: config.preset,
-    objective: config.pops.objective,
+    objective: answer.objective,
     teacher: teacherSide,
     policy: policySide,
     ratio: policySide.weights / teacherSide.weights,

@@ -7,18 +7,16 @@ export class Progress {
   readonly #out: NodeJS.WriteStream;
   readonly #live: boolean;
   readonly #colours: Colours;
-  readonly #objective: number;
   #stage = "";
   #stageStart = performance.now();
   #drawn = false;
   #bestScore = Number.NEGATIVE_INFINITY;
 
-  /** `objective` is shown beside scores. Lines go to `out`; the live line only when that is a terminal. */
-  constructor(out: NodeJS.WriteStream, objective: number) {
+  /** Lines go to `out`; the live line only when that is a terminal. */
+  constructor(out: NodeJS.WriteStream) {
     this.#out = out;
     this.#live = out.isTTY;
     this.#colours = coloursOf(out);
-    this.#objective = objective;
   }
 
   readonly show = (event: Event): void => {
@@ -39,6 +37,8 @@ export class Progress {
           this.line(
             `  ${this.#mark(true)} teacher scores ${score(event.score.mean)} over ${event.score.episodes} episodes after ${event.environmentSteps} steps`,
           );
+        return;
+      case "teacher-trained":
         return;
       case "pruned":
         this.#status(
@@ -61,7 +61,7 @@ export class Progress {
       case "proof":
         this.line(
           `  ${this.#mark(event.passed)} ${event.role} ${describe(event.architecture)}: ${score(event.score.mean)} over ${event.score.episodes} held-out episodes, ` +
-            `95 % lower bound ${score(event.score.lower95)} (objective ${this.#objective})`,
+            `95 % lower bound ${score(event.score.lower95)} (objective ${significant(event.objective)})${event.sampled ? `; ${score(event.sampled.mean)} with drawn actions` : ""}`,
         );
         return;
       case "answer":
@@ -113,6 +113,8 @@ export class Progress {
 }
 
 const score = (value: number): string => (Number.isFinite(value) ? value.toFixed(1) : "none yet");
+/** A stated objective as it is, one that was computed in five digits. */
+const significant = (value: number): string => String(Number(value.toPrecision(5)));
 const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
 
 function bar(progress: number): string {

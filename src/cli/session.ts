@@ -107,7 +107,7 @@ async function planOf(directory: RunDirectory, config: Config, options: SessionO
 
 async function session(directory: RunDirectory, config: Config, options: SessionOptions): Promise<number> {
   const { json, out } = options;
-  const progress = new Progress(json ? process.stderr : process.stdout, config.pops.objective);
+  const progress = new Progress(json ? process.stderr : process.stdout);
   if (existsSync(directory.files.result)) {
     progress.line(`${out} is finished:`);
     show(directory, readResult(directory.files.result), progress, json);

@@ -50,8 +50,11 @@ export function comparison(result: Result): string {
       "95 % lower bound",
       teacher.score.lower95.toFixed(2),
       policy.score.lower95.toFixed(2),
-      `objective ${result.objective}`,
+      `objective ${Number(result.objective.toPrecision(5))}`,
     ],
+    ...(teacher.sampled && policy.sampled
+      ? [["mean, drawn actions", teacher.sampled.mean.toFixed(2), policy.sampled.mean.toFixed(2), ""] as const]
+      : []),
     ["held-out episodes", count(teacher.score.episodes), count(policy.score.episodes), ""],
   ];
   const [head = "", ...lines] = columns(rows);

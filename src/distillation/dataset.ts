@@ -1,5 +1,7 @@
-import type { VectorEnvironment } from "../environment/environment.ts";
+import type { BoxSpace, VectorEnvironment } from "../environment/environment.ts";
 import { ShapeError } from "../errors.ts";
+import { type Actions, actionsOf } from "../network/action.ts";
+import type { Architecture } from "../network/architecture.ts";
 import type { Plain } from "../plain.ts";
 import type { Pcg64 } from "../random/pcg64.ts";
 import type { Program } from "../tensor/program.ts";
@@ -87,8 +89,9 @@ export interface LabelledState {
 }
 
 export interface Collection {
-  /** Chooses the actions: outputs `actions` from `observations`. */
+  /** Chooses the actions: outputs `actions` from `observations`. A network of `architecture`. */
   readonly player: Program;
+  readonly architecture: Architecture;
   /** Labels the states: outputs `outputs` from `observations`. May be the player. */
   readonly teacher: Program;
   readonly lanes: VectorEnvironment;
@@ -101,23 +104,29 @@ export interface Collection {
 
 /** Plays new episodes and stores every state with the teacher's outputs for it. */
 export async function collect(collection: Collection, into: LabelledStates): Promise<void> {
-  const { player, teacher, lanes, steps, exploration, random } = collection;
+  const { player, architecture, teacher, lanes, steps, exploration, random } = collection;
   const { actionSpace } = lanes.spec;
-  const choices = actionSpace.kind === "discrete" ? actionSpace.n : 0;
   player.bind("observations", lanes.observations);
   teacher.bind("observations", lanes.observations);
   for (let lane = 0; lane < lanes.size; lane++) await lanes.reset(lane, random.nextUint32());
-  const actions = player.ints("actions");
+  const actions = actionsOf(architecture, player);
   for (let step = 0; step < steps; step++) {
     await player.run();
     if (teacher !== player) await teacher.run();
     into.add(lanes.observations, teacher.floats("outputs"));
     for (let lane = 0; lane < lanes.size; lane++) {
-      if (random.double() < exploration) actions[lane] = random.integer(choices);
+      if (random.double() >= exploration) continue;
+      if (actionSpace.kind === "discrete") actions[lane] = random.integer(actionSpace.n);
+      else drawUniform(actionSpace, random, actions, lane);
     }
     await lanes.step(actions);
     for (let lane = 0; lane < lanes.size; lane++) {
       if (lanes.terminated[lane] || lanes.truncated[lane]) await lanes.reset(lane);
     }
   }
+}
+
+/** A uniform action within the bounds. */
+function drawUniform({ low, high }: BoxSpace, random: Pcg64, actions: Actions, lane: number): void {
+  for (let d = 0; d < low.length; d++) actions[lane * low.length + d] = random.uniform(low[d]!, high[d]!);
 }

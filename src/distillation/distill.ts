@@ -3,22 +3,28 @@ import type { VectorEnvironment } from "../environment/environment.ts";
 import { compileForward, Evaluator } from "../evaluation/evaluate.ts";
 import { lower95 } from "../evaluation/statistics.ts";
 import type { QuickScore } from "../events.ts";
+import { actionsOf, argmax, limitActions } from "../network/action.ts";
 import { type Architecture, describe, inputSize, outputSize, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import { INITIALIZERS, initialize } from "../network/parameters.ts";
 import type { Plain } from "../plain.ts";
 import { stream } from "../random/pcg64.ts";
-import { input, mul } from "../tensor/graph.ts";
+import { input, mul, type Tensor } from "../tensor/graph.ts";
 import { adam, rmsPropTensorFlow } from "../tensor/optimizer.ts";
 import { Trainer, type TrainerState } from "../tensor/trainer.ts";
 import { collect, type LabelledState, LabelledStates } from "./dataset.ts";
-import { distillationLoss, paperLoss } from "./loss.ts";
+import { distillationLoss, gaussianLoss, paperLoss } from "./loss.ts";
 
 const count = z.number().int().min(1);
 const fraction = z.number().min(0).max(1);
 
 export const distillSchema = z.strictObject({
-  temperature: z.number().positive().default(0.1).describe("tau: teacher outputs are divided by it before the softmax"),
+  temperature: z
+    .number()
+    .positive()
+    .default(0.1)
+    .describe("tau: a teacher's Q-values are divided by it before the softmax"),
+  logitsTemperature: z.number().positive().default(1).describe("tau of a teacher whose outputs are logits"),
   loss: z.enum(["kl", "paper"]).default("kl").describe("exact KL, or the original's with 1e-5 added to both sides"),
   optimizer: z.enum(["adam", "rmsprop"]).default("adam").describe("Adam, or TensorFlow's RMSProp as in the original"),
   learningRate: z.number().positive().default(5e-3).describe("at the start; falls to a tenth by a half cosine"),
@@ -98,7 +104,15 @@ export async function collectTeacherStates(context: Omit<DistillContext, "states
     const into = new LabelledStates(steps * lanes.size, inputSize(architecture), outputSize(architecture));
     const random = stream(seed, name);
     await collect(
-      { player: program, teacher: program, lanes, steps, exploration: options.teacherExploration, random },
+      {
+        player: program,
+        architecture,
+        teacher: program,
+        lanes,
+        steps,
+        exploration: options.teacherExploration,
+        random,
+      },
       into,
     );
     return into.getState();
@@ -122,7 +136,18 @@ export interface DistillState {
 }
 
 /** What a distillation step needs to know; `DistillOptions` without its plan. */
-export type LossOptions = Pick<DistillOptions, "loss" | "temperature" | "batchSize" | "optimizer">;
+export type LossOptions = Pick<
+  DistillOptions,
+  "loss" | "temperature" | "logitsTemperature" | "batchSize" | "optimizer"
+>;
+
+/** The loss of a student's outputs against the teacher's, by what they mean. */
+function lossOf({ head, gaussian }: Architecture, options: LossOptions): (teacher: Tensor, student: Tensor) => Tensor {
+  if (gaussian !== undefined) return (teacher, student) => gaussianLoss(teacher, student, gaussian);
+  const loss = options.loss === "kl" ? distillationLoss : paperLoss;
+  const temperature = head === "logits" ? options.logitsTemperature : options.temperature;
+  return (teacher, student) => loss(teacher, student, temperature);
+}
 
 /**
  * A training program for the distillation loss on `observations` [rows, width] and `labels` [rows, outputs]. A masked one has
@@ -138,13 +163,13 @@ export async function compileDistillation(
   const labels = input([options.batchSize, outputSize(architecture)]);
   const size = parameterCount(architecture);
   const mask = input([size]);
-  const lossOf = options.loss === "kl" ? distillationLoss : paperLoss;
+  const loss = lossOf(architecture, options);
   return Trainer.create({
     size,
     inputs: { observations, labels, ...(masked && { mask }) },
     objective: (parameters) => {
       const effective = masked ? mul(parameters, mask) : parameters;
-      return { loss: lossOf(labels, forward(architecture, effective, observations), options.temperature) };
+      return { loss: loss(labels, forward(architecture, effective, observations)) };
     },
     optimizer: options.optimizer === "adam" ? adam() : rmsPropTensorFlow(),
   });
@@ -197,7 +222,7 @@ export async function* distill(
     for (let round = first; round <= options.rounds && !passed; round++) {
       if (round > 0) {
         player.bind("parameters", trainer.parameters);
-        await collect({ player, teacher, lanes, steps: roundSteps, exploration: 0, random }, own);
+        await collect({ player, architecture, teacher, lanes, steps: roundSteps, exploration: 0, random }, own);
       }
       const updates = round === 0 ? options.updates : options.roundUpdates;
       const fromOwn = round === 0 ? 0 : Math.round(options.batchSize * options.studentFraction);
@@ -229,7 +254,10 @@ export async function* distill(
   }
 }
 
-/** Fraction of labelled states on which the greedy actions of student and teacher are the same. */
+/**
+ * How far student and teacher agree on labelled states: the share of states on which their greedy actions are the same; for
+ * continuous actions 1 less the mean distance between them, in ranges of the action.
+ */
 export async function agreementOf(
   architecture: Architecture,
   parameters: Float32Array,
@@ -241,12 +269,21 @@ export async function agreementOf(
   program.bind("parameters", parameters);
   program.bind("observations", states.observations);
   await program.run();
-  const actions = program.ints("actions");
+  const actions = actionsOf(architecture, program);
   await program.dispose();
+  const { gaussian } = architecture;
+  if (gaussian !== undefined) {
+    const taught = states.labels.slice();
+    limitActions(architecture, taught);
+    const distances = taught.map((action, i) => {
+      const d = i % outputs;
+      return Math.abs(action - actions[i]!) / (gaussian.high[d]! - gaussian.low[d]!);
+    });
+    return 1 - distances.reduce((total, x) => total + x, 0) / distances.length;
+  }
   let agreed = 0;
   for (let row = 0; row < rows; row++) {
-    const label = states.labels.subarray(row * outputs, (row + 1) * outputs);
-    if (label.indexOf(Math.max(...label)) === actions[row]) agreed++;
+    if (argmax(states.labels.subarray(row * outputs, (row + 1) * outputs)) === actions[row]) agreed++;
   }
   return agreed / rows;
 }

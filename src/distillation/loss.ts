@@ -1,4 +1,24 @@
-import { add, div, exp, log, logSoftmax, mean, mul, softmax, sub, sum, type Tensor } from "../tensor/graph.ts";
+import type { Gaussian } from "../network/architecture.ts";
+import {
+  add,
+  constant,
+  div,
+  exp,
+  greater,
+  less,
+  log,
+  logSoftmax,
+  maximum,
+  mean,
+  minimum,
+  mul,
+  softmax,
+  square,
+  sub,
+  sum,
+  type Tensor,
+  where,
+} from "../tensor/graph.ts";
 
 /**
  * Policy distillation loss (Rusu et al. 2015, equation 3): KL(softmax(teacher / temperature) || softmax(student)), the mean
@@ -19,4 +39,21 @@ export function paperLoss(teacher: Tensor, student: Tensor, temperature: number)
   const p = add(softmax(div(teacher, temperature)), PAPER_EPSILON);
   const q = add(softmax(student), PAPER_EPSILON);
   return mean(sum(mul(p, log(div(p, q))), { axes: [1] }));
+}
+
+/**
+ * KL(N(teacher, std) || N(student, std)) of diagonal Gaussians in closed form, the mean over the batch; both are means
+ * [batch, dimensions]. Students keep the teacher's standard deviations, so log(std_S / std_T) + (std_T^2 + (mean_T -
+ * mean_S)^2) / (2 std_S^2) - 1/2 comes down to (mean_T - mean_S)^2 / (2 std^2). A teacher's mean beyond a bound acts as the
+ * bound does, and so would any student's mean out there: where both lie beyond the same bound nothing is lost, and a
+ * student that falls short of it is drawn to the bound.
+ */
+export function gaussianLoss(teacher: Tensor, student: Tensor, { logStd, low, high }: Gaussian): Tensor {
+  const lowest = constant(low);
+  const highest = constant(high);
+  const error = sub(student, minimum(maximum(teacher, lowest), highest));
+  const fromAbove = where(greater(teacher, highest), minimum(error, 0), error);
+  const counted = where(less(teacher, lowest), maximum(fromAbove, 0), fromAbove);
+  const scaled = mul(counted, constant(logStd.map((value) => Math.exp(-value))));
+  return mean(mul(0.5, sum(square(scaled), { axes: [1] })));
 }

@@ -21,7 +21,7 @@ import {
 import { type Registration, registrationOf } from "./registry.ts";
 import { sizeOf } from "./spaces.ts";
 import {
-  checkActions,
+  LaneActions,
   type LaneBuffers,
   LaneVector,
   parseVectorState,
@@ -137,6 +137,7 @@ class ThreadedVector implements VectorEnvironment {
   readonly truncated: Uint8Array;
   readonly #vector: number;
   readonly #shared: LaneBuffers;
+  readonly #checked: LaneActions;
   readonly #actions: Int32Array | Float32Array;
   /** Lanes 0 to `own.size` - 1; the shares of the threads follow. */
   readonly #own: LaneVector;
@@ -162,6 +163,7 @@ class ThreadedVector implements VectorEnvironment {
     this.truncated = shared.truncated;
     this.#vector = vector;
     this.#shared = shared;
+    this.#checked = new LaneActions(spec, size);
     this.#actions = spec.actionSpace.kind === "discrete" ? new Int32Array(actions) : new Float32Array(actions);
     const part = (from: number, to: number) => ({
       buffers: {
@@ -200,7 +202,7 @@ class ThreadedVector implements VectorEnvironment {
 
   /** Refuses a wrong action before any lane moves. Of several errors, that of the lowest lanes is thrown. */
   async step(actions: Int32Array | Float32Array): Promise<void> {
-    checkActions(this, actions);
+    this.#checked.take(actions, this);
     this.#actions.set(actions);
     for (const { thread } of this.#shares) thread.step(this.#vector);
     const failures: unknown[] = [];

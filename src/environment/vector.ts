@@ -19,29 +19,44 @@ function allocate(spec: EnvironmentSpec, size: number): LaneBuffers {
   };
 }
 
-/** @throws EnvironmentError always: there is no such lane. */
-export function refuseLane(spec: EnvironmentSpec, size: number, lane: number): never {
-  throw new EnvironmentError(spec.id, `lane is ${lane}, expected an integer from 0 to ${size - 1}`);
-}
+/** A step's actions, a lane at a time. */
+export class LaneActions {
+  readonly #spec: EnvironmentSpec;
+  readonly #size: number;
+  readonly #width: number;
+  /** All numbers of a step's actions, and each lane's view of its own; `undefined` where actions are choices. */
+  readonly #boxes: { readonly numbers: Float32Array; readonly rows: readonly Float32Array[] } | undefined;
+  #actions: Int32Array | Float32Array = new Int32Array();
 
-function actionOf(spec: EnvironmentSpec, actions: Int32Array | Float32Array, lane: number, width: number): Action {
-  if (spec.actionSpace.kind === "discrete") return actions[lane]!;
-  const row = actions.subarray(lane * width, (lane + 1) * width);
-  return row instanceof Float32Array ? row : Float32Array.from(row);
-}
-
-/** @throws EnvironmentError when the actions are not as many as the lanes need, or one of a running lane is wrong. */
-export function checkActions(vector: VectorEnvironment, actions: Int32Array | Float32Array): void {
-  const { spec, size, terminated, truncated } = vector;
-  const width = sizeOf(spec.actionSpace);
-  if (actions.length !== size * width) {
-    throw new EnvironmentError(
-      spec.id,
-      `step() was given ${actions.length} numbers, expected ${width} for each of ${size} lanes`,
-    );
+  constructor(spec: EnvironmentSpec, size: number) {
+    const width = sizeOf(spec.actionSpace);
+    this.#spec = spec;
+    this.#size = size;
+    this.#width = width;
+    if (spec.actionSpace.kind === "box") {
+      const numbers = new Float32Array(size * width);
+      const rowOf = (_: unknown, lane: number): Float32Array => numbers.subarray(lane * width, (lane + 1) * width);
+      this.#boxes = { numbers, rows: Array.from({ length: size }, rowOf) };
+    }
   }
-  for (let lane = 0; lane < size; lane++) {
-    if (!terminated[lane] && !truncated[lane]) checkAction(spec, actionOf(spec, actions, lane, width));
+
+  /** @throws EnvironmentError when the actions are not as many as the lanes need, or that of a running lane is wrong. */
+  take(actions: Int32Array | Float32Array, { terminated, truncated }: LaneBuffers): void {
+    if (actions.length !== this.#size * this.#width) {
+      throw new EnvironmentError(
+        this.#spec.id,
+        `step() was given ${actions.length} numbers, expected ${this.#width} for each of ${this.#size} lanes`,
+      );
+    }
+    this.#actions = actions;
+    this.#boxes?.numbers.set(actions);
+    for (let lane = 0; lane < this.#size; lane++) {
+      if (!terminated[lane] && !truncated[lane]) checkAction(this.#spec, this.of(lane));
+    }
+  }
+
+  of(lane: number): Action {
+    return this.#boxes === undefined ? this.#actions[lane]! : this.#boxes.rows[lane]!;
   }
 }
 
@@ -69,6 +84,11 @@ export function parseVectorState(vector: VectorEnvironment, state: Plain): Vecto
   return parseState(spec.id, schema, state);
 }
 
+/** @throws EnvironmentError always: there is no such lane. */
+export function refuseLane(spec: EnvironmentSpec, size: number, lane: number): never {
+  throw new EnvironmentError(spec.id, `lane is ${lane}, expected an integer from 0 to ${size - 1}`);
+}
+
 /** Single environments that advance in lock-step in this thread. */
 export class LaneVector implements VectorEnvironment {
   readonly spec: EnvironmentSpec;
@@ -79,7 +99,7 @@ export class LaneVector implements VectorEnvironment {
   readonly truncated: Uint8Array;
   readonly #lanes: readonly Environment[];
   readonly #observationSize: number;
-  readonly #actionSize: number;
+  readonly #actions: LaneActions;
 
   /** Writes into `buffers`, if not into buffers of its own. */
   constructor(spec: EnvironmentSpec, create: () => Environment, size: number, buffers = allocate(spec, size)) {
@@ -87,7 +107,7 @@ export class LaneVector implements VectorEnvironment {
     this.size = size;
     this.#lanes = Array.from({ length: size }, () => withTimeLimit(create()));
     this.#observationSize = sizeOf(spec.observationSpace);
-    this.#actionSize = sizeOf(spec.actionSpace);
+    this.#actions = new LaneActions(spec, size);
     this.observations = buffers.observations;
     this.rewards = buffers.rewards;
     this.terminated = buffers.terminated;
@@ -105,13 +125,13 @@ export class LaneVector implements VectorEnvironment {
 
   /** Refuses a wrong action before any lane moves. */
   step(actions: Int32Array | Float32Array): void {
-    checkActions(this, actions);
+    this.#actions.take(actions, this);
     for (let lane = 0; lane < this.size; lane++) {
       if (this.#ended(lane)) {
         this.rewards[lane] = 0;
         continue;
       }
-      const step = this.#lanes[lane]!.step(actionOf(this.spec, actions, lane, this.#actionSize));
+      const step = this.#lanes[lane]!.step(this.#actions.of(lane));
       this.#observe(lane, step.observation);
       this.rewards[lane] = step.reward;
       this.terminated[lane] = step.terminated ? 1 : 0;

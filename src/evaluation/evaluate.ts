@@ -1,10 +1,11 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { EnvironmentError } from "../errors.ts";
+import { actionsOf, greedyActions, sampleAction } from "../network/action.ts";
 import { type Architecture, checkFits, inputSize, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import type { Score } from "../network/policy.ts";
 import { stream } from "../random/pcg64.ts";
-import { argmax, input } from "../tensor/graph.ts";
+import { input } from "../tensor/graph.ts";
 import { Program } from "../tensor/program.ts";
 import { scoreOf, summarize } from "./statistics.ts";
 
@@ -16,37 +17,49 @@ export function episodeSeed(seed: number, set: string, index: number): number {
   return stream(seed, `episode/${set}`, index).nextUint32();
 }
 
-/** Network outputs for a batch of observations: one compiled program for one architecture and batch size. */
+/** Network `outputs` and greedy `actions` for a batch of observations: one compiled program for one architecture and batch size. */
 export async function compileForward(architecture: Architecture, batch: number): Promise<Program> {
   const parameters = input([parameterCount(architecture)]);
   const observations = input([batch, inputSize(architecture)]);
   const outputs = forward(architecture, parameters, observations);
-  return Program.compile({ inputs: { parameters, observations }, outputs: { outputs, actions: argmax(outputs) } });
+  const actions = greedyActions(architecture, outputs);
+  return Program.compile({ inputs: { parameters, observations }, outputs: { outputs, actions } });
 }
+
+/** How a policy acts: by its best action, or by a draw from its distribution. Q-values know no other way than the greedy one. */
+export type Acting = "greedy" | "sampled";
 
 /**
  * Plays whole episodes of one environment in lock-step: one batched forward pass a step for all lanes. The lanes of a set
  * of episodes are always filled in the same way, so that a score never depends on how the work is shared out.
  */
 export class Evaluator {
+  readonly #architecture: Architecture;
   readonly #lanes: VectorEnvironment;
   readonly #program: Program;
 
-  private constructor(lanes: VectorEnvironment, program: Program) {
+  private constructor(architecture: Architecture, lanes: VectorEnvironment, program: Program) {
+    this.#architecture = architecture;
     this.#lanes = lanes;
     this.#program = program;
   }
 
   static async create(architecture: Architecture, lanes: VectorEnvironment): Promise<Evaluator> {
     checkFits(architecture, lanes.spec);
-    return new Evaluator(lanes, await compileForward(architecture, lanes.size));
+    return new Evaluator(architecture, lanes, await compileForward(architecture, lanes.size));
   }
 
-  /** Undiscounted returns of the greedy policy in episodes 0 to `episodes` - 1 of the set. */
-  async returns(parameters: Float32Array, seed: number, set: string, episodes: number): Promise<Float64Array> {
+  /** Undiscounted returns of episodes 0 to `episodes` - 1 of the set. */
+  async returns(
+    parameters: Float32Array,
+    seed: number,
+    set: string,
+    episodes: number,
+    acting: Acting = "greedy",
+  ): Promise<Float64Array> {
     const returns = new Float64Array(episodes);
     for (let first = 0; first < episodes; first += this.#lanes.size) {
-      await this.#play(parameters, seed, set, first, returns);
+      await this.#play(parameters, seed, set, first, returns, acting);
     }
     return returns;
   }
@@ -57,7 +70,9 @@ export class Evaluator {
     set: string,
     first: number,
     returns: Float64Array,
+    acting: Acting,
   ): Promise<void> {
+    const architecture = this.#architecture;
     const lanes = this.#lanes;
     const program = this.#program;
     program.bind("parameters", parameters);
@@ -65,13 +80,19 @@ export class Evaluator {
     // Lanes past the last episode play one more episode each that nobody counts, so that every batch is full.
     for (let lane = 0; lane < lanes.size; lane++) await lanes.reset(lane, episodeSeed(seed, set, first + lane));
     const counted = Math.min(lanes.size, returns.length - first);
-    const actions = program.ints("actions");
+    const actions = actionsOf(architecture, program);
+    const outputs = program.floats("outputs");
+    const random =
+      acting === "sampled"
+        ? Array.from({ length: counted }, (_, lane) => stream(seed, `actions/${set}`, first + lane))
+        : [];
     const limit = lanes.spec.maxEpisodeSteps ?? ENDLESS;
     for (let step = 0; ; step++) {
       if (step === limit) {
         throw new EnvironmentError(lanes.spec.id, `an episode did not end in ${limit} steps; set maxEpisodeSteps`);
       }
       await program.run();
+      for (const [lane, draws] of random.entries()) sampleAction(architecture, outputs, lane, draws, actions);
       await lanes.step(actions);
       let running = 0;
       for (let lane = 0; lane < counted; lane++) {
@@ -88,8 +109,14 @@ export class Evaluator {
   }
 
   /** The score with its confidence bounds, for proofs. */
-  async score(parameters: Float32Array, seed: number, set: string, episodes: number): Promise<Score> {
-    return scoreOf(await this.returns(parameters, seed, set, episodes), stream(seed, `bootstrap/${set}`));
+  async score(
+    parameters: Float32Array,
+    seed: number,
+    set: string,
+    episodes: number,
+    acting: Acting = "greedy",
+  ): Promise<Score> {
+    return scoreOf(await this.returns(parameters, seed, set, episodes, acting), stream(seed, `bootstrap/${set}`));
   }
 
   /** Frees the compiled network and closes the lanes. */

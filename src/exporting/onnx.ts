@@ -5,12 +5,15 @@ import { encodeModel, type OnnxNode, type OnnxTensor, type OnnxValue } from "../
 import { metadataOf } from "./metadata.ts";
 import { VERSION } from "./version.ts";
 
+const outputNames = { "q-values": "q_values", logits: "logits", gaussian: "mean" } as const;
 const operators: Record<Exclude<Activation, "none">, string> = { relu: "Relu", tanh: "Tanh" };
 
 /**
- * A policy as an ONNX model (opset 21) with a dynamic batch: input `observation` float32 [batch, ...input]; outputs
- * `q_values` or `logits` float32 [batch, actions] and, unless `action` is false, `action` int64 [batch], the greedy
- * choice (the lowest index among equals). `metadata_props` holds `pops` (architecture, environment, score and provenance
+ * A policy as an ONNX model (opset 21) with a dynamic batch: input `observation` float32 [batch, ...input], as it comes from
+ * the environment (the policy's statistics normalise it in the model); outputs `q_values` or `logits` float32 [batch,
+ * actions] and, unless `action` is false, `action` int64 [batch], the greedy choice (the lowest index among equals). A
+ * Gaussian's are `mean` float32 [batch, dimensions] and `action` float32 [batch, dimensions], the mean within the bounds;
+ * its standard deviations stand in the metadata. `metadata_props` holds `pops` (architecture, environment, score and provenance
  * as JSON) and `sha256` (of the file with 64 zeros in its place). Equal policies give equal bytes.
  *
  * @throws ShapeError when parameters are missing or not finite, or the metadata is out of bounds
@@ -18,7 +21,8 @@ const operators: Record<Exclude<Activation, "none">, string> = { relu: "Relu", t
 export function policyToOnnx(policy: Policy, options: { readonly action?: boolean } = {}): Uint8Array<ArrayBuffer> {
   const pops = metadataOf(policy);
   const { architecture, parameters } = policy;
-  const head = architecture.head === "logits" ? "logits" : "q_values";
+  const { normalization, gaussian } = architecture;
+  const head = outputNames[architecture.head];
   const layers = layoutOf(architecture);
   const nodes: OnnxNode[] = [];
   const initializers: OnnxTensor[] = [];
@@ -33,7 +37,22 @@ export function policyToOnnx(policy: Policy, options: { readonly action?: boolea
   };
 
   let x = "observation";
+  const row = (name: string, values: readonly number[]): string => {
+    initializers.push({ name, dtype: "float32", dims: [values.length], data: Float32Array.from(values) });
+    return name;
+  };
+  const scalar = (name: string, value: number): string => {
+    initializers.push({ name, dtype: "float32", dims: [], data: Float32Array.of(value) });
+    return name;
+  };
   if (architecture.input.length > 1) x = append("Flatten", [x], "flat", { axis: { kind: "int", value: 1 } });
+  if (normalization) {
+    const { mean, deviation, clip } = normalization;
+    x = append("Sub", [x, row("normalization.mean", mean)], "centred");
+    x = append("Div", [x, row("normalization.deviation", deviation)], "scaled");
+    const limits = [scalar("normalization.low", -clip), scalar("normalization.high", clip)];
+    x = append("Clip", [x, ...limits], "normalized");
+  }
   for (const { name, inputs, outputs, weights, biases, activation } of layers) {
     const constant = (suffix: string, dims: number[], { offset, length }: typeof weights): string => {
       const data = parameters.slice(offset, offset + length);
@@ -46,7 +65,11 @@ export function policyToOnnx(policy: Policy, options: { readonly action?: boolea
     if (activation !== "none") x = append(operators[activation], [x], result);
   }
   const results: OnnxValue[] = [{ name: head, dtype: "float32", dims: ["batch", outputSize(architecture)] }];
-  if (options.action !== false) {
+  if (options.action !== false && gaussian) {
+    const limited = append("Max", [x, row("action.low", gaussian.low)], "above_low");
+    append("Min", [limited, row("action.high", gaussian.high)], "action");
+    results.push({ name: "action", dtype: "float32", dims: ["batch", outputSize(architecture)] });
+  } else if (options.action !== false) {
     append("ArgMax", [x], "action", { axis: { kind: "int", value: 1 }, keepdims: { kind: "int", value: 0 } });
     results.push({ name: "action", dtype: "int64", dims: ["batch"] });
   }

@@ -4,6 +4,9 @@ import { checkSeal, NO_DIGEST } from "../seal.ts";
 import { decodeModel } from "../tensor/onnx-reader.ts";
 import { assemblePolicy, parseMetadata } from "./assemble.ts";
 
+/** Initialisers that repeat what the metadata holds: statistics of a normalisation, bounds of actions. */
+const derived = ["normalization.", "action."];
+
 /**
  * The policy in an `.onnx` file that PoPS wrote (`policyToOnnx`): the digest is the last entry of the file.
  *
@@ -21,6 +24,7 @@ export function policyFromOnnx(bytes: Uint8Array, path: string): Policy {
   checkSeal(bytes, bytes.length - NO_DIGEST.length, sha256, path);
   const parts = new Map<string, { shape: readonly number[]; data: Float32Array }>();
   for (const { name, dtype, dims, data } of graph.initializers) {
+    if (derived.some((prefix) => name.startsWith(prefix))) continue;
     if (dtype !== "float32") throw new FileError(path, `initializer "${name}" has type ${dtype}, expected float32`);
     if (parts.has(name)) throw new FileError(path, `initializer "${name}" stands twice`);
     parts.set(name, { shape: dims, data });

@@ -1,5 +1,5 @@
 import { ShapeError } from "../errors.ts";
-import { inputSize, layoutOf } from "./architecture.ts";
+import { type Architecture, inputSize, layoutOf } from "./architecture.ts";
 import { checkParameters, type Policy } from "./policy.ts";
 
 /**
@@ -14,6 +14,7 @@ export function predictor(
   const { architecture, parameters } = policy;
   checkParameters(architecture, parameters);
   const size = inputSize(architecture);
+  const normalize = normalizer(architecture);
   const layers = layoutOf(architecture).map((layer) => ({
     ...layer,
     sums: new Float64Array(layer.outputs),
@@ -22,7 +23,7 @@ export function predictor(
   return (observation) => {
     if (observation.length !== size)
       throw new ShapeError("predict", `needs ${size} numbers, got ${observation.length}`);
-    let x = observation;
+    let x = normalize(observation);
     for (const { inputs, outputs, weights, biases, activation, sums, values } of layers) {
       for (let j = 0; j < outputs; j++) sums[j] = parameters[biases.offset + j]!;
       // Inputs outside, outputs inside: weights are read in the order in which they lie.
@@ -45,9 +46,15 @@ export function predictor(
   };
 }
 
-/** Index of the largest value, the first one among equals: the greedy action. */
-export function argmax(values: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
-  return best;
+/** Normalises one observation into a buffer that the next call reuses. */
+function normalizer({ normalization }: Architecture): (observation: Float32Array) => Float32Array {
+  if (normalization === undefined) return (observation) => observation;
+  const { mean, deviation, clip } = normalization;
+  const normalized = new Float32Array(mean.length);
+  return (observation) => {
+    for (let i = 0; i < normalized.length; i++) {
+      normalized[i] = Math.min(Math.max((observation[i]! - mean[i]!) / deviation[i]!, -clip), clip);
+    }
+    return normalized;
+  };
 }

@@ -2,9 +2,14 @@ import type { VectorEnvironment } from "../environment/environment.ts";
 import { LaneThreads } from "../environment/threads.ts";
 import { type Emitted, EVENTS_VERSION } from "../events.ts";
 import type { Plain } from "../plain.ts";
-import { type DqnOptions, type DqnState, type Teacher, trainDqn } from "../teacher/dqn.ts";
+import { type DqnOptions, type DqnState, trainDqn } from "../teacher/dqn.ts";
+import { type PpoOptions, type PpoState, trainPpo } from "../teacher/ppo.ts";
+import type { Teacher } from "../teacher/teacher.ts";
 import { type Answer, type PopsOptions, type PopsState, pops } from "./pops.ts";
 import { withCheckpoints } from "./stage.ts";
+
+/** Options of a teacher; `algorithm` says which. */
+export type TeacherOptions = DqnOptions | PpoOptions;
 
 /** What a run does, by its effective configuration. */
 export interface Plan {
@@ -16,7 +21,7 @@ export interface Plan {
   /** URLs of modules that register the environment, for the worker threads; none are needed for the package's own. */
   readonly modules?: readonly string[];
   /** How to train a teacher, or one that is there. */
-  readonly teacher: { readonly options: DqnOptions } | { readonly network: Teacher };
+  readonly teacher: { readonly options: TeacherOptions } | { readonly network: Teacher };
   /** How to compress it; `undefined` to stop after the teacher. */
   readonly pops: PopsOptions | undefined;
 }
@@ -72,7 +77,12 @@ async function* stages(
     teacher = saved.teacher as unknown as Teacher;
   } else {
     if (!saved) yield { type: "stage-started", step: 0, stage: "teacher", iteration: 0 };
-    const training = trainDqn(makeLanes, plan.teacher.options, seed, saved?.inner as DqnState | undefined);
+    const { options } = plan.teacher;
+    const inner = saved?.inner;
+    const training =
+      options.algorithm === "ppo"
+        ? trainPpo(makeLanes, options, seed, inner as PpoState | undefined)
+        : trainDqn(makeLanes, options, seed, inner as DqnState | undefined);
     teacher = yield* withCheckpoints(training, (inner) => state({ stage: "teacher", inner }));
   }
   onTeacher?.(teacher);

@@ -8,9 +8,6 @@ import {
 } from "../distillation/distill.ts";
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { specOf } from "../environment/registry.ts";
-import { makeVector } from "../environment/vector.ts";
-import { ObjectiveError } from "../errors.ts";
-import { Evaluator } from "../evaluation/evaluate.ts";
 import type { Emitted, EventOf } from "../events.ts";
 import { type Architecture, checkFits, countsOf, describe, hiddenWidths } from "../network/architecture.ts";
 import type { Score } from "../network/policy.ts";
@@ -20,6 +17,7 @@ import { redundancyOf } from "../shrinking/redundancy.ts";
 import { ladder, resizeByUnits, resizeByWeights } from "../shrinking/resize.ts";
 import { slice, strongestUnits } from "../shrinking/slice.ts";
 import { Pool } from "./pool.ts";
+import { lanesOf, objectiveOf, type Proof, proveCandidate, proveTeacher } from "./proof.ts";
 import { firstPassing, type JobsState } from "./search.ts";
 import { withCheckpoints } from "./stage.ts";
 
@@ -27,7 +25,16 @@ const count = z.number().int().min(1);
 
 /** Options of the PoPS loop: `popsSchema.parse({ objective, lowerBound })` fills in the defaults. */
 export const popsSchema = z.strictObject({
-  objective: z.number().describe("mean return that a policy has to hold"),
+  objective: z.number().describe("mean return that the teacher has to reach and a policy has to hold"),
+  retention: z
+    .number()
+    .positive()
+    .max(1)
+    .nullable()
+    .default(null)
+    .describe(
+      "share of the teacher's mean that a policy has to hold instead of the objective; of a loss as much may be added",
+    ),
   lowerBound: z.number().describe("mean return below which pruning pauses"),
   maxIterations: count.max(100).default(10).describe("rounds of prune, shrink, distil"),
   starts: count.max(100).default(4).describe("random starts of the student in a round; the first that passes is taken"),
@@ -67,10 +74,14 @@ export interface Network {
   readonly parameters: Float32Array;
 }
 
-/** The smallest policy that was proven to hold the objective, and its score. */
+/** The smallest policy that was proven to hold the objective, and its proof. */
 export interface Answer extends Network {
   readonly score: Score;
-  readonly teacherScore: Score;
+  /** Of drawn actions on the same episodes; `null` for Q-values. */
+  readonly sampled: Score | null;
+  readonly teacher: Proof;
+  /** What it had to hold. */
+  readonly objective: number;
   /** False when nothing smaller passed: the answer is the teacher. */
   readonly smaller: boolean;
 }
@@ -96,15 +107,17 @@ export interface PopsState {
   next: { readonly architecture: Plain; readonly parameters: Float32Array | null } | null;
   /** All that passed, by descending weights. */
   passing: readonly SavedNetwork[];
-  /** Architecture whose starts all failed in the loop, which ended it. */
-  failed: Plain;
+  /** Starts that failed, by layers: they would fail again. */
+  failed: Readonly<Record<string, number>>;
   /** Squeeze search: every rung up to `low` failed, `high` and above passed. */
   low: number;
   high: number | null;
-  /** Architecture of the last passing network of the loop, from which the ladder is made. */
+  /** Architecture of a network that passed, from which the ladder is made. */
   top: Plain;
-  /** `null` before the teacher's proof. */
-  teacherScore: Score | null;
+  /** Candidates whose proof failed. */
+  disproved: number;
+  /** The teacher's, `null` before it. */
+  proof: Proof | null;
   /** Of the stage that is under way. */
   prune: PruneState | null;
   jobs: JobsState | null;
@@ -129,7 +142,7 @@ export interface PopsContext {
   readonly workers: number;
   /** URLs of modules that register environments, for the worker threads. */
   readonly modules?: readonly string[];
-  /** Makes the environments that are played in this thread; of `environment` as it is registered when not given. */
+  /** Makes the environments that the main thread plays; without it they are `makeVector`'s. */
   readonly makeLanes?: (size: number) => VectorEnvironment;
   /** Updates made before, on the run's step axis. */
   readonly stepsBefore: number;
@@ -147,9 +160,9 @@ export async function* pops(context: PopsContext, resume?: PopsState): AsyncGene
   const makeLanes = lanesOf(context);
   checkFits(teacher.architecture, specOf(environment));
   const s: PopsState = resume ? { ...resume } : begin(context);
-  const teacherScore = s.teacherScore ?? (yield* proveTeacher(context, s.step));
-  s.teacherScore = teacherScore;
-  const shared = { teacher, options: options.distill, objective: options.objective, seed };
+  const proof = s.proof ?? (yield* proveTeacher(context, s.step));
+  s.proof = proof;
+  const shared = { teacher, options: options.distill, objective: objectiveOf(options, proof), seed };
   const states = await collectTeacherStates({ ...shared, makeLanes });
   const distilling: DistillContext = { ...shared, makeLanes, states };
   const pool = new Pool({ ...shared, states, environment, modules: context.modules ?? [] }, context.workers);
@@ -163,18 +176,18 @@ export async function* pops(context: PopsContext, resume?: PopsState): AsyncGene
       else yield* pruneRound(context, distilling, s);
       yield checkpoint();
     }
-    while (s.phase === "squeeze") {
-      yield* squeezeRound(context, pool, s);
+    for (;;) {
+      while (s.phase === "squeeze") {
+        yield* squeezeRound(context, pool, s);
+        yield checkpoint();
+      }
+      const answer = yield* proofRound(context, s, proof);
+      if (answer) return answer;
       yield checkpoint();
     }
   } finally {
     await pool.close();
   }
-  return yield* proveAnswer(context, s, teacherScore);
-}
-
-function lanesOf({ environment, makeLanes }: PopsContext): (size: number) => VectorEnvironment {
-  return makeLanes ?? ((size) => makeVector(environment, size));
 }
 
 function begin(context: PopsContext): PopsState {
@@ -186,11 +199,12 @@ function begin(context: PopsContext): PopsState {
     current: save({ ...context.teacher, architecture: withLinearOutput(context.teacher.architecture) }),
     next: null,
     passing: [],
-    failed: null,
+    failed: {},
     low: -1,
     high: null,
     top: null,
-    teacherScore: null,
+    disproved: 0,
+    proof: null,
     prune: null,
     jobs: null,
   };
@@ -202,33 +216,6 @@ function withLinearOutput(architecture: Architecture): Architecture {
     ...architecture,
     layers: layers.map((layer, l) => (l === layers.length - 1 ? { ...layer, activation: "none" } : layer)),
   };
-}
-
-/** The teacher's own score on held-out episodes: what cannot do the task is not worth compressing. */
-async function* proveTeacher(context: PopsContext, step: number): AsyncGenerator<Emitted, Score> {
-  const { teacher, options } = context;
-  const { architecture } = teacher;
-  const { objective } = options;
-  yield { type: "stage-started", step, stage: "proof", iteration: 0, architecture };
-  const score = await proofScore(context, teacher, "teacher", options.teacherEpisodes);
-  const passed = score.mean >= objective;
-  yield {
-    type: "proof",
-    step,
-    role: "teacher",
-    architecture,
-    weights: countsOf(architecture).weights,
-    score,
-    objective,
-    passed,
-  };
-  if (!passed) {
-    throw new ObjectiveError(
-      `the teacher's mean over ${score.episodes} held-out episodes is ${score.mean.toFixed(2)}, the objective is ${objective}: ` +
-        "train it longer, or state a lower objective with --set pops.objective=...",
-    );
-  }
-  return score;
 }
 
 /** Prunes the current network and decides the next size. */
@@ -313,16 +300,20 @@ async function* distillRound(
     s.current = save({ architecture, parameters: found.parameters });
     s.passing = [...s.passing, s.current];
   } else {
-    s.failed = architecture;
+    s.failed = { ...s.failed, [describe(architecture)]: options.starts };
   }
   s.next = null;
   s.iteration++;
   if (!found || change < options.minimumChange || s.iteration > options.maxIterations) startSqueeze(options, s);
 }
 
-function startSqueeze(options: PopsOptions, s: PopsState): void {
+/** The search below the smallest network that passed and above `least` weights. */
+function startSqueeze(options: PopsOptions, s: PopsState, least = 0): void {
   s.phase = options.squeezeStarts > 0 ? "squeeze" : "proof";
-  s.top = s.current.architecture;
+  s.top = (s.passing.at(-1) ?? s.current).architecture;
+  const rungs = ladder(s.top as Architecture, options.squeezeGrowth);
+  s.low = rungs.findLastIndex((rung) => countsOf(rung).weights <= least);
+  s.high = null;
 }
 
 /** One rung of the search below the last passing size: bisection of the ladder, as if what passes were monotone in size. */
@@ -337,8 +328,8 @@ async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): As
     return;
   }
   if (s.jobs === null) yield { type: "stage-started", step: s.step, stage: "squeeze", iteration: 0, architecture };
-  // Starts that failed in the loop would fail again.
-  const tried = s.failed !== null && describe(s.failed as Architecture) === describe(architecture) ? options.starts : 0;
+  const layers = describe(architecture);
+  const tried = s.failed[layers] ?? 0;
   const jobs = Array.from(
     { length: Math.max(0, options.squeezeStarts - tried) },
     (_, start): DistillJob => ({ architecture, start: tried + start }),
@@ -349,7 +340,40 @@ async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): As
     s.passing = [...s.passing, save({ architecture, parameters: found.parameters })];
   } else {
     s.low = rung;
+    s.failed = { ...s.failed, [layers]: tried + jobs.length };
   }
+}
+
+/**
+ * The choice of the final policy: the smallest that passed plays fresh episodes, and is the answer when the lower bound of
+ * its mean reaches the objective; else the search goes on between it and the next larger one that passed. The teacher is the
+ * last resort: a failing policy is never the answer.
+ */
+async function* proofRound(
+  context: PopsContext,
+  s: PopsState,
+  teacherProof: Proof,
+): AsyncGenerator<Emitted, Answer | undefined> {
+  const { teacher, options } = context;
+  const objective = objectiveOf(options, teacherProof);
+  yield { type: "stage-started", step: s.step, stage: "proof", iteration: 0 };
+  const smallest = s.passing.at(-1);
+  const candidate = smallest && load(smallest);
+  const proof = candidate ? yield* proveCandidate(context, candidate, objective, s.disproved, s.step) : undefined;
+  if (candidate && !proof?.passed) {
+    s.passing = s.passing.slice(0, -1);
+    s.disproved++;
+    if (s.passing.length > 0) startSqueeze(options, s, countsOf(candidate.architecture).weights);
+    return undefined;
+  }
+  const { architecture, parameters } = candidate ?? teacher;
+  const { score, sampled } = proof ?? teacherProof;
+  const smaller = candidate !== undefined;
+  const { weights } = countsOf(architecture);
+  const teacherWeights = countsOf(teacher.architecture).weights;
+  const ratio = weights / teacherWeights;
+  yield { type: "answer", step: s.step, architecture, weights, teacherWeights, ratio, score, smaller };
+  return { architecture, parameters, score, sampled, teacher: teacherProof, objective, smaller };
 }
 
 /** Tries students side by side; gives the first that passes. Events come in the jobs' order, for any number of workers. */
@@ -378,54 +402,4 @@ async function* tryStudents(
   s.jobs = null;
   const last = next.value.at(-1)?.result;
   return last?.passed ? last : undefined;
-}
-
-async function proofScore(context: PopsContext, network: Network, name: string, episodes: number): Promise<Score> {
-  const evaluator = await Evaluator.create(network.architecture, lanesOf(context)(Math.min(100, episodes)));
-  const score = await evaluator.score(network.parameters, context.seed, `proof/${name}`, episodes);
-  await evaluator.dispose();
-  return score;
-}
-
-/**
- * The choice of the final policy: the smallest that passed so far is played on fresh episodes, and is the answer when its
- * lower bound reaches the objective; else the next larger. The teacher is the last resort: a failing policy is never the answer.
- */
-async function* proveAnswer(context: PopsContext, s: PopsState, teacherScore: Score): AsyncGenerator<Emitted, Answer> {
-  const { teacher, options } = context;
-  const { objective } = options;
-  const teacherWeights = countsOf(teacher.architecture).weights;
-  yield { type: "stage-started", step: s.step, stage: "proof", iteration: 0 };
-  const candidates = s.passing.map(load).toReversed();
-  for (const [index, candidate] of candidates.entries()) {
-    const { architecture } = candidate;
-    const { weights } = countsOf(architecture);
-    const score = await proofScore(context, candidate, `${describe(architecture)}/${index}`, options.proofEpisodes);
-    const passed = score.lower95 >= objective;
-    yield { type: "proof", step: s.step, role: "candidate", architecture, weights, score, objective, passed };
-    if (!passed) continue;
-    yield {
-      type: "answer",
-      step: s.step,
-      architecture,
-      weights,
-      teacherWeights,
-      ratio: weights / teacherWeights,
-      score,
-      smaller: true,
-    };
-    return { ...candidate, score, teacherScore, smaller: true };
-  }
-  const { architecture } = teacher;
-  yield {
-    type: "answer",
-    step: s.step,
-    architecture,
-    weights: teacherWeights,
-    teacherWeights,
-    ratio: 1,
-    score: teacherScore,
-    smaller: false,
-  };
-  return { ...teacher, score: teacherScore, teacherScore, smaller: false };
 }

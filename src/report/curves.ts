@@ -39,6 +39,14 @@ export function teacherTraining({ result, events }: ReportInput): Section | unde
             },
           ],
         },
+        ...(["entropy", "kl"] as const).flatMap((name) => {
+          const points = trained.flatMap(({ step, [name]: value }) =>
+            value === undefined ? [] : [[step, value] as const],
+          );
+          return points.length > 0
+            ? [{ label: name, height: 90, ticks: 3, lines: [{ name, tone: "ink" as const, points }] }]
+            : [];
+        }),
         ...(loss.length > 0
           ? [{ label: "loss", height: 110, ticks: 3, lines: [{ name: "loss", tone: "ink" as const, points: loss }] }]
           : []),

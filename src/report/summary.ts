@@ -43,8 +43,13 @@ function verdict({ policy, teacher, objective, smaller, environment }: ReportInp
 }
 
 /** Every size beside every other, teacher against policy. */
-export function comparison({ result: { teacher, policy } }: ReportInput): Section {
+export function comparison({ result: { teacher, policy }, events }: ReportInput): Section {
   const none = html`<span class="none">–</span>`;
+  const left = eventsOf(events, "teacher-trained").flatMap(({ leftBehind }) =>
+    leftBehind.map(({ name, layers, weights, biases }) => {
+      return `a ${name} ${layers} of ${plural(weights, "weight")} and ${integer(biases)} biases`;
+    }),
+  );
   const row = (name: string, cell: (side: Side) => string, ratio?: number): Markup =>
     html`<tr><th scope="row">${name}</th><td>${cell(teacher)}</td><td class="strong">${cell(policy)}</td><td>${ratio === undefined || !Number.isFinite(ratio) ? none : percent(ratio)}</td></tr>`;
   const size = (name: string, value: (side: Side) => number): Markup =>
@@ -54,8 +59,8 @@ export function comparison({ result: { teacher, policy } }: ReportInput): Sectio
     title: "Teacher and policy",
     content: html`<div class="box fit" tabindex="0" role="region" aria-label="Comparison of teacher and policy"><table><caption>The ratio is policy over teacher. No size tells the story alone.</caption>
 <thead><tr><th scope="col">Measure</th><th scope="col">Teacher</th><th scope="col">Policy</th><th scope="col">Ratio</th></tr></thead><tbody>
-${row("Layers", (side) => side.layers)}${size("Weights", (side) => side.weights)}${size("Biases", (side) => side.biases)}${size("Non-zero weights", (side) => side.nonZero)}${size("Bytes, float32", (side) => side.bytes)}${size("Multiply-adds a decision", (side) => side.macs)}${row("Latency of a decision, µs", (side) => significant(side.latencyMicros), policy.latencyMicros / teacher.latencyMicros)}${row("Score, mean", (side) => score(side.score.mean), teacher.score.mean > 0 && policy.score.mean > 0 ? policy.score.mean / teacher.score.mean : undefined)}${row("Score, 95 % lower bound", (side) => score(side.score.lower95))}${row("Score, 95 % interval", (side) => `${score(side.score.interval95[0])} to ${score(side.score.interval95[1])}`)}${row("Score, worst episode", (side) => score(side.score.min))}${row("Held-out episodes", (side) => integer(side.score.episodes))}
-</tbody></table></div>`,
+${row("Layers", (side) => side.layers)}${size("Weights", (side) => side.weights)}${size("Biases", (side) => side.biases)}${size("Non-zero weights", (side) => side.nonZero)}${size("Bytes, float32", (side) => side.bytes)}${size("Multiply-adds a decision", (side) => side.macs)}${row("Latency of a decision, µs", (side) => significant(side.latencyMicros), policy.latencyMicros / teacher.latencyMicros)}${row("Score, mean", (side) => score(side.score.mean), teacher.score.mean > 0 && policy.score.mean > 0 ? policy.score.mean / teacher.score.mean : undefined)}${row("Score, 95 % lower bound", (side) => score(side.score.lower95))}${row("Score, 95 % interval", (side) => `${score(side.score.interval95[0])} to ${score(side.score.interval95[1])}`)}${row("Score, worst episode", (side) => score(side.score.min))}${teacher.sampled || policy.sampled ? row("Score with drawn actions, mean", (side) => (side.sampled ? score(side.sampled.mean) : "–")) : undefined}${row("Held-out episodes", (side) => integer(side.score.episodes))}
+</tbody></table></div>${left.length > 0 ? html`<p class="lead">Left behind in training: ${left.join(", ")}. Only the policy ships.</p>` : undefined}`,
   };
 }
 

@@ -20,6 +20,8 @@ const sideSchema = z.strictObject({
   /** Median time of one decision (batch 1, plain typed arrays, this machine), in microseconds. */
   latencyMicros: z.number(),
   score: scoreSchema,
+  /** Score on the same episodes of actions that are drawn from the policy's distribution; Q-values have none. */
+  sampled: scoreSchema.exactOptional(),
 });
 
 /** `result.json` of a run directory. */

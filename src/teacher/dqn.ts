@@ -1,8 +1,7 @@
 import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { EnvironmentError } from "../errors.ts";
-import { Evaluator } from "../evaluation/evaluate.ts";
-import type { Emitted, QuickScore } from "../events.ts";
+import type { Emitted } from "../events.ts";
 import { type Architecture, dense, layoutOf, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import { INITIALIZERS, initialize } from "../network/parameters.ts";
@@ -28,12 +27,14 @@ import {
 import { adam } from "../tensor/optimizer.ts";
 import { Program } from "../tensor/program.ts";
 import { Trainer, type TrainerState } from "../tensor/trainer.ts";
+import { crosses, EpisodeReturns, Judge, type JudgeState, leftBehind, type Teacher } from "./teacher.ts";
 
 const count = z.number().int().min(1);
 const fraction = z.number().min(0).max(1);
 
 /** Options of the DQN teacher. "Steps" are environment steps, summed over the parallel environments, unless they say updates. */
 export const dqnSchema = z.strictObject({
+  algorithm: z.literal("dqn").default("dqn").describe("how the teacher is trained"),
   hidden: z.array(count).min(0).max(16).default([256, 256, 128]).describe("units of the hidden layers"),
   activation: z.enum(["relu", "tanh"]).default("relu").describe("activation of the hidden layers"),
   initializer: z.enum(INITIALIZERS).default("he").describe("initial weights"),
@@ -79,14 +80,10 @@ export type DqnOptions = z.infer<typeof dqnSchema>;
 export interface DqnState {
   readonly [key: string]: Plain;
   readonly steps: number;
-  readonly episodes: number;
   readonly lossSum: number;
   readonly lossCount: number;
-  readonly evaluations: number;
-  readonly best: number | null;
-  readonly bestParameters: Float32Array;
-  readonly returns: readonly number[];
-  readonly running: Float64Array;
+  readonly judge: JudgeState;
+  readonly returns: ReturnType<EpisodeReturns["getState"]>;
   readonly trainer: TrainerState;
   readonly target: Float32Array;
   readonly lanes: Plain;
@@ -94,14 +91,6 @@ export interface DqnState {
   readonly replay: ReplayState | PrioritizedState;
   readonly exploration: Plain;
   readonly sampling: Plain;
-}
-
-/** A trained network. */
-export interface Teacher {
-  readonly architecture: Architecture;
-  readonly parameters: Float32Array;
-  /** Gradient updates made. */
-  readonly updates: number;
 }
 
 /** Q(s, a) = V(s) + A(s, a) - mean_a A(s, a), from outputs whose first column is V (Wang et al. 2016, equation 9). */
@@ -164,12 +153,11 @@ export async function* trainDqn(
 
   const { trainer, batch, weights } = await compileUpdate(qValues, parameterCount(trained), width, options);
   const acting = await compileActing(qValues, parameterCount(trained), width, options.environments);
-  const evaluate = async (episodes: number, set: string, parameters: Float32Array): Promise<QuickScore> => {
-    const evaluator = await Evaluator.create(architecture, makeLanes(Math.min(episodes, 100)));
-    const score = await evaluator.quick(parameters, seed, set, episodes);
-    await evaluator.dispose();
-    return score;
-  };
+  const judge = new Judge(makeLanes, options, seed, {
+    architecture,
+    parameters: new Float32Array(parameterCount(architecture)),
+  });
+  const returns = new EpisodeReturns(options.environments);
 
   const replay = options.prioritized
     ? new PrioritizedReplay(options.bufferSize, width, { alpha: options.priorityAlpha, epsilon: 1e-6 })
@@ -186,21 +174,13 @@ export async function* trainDqn(
   acting.bind("observations", lanes.observations);
 
   let steps = 0;
-  let episodes = 0;
   let lossSum = 0;
   let lossCount = 0;
-  let evaluations = 0;
-  let best = Number.NEGATIVE_INFINITY;
-  let bestParameters: Float32Array = new Float32Array(parameterCount(architecture));
-  let returns: number[] = [];
-  let running: Float64Array = new Float64Array(options.environments);
 
   if (resume) {
-    ({ steps, episodes, lossSum, lossCount, evaluations } = resume);
-    best = resume.best ?? Number.NEGATIVE_INFINITY;
-    bestParameters = resume.bestParameters.slice();
-    returns = [...resume.returns];
-    running = resume.running.slice();
+    ({ steps, lossSum, lossCount } = resume);
+    judge.setState(resume.judge);
+    returns.setState(resume.returns);
     trainer.setState(resume.trainer);
     target.set(resume.target);
     lanes.setState(resume.lanes);
@@ -217,14 +197,10 @@ export async function* trainDqn(
   }
   const getState = (): DqnState => ({
     steps,
-    episodes,
     lossSum,
     lossCount,
-    evaluations,
-    best: Number.isFinite(best) ? best : null,
-    bestParameters,
-    returns: [...returns],
-    running: running.slice(),
+    judge: judge.getState(),
+    returns: returns.getState(),
     trainer: trainer.getState(),
     target: target.slice(),
     lanes: lanes.getState(),
@@ -235,10 +211,9 @@ export async function* trainDqn(
   });
 
   const before = new Float32Array(lanes.observations.length);
-  const passed = (score: number): boolean => score >= options.stopScore;
 
   try {
-    while (steps < options.totalSteps && !passed(best)) {
+    while (steps < options.totalSteps && !judge.passed) {
       // Act: epsilon-greedy in every lane.
       const epsilon = Math.max(
         options.explorationFinalEps,
@@ -259,13 +234,8 @@ export async function* trainDqn(
         const terminated = lanes.terminated[lane] === 1;
         const truncated = lanes.truncated[lane] === 1;
         windows[lane]!.push(from, actions[lane]!, lanes.rewards[lane]!, to, terminated, truncated);
-        running[lane]! += lanes.rewards[lane]!;
-        if (terminated || truncated) {
-          episodes++;
-          returns = [...returns.slice(-99), running[lane]!];
-          running[lane] = 0;
-          await lanes.reset(lane);
-        }
+        returns.add(lane, lanes.rewards[lane]!, terminated || truncated);
+        if (terminated || truncated) await lanes.reset(lane);
       }
       const previous = steps;
       steps += lanes.size;
@@ -287,40 +257,29 @@ export async function* trainDqn(
       }
       if (crosses(previous, steps, options.targetUpdateInterval)) target.set(trainer.parameters);
 
-      // Look: a few episodes, confirmed by more of them before training may stop.
-      const due = steps >= options.learningStarts && crosses(previous, steps, options.evaluationInterval);
+      const due = steps >= options.learningStarts && judge.due(previous, steps);
       if (due || steps >= options.totalSteps) {
-        evaluations++;
-        const parameters = toPolicy(trainer.parameters);
-        let score = await evaluate(options.evaluationEpisodes, `teacher/${evaluations}`, parameters);
-        if (passed(score.mean))
-          score = await evaluate(options.confirmationEpisodes, `teacher/${evaluations}/confirmed`, parameters);
-        if (score.mean > best) {
-          best = score.mean;
-          bestParameters = parameters;
-        }
-        const episodeReturn = returns.reduce((total, x) => total + x, 0) / Math.max(1, returns.length);
         const progress = Math.min(1, steps / options.totalSteps);
         const loss = lossSum / Math.max(1, lossCount);
         const step = trainer.steps;
+        const { episodes, mean: episodeReturn } = returns;
+        const parameters = toPolicy(trainer.parameters);
+        const evaluated = await judge.look({ architecture, parameters }, step, steps);
         yield { type: "train", step, environmentSteps: steps, episodes, progress, loss, epsilon, episodeReturn };
-        yield { type: "teacher-evaluated", step, environmentSteps: steps, score, passed: passed(score.mean) };
+        yield evaluated;
         lossSum = 0;
         lossCount = 0;
       }
       yield { type: "checkpoint", state: getState };
     }
-    return { architecture, parameters: bestParameters, updates: trainer.steps };
+    const left = [leftBehind("target network", trained)];
+    yield { type: "teacher-trained", step: trainer.steps, algorithm: "dqn", architecture, leftBehind: left };
+    return { ...judge.network, updates: trainer.steps };
   } finally {
     await trainer.dispose();
     await acting.dispose();
     await lanes.close();
   }
-}
-
-/** True when a multiple of `interval` lies in (before, after]. */
-function crosses(before: number, after: number, interval: number): boolean {
-  return Math.floor(after / interval) > Math.floor(before / interval);
 }
 
 function explore(actions: Int32Array, epsilon: number, actionCount: number, random: Pcg64): void {

@@ -5,9 +5,10 @@ import { makeEnvironment } from "../../src/environment/registry.ts";
 import { makeVector } from "../../src/environment/vector.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { compileForward } from "../../src/evaluation/evaluate.ts";
+import { argmax } from "../../src/network/action.ts";
 import { dense } from "../../src/network/architecture.ts";
 import { initialize } from "../../src/network/parameters.ts";
-import { argmax, predictor } from "../../src/network/predict.ts";
+import { predictor } from "../../src/network/predict.ts";
 import { Pcg64 } from "../../src/random/pcg64.ts";
 
 /** States (k, k + 1/2) with labels -k, for k from `from` to `to` - 1. */
@@ -101,7 +102,10 @@ describe("collecting", () => {
     player.bind("parameters", studentParameters);
     labeller.bind("parameters", teacherParameters);
     const states = new LabelledStates(steps * 3, 4, 2);
-    await collect({ player, teacher: labeller, lanes, steps, exploration, random: new Pcg64(8) }, states);
+    await collect(
+      { player, architecture: student, teacher: labeller, lanes, steps, exploration, random: new Pcg64(8) },
+      states,
+    );
     await player.dispose();
     await labeller.dispose();
     return states;

@@ -5,9 +5,10 @@ import { makeVector, vectorOf } from "../../src/environment/vector.ts";
 import { EnvironmentError, ShapeError, UsageError } from "../../src/errors.ts";
 import { Evaluator, episodeSeed } from "../../src/evaluation/evaluate.ts";
 import { scoreOf, summarize } from "../../src/evaluation/statistics.ts";
+import { argmax } from "../../src/network/action.ts";
 import { type Architecture, dense } from "../../src/network/architecture.ts";
 import { initialize } from "../../src/network/parameters.ts";
-import { argmax, predictor } from "../../src/network/predict.ts";
+import { predictor } from "../../src/network/predict.ts";
 import { stream } from "../../src/random/pcg64.ts";
 import { Countdown } from "../environment/countdown.ts";
 

@@ -3,7 +3,8 @@ import { EVENTS_VERSION } from "../../src/events.ts";
 import type { Plain } from "../../src/plain.ts";
 import { type Outcome, type Plan, pipeline } from "../../src/pops/pipeline.ts";
 import { popsSchema } from "../../src/pops/pops.ts";
-import { dqnSchema, type Teacher } from "../../src/teacher/dqn.ts";
+import { dqnSchema } from "../../src/teacher/dqn.ts";
+import type { Teacher } from "../../src/teacher/teacher.ts";
 import { type Drained, drain, only } from "../drain.ts";
 
 /** Any policy holds CartPole up for 8 steps: a teacher that has hardly learned will do, and every student passes. */

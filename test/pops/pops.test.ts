@@ -184,7 +184,7 @@ describe("when nothing smaller holds the objective", () => {
       },
     );
     expect(only(events, "candidate").map(({ passed }) => passed)).toEqual([false]);
-    expect(result).toMatchObject({ ...teacher, smaller: false, score: result.teacherScore });
+    expect(result).toMatchObject({ ...teacher, smaller: false, score: result.teacher.score });
     expect(events.at(-1)).toMatchObject({ type: "answer", weights: 48, ratio: 1, smaller: false });
   });
 });
@@ -196,32 +196,38 @@ describe("the proof", () => {
   const saved = ({ architecture, parameters }: Network) => ({ architecture, parameters });
 
   /** A run that has come to its end with these policies, which all passed their selection. */
-  const prove = (...passing: Network[]): Promise<Drained<Answer>> =>
-    compress({}, settings, {
-      phase: "proof",
-      step: 2_000,
-      iteration: 4,
-      current: saved(teacher),
-      next: null,
-      passing: passing.map(saved),
-      low: 0,
-      high: 1,
-      top: teacher.architecture,
-      teacherScore: score,
-      prune: null,
-      jobs: null,
-    });
+  const prove = (passing: readonly Network[], squeezeStarts = 0): Promise<Drained<Answer>> =>
+    compress(
+      {},
+      { ...settings, squeezeStarts },
+      {
+        phase: "proof",
+        step: 2_000,
+        iteration: 4,
+        current: saved(teacher),
+        next: null,
+        passing: passing.map(saved),
+        failed: {},
+        low: 0,
+        high: 1,
+        top: teacher.architecture,
+        disproved: 0,
+        proof: { score, sampled: null },
+        prune: null,
+        jobs: null,
+      },
+    );
   const tried = ({ events }: Drained<Answer>) =>
     only(events, "proof").map(({ architecture, passed }) => [sizes(architecture), passed]);
 
   it("takes the smallest policy that holds the objective on fresh episodes", async () => {
-    const run = await prove(teacher, good);
+    const run = await prove([teacher, good]);
     expect(tried(run)).toEqual([["4-2", true]]);
-    expect(run.result).toMatchObject({ ...good, smaller: true, teacherScore: score });
+    expect(run.result).toMatchObject({ ...good, smaller: true, teacher: { score } });
   });
 
   it("never takes one that fails: the next larger is tried", async () => {
-    const run = await prove(teacher, bad);
+    const run = await prove([teacher, bad]);
     expect(tried(run)).toEqual([
       ["4-2", false],
       ["4-8-2", true],
@@ -229,8 +235,21 @@ describe("the proof", () => {
     expect(run.result).toMatchObject({ ...teacher, smaller: true });
   });
 
+  it("that fails lets the search go on above the size that failed and below the next that passed", async () => {
+    const run = await prove([teacher, bad], 2);
+    const { events, result } = run;
+    const { weights } = countsOf(result.architecture);
+    expect(tried(run)[0]).toEqual(["4-2", false]);
+    const found = only(events, "candidate");
+    expect(found.length).toBeGreaterThan(0);
+    expect(found.every((candidate) => candidate.weights > 8 && candidate.weights < 48)).toBe(true);
+    expect(weights).toBeGreaterThan(8);
+    expect(weights).toBeLessThan(48);
+    expect(result.score.lower95).toBeGreaterThanOrEqual(settings.objective);
+  });
+
   it("leaves the teacher when all fail", async () => {
-    const run = await prove(bad);
+    const run = await prove([bad]);
     expect(tried(run)).toEqual([["4-2", false]]);
     expect(run.result).toMatchObject({ ...teacher, smaller: false, score });
   });

@@ -4,18 +4,13 @@ import type { VectorEnvironment } from "../../src/environment/environment.ts";
 import { box } from "../../src/environment/spaces.ts";
 import { vectorOf } from "../../src/environment/vector.ts";
 import { EnvironmentError } from "../../src/errors.ts";
+import { argmax } from "../../src/network/action.ts";
 import { type Architecture, dense, parameterCount } from "../../src/network/architecture.ts";
 import { initialize } from "../../src/network/parameters.ts";
-import { argmax, predictor } from "../../src/network/predict.ts";
+import { predictor } from "../../src/network/predict.ts";
 import { Pcg64 } from "../../src/random/pcg64.ts";
-import {
-  type DqnOptions,
-  type DqnState,
-  dqnSchema,
-  foldDueling,
-  type Teacher,
-  trainDqn,
-} from "../../src/teacher/dqn.ts";
+import { type DqnOptions, type DqnState, dqnSchema, foldDueling, trainDqn } from "../../src/teacher/dqn.ts";
+import type { Teacher } from "../../src/teacher/teacher.ts";
 import { type Drained, drain, only } from "../drain.ts";
 import { Identity } from "../environment/identity.ts";
 import { scripted } from "../environment/scripted.ts";

@@ -22,10 +22,10 @@ export function showEnvironments(flags: { json?: boolean }): void {
 
 /** Lists every `--set` key with its effective value and meaning. */
 export function showSettings(environment: string, flags: { preset: string }): void {
-  const config: Record<string, unknown> = { ...resolveConfig({ environment, command: "run", preset: flags.preset }) };
+  const config = resolveConfig({ environment, command: "run", preset: flags.preset });
   const valueAt = (key: string): unknown =>
     key.split(".").reduce<unknown>((inner, part) => (inner as Record<string, unknown>)[part], config);
-  for (const [key, description] of settingKeys()) {
-    process.stdout.write(`${key} = ${JSON.stringify(valueAt(key))}  # ${description}\n`);
+  for (const [key, description] of settingKeys(config.teacher.algorithm)) {
+    process.stdout.write(`${key} = ${JSON.stringify(valueAt(key)) ?? "not set"}  # ${description}\n`);
   }
 }

@@ -10,6 +10,7 @@ export interface EvaluateFlags {
   readonly episodes: number;
   readonly seed: number;
   readonly workers: number;
+  readonly sampled?: boolean;
   readonly json?: boolean;
 }
 
@@ -19,18 +20,24 @@ export async function evaluatePolicy(file: string, flags: EvaluateFlags, modules
   if (environment === undefined) throw new UsageError("--env", `${file} names no environment: state one`);
   const { architecture, parameters } = policy;
   checkFits(architecture, specOf(environment));
+  if (flags.sampled && architecture.head === "q-values") {
+    throw new UsageError("--sampled", `${file} holds Q-values, which are no distribution to draw actions from`);
+  }
+  const acting = flags.sampled ? "sampled" : "greedy";
   const threads = await LaneThreads.start(environment, flags.workers, modules);
   const evaluator = await Evaluator.create(architecture, threads.vector(Math.min(100, flags.episodes)));
-  const score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes);
+  const score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes, acting);
   await evaluator.dispose();
   await threads.close();
   if (flags.json) {
-    process.stdout.write(`${JSON.stringify({ environment, architecture, ...countsOf(architecture), score })}\n`);
+    process.stdout.write(
+      `${JSON.stringify({ environment, architecture, ...countsOf(architecture), acting, score })}\n`,
+    );
     return;
   }
   const [low, high] = score.interval95;
   process.stdout.write(
-    `${describe(architecture)} (${countsOf(architecture).weights} weights) on ${environment}, ${score.episodes} greedy episodes, seed ${flags.seed}\n` +
+    `${describe(architecture)} (${countsOf(architecture).weights} weights) on ${environment}, ${score.episodes} ${acting} episodes, seed ${flags.seed}\n` +
       `  mean ${score.mean.toFixed(2)}  sd ${score.sd.toFixed(2)}  min ${score.min}\n` +
       `  95 % lower bound ${score.lower95.toFixed(2)}, bootstrap interval ${low.toFixed(2)} to ${high.toFixed(2)}\n`,
   );

@@ -66,6 +66,13 @@ async function inspectPolicy(path: string, json: boolean): Promise<void> {
     ...table.map((line) => `  ${line}`),
     `  ${weights} weights (${nonZero} non-zero), ${biases} biases, ${bytes} bytes, ${macs} multiply-adds`,
   ];
+  const { normalization, gaussian } = architecture;
+  if (normalization) lines.push("  observations are normalised by statistics in the file, which bytes includes");
+  if (gaussian) {
+    const { low, high, logStd } = gaussian;
+    const parts = logStd.map((value, d) => `${low[d]} to ${high[d]} (deviation ${Math.exp(value).toPrecision(3)})`);
+    lines.push(`  actions: ${parts.join(", ")}`);
+  }
   if (score) {
     const { mean, episodes, lower95 } = score;
     lines.push(`  score ${mean.toFixed(2)} over ${episodes} held-out episodes, 95 % lower bound ${lower95.toFixed(2)}`);

@@ -1,0 +1,81 @@
+import type { Pcg64 } from "../random/pcg64.ts";
+import { argmax as argmaxOf, constant, maximum, minimum, type Tensor } from "../tensor/graph.ts";
+import type { Program } from "../tensor/program.ts";
+import type { Architecture } from "./architecture.ts";
+
+/** Actions of a batch as a vector environment takes them: [batch] choices, or [batch, size] numbers. */
+export type Actions = Int32Array | Float32Array;
+
+/** Greedy actions of [batch, outputs] as an expression: the argmax (the first among equals), or the means within their bounds. */
+export function greedyActions({ gaussian }: Architecture, outputs: Tensor): Tensor {
+  if (gaussian === undefined) return argmaxOf(outputs);
+  return minimum(maximum(outputs, constant(gaussian.low)), constant(gaussian.high));
+}
+
+/** The buffer in which a program with the output `actions` leaves them. */
+export function actionsOf({ gaussian }: Architecture, program: Program): Actions {
+  return gaussian === undefined ? program.ints("actions") : program.floats("actions");
+}
+
+/** Index of the largest value, the first one among equals: the greedy choice. */
+export function argmax(values: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  return best;
+}
+
+/** A choice drawn from softmax(logits), by inversion: one number is drawn. */
+export function sampleChoice(logits: Float32Array, random: Pcg64): number {
+  const highest = logits[argmax(logits)]!;
+  let total = 0;
+  for (const logit of logits) total += Math.exp(logit - highest);
+  let rest = random.double() * total;
+  for (let choice = 0; choice < logits.length - 1; choice++) {
+    rest -= Math.exp(logits[choice]! - highest);
+    if (rest < 0) return choice;
+  }
+  return logits.length - 1;
+}
+
+/** A draw from the Gaussian around `means` into `into`, not yet limited to the bounds: one normal number a dimension is drawn. */
+export function sampleGaussian(
+  means: Float32Array,
+  logStd: ArrayLike<number>,
+  random: Pcg64,
+  into: Float32Array,
+): void {
+  for (let d = 0; d < means.length; d++) into[d] = means[d]! + Math.exp(logStd[d]!) * random.normal();
+}
+
+/** Limits [batch, size] actions to the bounds, in place. */
+export function limitActions({ gaussian }: Architecture, actions: Float32Array): void {
+  if (gaussian === undefined) return;
+  const { low, high } = gaussian;
+  for (let i = 0; i < actions.length; i++) {
+    const d = i % low.length;
+    actions[i] = Math.min(Math.max(actions[i]!, low[d]!), high[d]!);
+  }
+}
+
+/**
+ * Draws the action of row `lane` from the distribution that the outputs [batch, outputs] of an actor describe into
+ * `actions`, within the bounds. Q-values describe none: their greedy action stays.
+ */
+export function sampleAction(
+  architecture: Architecture,
+  outputs: Float32Array,
+  lane: number,
+  random: Pcg64,
+  actions: Actions,
+): void {
+  const { head, gaussian } = architecture;
+  const size = architecture.layers.at(-1)!.units;
+  const row = outputs.subarray(lane * size, (lane + 1) * size);
+  if (head === "logits") {
+    actions[lane] = sampleChoice(row, random);
+  } else if (gaussian !== undefined && actions instanceof Float32Array) {
+    const into = actions.subarray(lane * size, (lane + 1) * size);
+    sampleGaussian(row, gaussian.logStd, random, into);
+    limitActions(architecture, into);
+  }
+}
