@@ -179,6 +179,7 @@ export async function* trainPpo(
   } finally {
     await trainer.dispose();
     await rollout.dispose();
+    await lanes.close();
   }
 }
 
