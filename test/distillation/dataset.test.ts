@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { collect, LabelledStates } from "../../src/distillation/dataset.ts";
-import type { EnvironmentSpec, VectorEnvironment } from "../../src/environment/environment.ts";
+import type { EnvironmentSpec } from "../../src/environment/environment.ts";
 import { makeEnvironment } from "../../src/environment/registry.ts";
 import { box } from "../../src/environment/spaces.ts";
 import { makeVector, vectorOf } from "../../src/environment/vector.ts";
@@ -13,6 +13,7 @@ import { initialize } from "../../src/network/parameters.ts";
 import { predictor } from "../../src/network/predict.ts";
 import { Pcg64 } from "../../src/random/pcg64.ts";
 import { Match } from "../environment/match.ts";
+import { withStep } from "../environment/wrapped.ts";
 
 /** States (k, k + 1/2) with labels -k, for k from `from` to `to` - 1. */
 function rows(from: number, to: number): [observations: Float32Array, labels: Float32Array] {
@@ -163,19 +164,10 @@ describe("collecting", () => {
     async function actionsOf(exploration: number): Promise<{ actions: number[][]; states: LabelledStates }> {
       const actions: number[][] = [];
       const inner = vectorOf(spec, () => new Match(), 4);
-      const lanes: VectorEnvironment = {
-        ...{ spec, size: 4, observations: inner.observations, rewards: inner.rewards },
-        ...{ terminated: inner.terminated, truncated: inner.truncated },
-        reset: (lane, seed) => inner.reset(lane, seed),
-        step: (given) => {
-          for (let lane = 0; lane < 4; lane++) actions.push([...given.subarray(2 * lane, 2 * lane + 2)]);
-          return inner.step(given);
-        },
-        getState: () => inner.getState(),
-        setState: (state) => {
-          inner.setState(state);
-        },
-      };
+      const lanes = withStep(inner, (given) => {
+        for (let lane = 0; lane < 4; lane++) actions.push([...given.subarray(2 * lane, 2 * lane + 2)]);
+        return inner.step(given);
+      });
       const player = await compileForward(architecture, 4);
       player.bind("parameters", Float32Array.of(0, 0, 5, -5));
       const states = new LabelledStates(4 * 500, 1, 2);

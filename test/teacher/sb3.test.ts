@@ -13,6 +13,7 @@ import { Program } from "../../src/tensor/program.ts";
 import { drain, only } from "../drain.ts";
 import { Identity } from "../environment/identity.ts";
 import { Match } from "../environment/match.ts";
+import { withStep } from "../environment/wrapped.ts";
 
 const SEED = 11;
 const LANES = 3;
@@ -74,23 +75,7 @@ function recording(lanes: VectorEnvironment): { lanes: VectorEnvironment; record
     recorded.terminated.push(...lanes.terminated);
     recorded.truncated.push(...lanes.truncated);
   };
-  return {
-    recorded,
-    lanes: {
-      spec: lanes.spec,
-      size: lanes.size,
-      observations: lanes.observations,
-      rewards: lanes.rewards,
-      terminated: lanes.terminated,
-      truncated: lanes.truncated,
-      reset: (lane, seed) => lanes.reset(lane, seed),
-      step,
-      getState: () => lanes.getState(),
-      setState: (state) => {
-        lanes.setState(state);
-      },
-    },
-  };
+  return { recorded, lanes: withStep(lanes, step) };
 }
 
 /** The first rollout of a training, and everything that Stable-Baselines3 needs to learn from it. */
