@@ -197,15 +197,15 @@ describe("agreement", () => {
       gaussian: { logStd: [0, 0], low: [-1, 0], high: [1, 4] },
     };
     // Students answer the observations: 0.5 is a quarter of the first range off, 3 and 3 are the same, 9 and 4 act alike,
-    // and -1 and 1 are a whole range apart.
+    // and -1 and 5, that is 1, are a whole range apart.
     const rows = {
       next: 0,
       observations: Float32Array.of(0.5, 3, -1, 9),
-      labels: Float32Array.of(0, 3, 1, 4),
+      labels: Float32Array.of(0, 3, 5, 4),
     };
     const agreement = await agreementOf(gaussian, Float32Array.of(1, 0, 0, 1, 0, 0), rows);
     expect(agreement).toBeCloseTo(1 - (0.25 + 0 + 1 + 0) / 4, 6);
-    expect([...rows.labels]).toEqual([0, 3, 1, 4]);
+    expect([...rows.labels]).toEqual([0, 3, 5, 4]);
   });
 });
 

@@ -1,6 +1,6 @@
 """Stable-Baselines3's PPO.train() from given parameters on a given rollout.
 
-Standard input: a JSON list of cases; standard output: for each the advantages and value targets of SB3's RolloutBuffer, the
+Standard input: a JSON list of cases, with the order of the rows in each epoch; standard output: for each the advantages and value targets of SB3's RolloutBuffer, the
 parameters after the update in PoPS' layout, and what SB3 logs. Rows are time-major: t * lanes + lane.
 """
 
@@ -102,7 +102,7 @@ def run(case):
         "MlpPolicy",
         DummyVecEnv([lambda: Spaces(inputs, outputs, continuous)] * lanes),
         n_steps=steps,
-        batch_size=steps * lanes,
+        batch_size=case["batchSize"],
         n_epochs=case["nEpochs"],
         learning_rate=case["learningRate"],
         gamma=case["gamma"],
@@ -135,6 +135,9 @@ def run(case):
             starts = np.maximum(terminated[t], truncated[t])
         buffer.compute_returns_and_advantage(policy.predict_values(th.tensor(following[-1])), starts)
     advantages, targets = buffer.advantages.flatten().tolist(), buffer.returns.flatten().tolist()
+    # SB3 flattens its rollouts lane by lane.
+    orders = iter([[row % lanes * steps + row // lanes for row in order] for order in case["orders"]])
+    np.random.permutation = lambda _: np.array(next(orders))
     model.train()
     logged = model.logger.name_to_value
     return {

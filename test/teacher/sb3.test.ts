@@ -24,7 +24,7 @@ interface Case {
   readonly create: () => Environment;
 }
 
-/** One rollout of 24 steps, and five updates on all of it: after the first, ratios are not 1, and many are limited. */
+/** One rollout of 24 steps, and five updates on all of it or ten on halves: after the first, ratios are not 1, and many are limited. */
 function caseOf(name: string, create: () => Environment, change: Partial<PpoOptions> = {}): Case {
   const options = ppoSchema.parse({
     hidden: [5, 4],
@@ -56,6 +56,7 @@ const cases: readonly Case[] = [
     normalizeAdvantage: false,
     maxGradientNorm: 0.1,
   }),
+  caseOf("choices, in batches of half a rollout", () => new Identity(3, 5), { batchSize: 12 }),
 ];
 
 /** What happened in lanes, step by step. */
@@ -110,6 +111,20 @@ async function playFirst({ options, create }: Case) {
   return { given, advantages, targets };
 }
 
+/** The order of the rows in each epoch: every epoch shuffles what the one before left, by Fisher and Yates from the end. */
+function ordersOf({ options }: Case): number[][] {
+  const random = stream(SEED, "minibatches");
+  let order = Array.from({ length: options.nSteps * LANES }, (_, row) => row);
+  return Array.from({ length: options.nEpochs }, () => {
+    order = [...order];
+    for (let last = order.length - 1; last > 0; last--) {
+      const drawn = random.integer(last + 1);
+      [order[last], order[drawn]] = [order[drawn]!, order[last]!];
+    }
+    return order;
+  });
+}
+
 /** The whole training: this one rollout. */
 async function learn({ options, create }: Case) {
   const { checkpoints, events } = await drain(trainPpo((size) => vectorOf(create().spec, create, size), options, SEED));
@@ -149,7 +164,7 @@ describe.skipIf(!hasSb3).each(cases.map((one, index) => ({ ...one, index })))(
       expect(Math.max(...ours.advantages.map(Math.abs))).toBeGreaterThan(0.1);
     });
 
-    it("has its parameters after five updates", async () => {
+    it("has its parameters after five epochs", async () => {
       const theirs = await fromSb3(index);
       const { parameters } = await learn(one);
       expectClose(parameters, theirs.parameters);
@@ -171,7 +186,7 @@ describe.skipIf(!hasSb3).each(cases.map((one, index) => ({ ...one, index })))(
       }
       expect(train.entropy).toBeCloseTo(-logged["train/entropy_loss"]!, 5);
       expect(train.clipFraction).toBeGreaterThan(0.1);
-      // It logs the KL of the last epoch, which here is one update.
+      // It logs the KL of the last epoch.
       const { train: without } = await learn({ ...one, options: { ...one.options, nEpochs: 4 } });
       expect(5 * train.kl! - 4 * without.kl!).toBeCloseTo(logged["train/approx_kl"]!, 5);
     });
@@ -183,7 +198,7 @@ let asked: Promise<readonly Theirs[]> | undefined;
 async function fromSb3(index: number): Promise<Theirs> {
   asked ??= (async () => {
     const given = [];
-    for (const one of cases) given.push((await playFirst(one)).given);
+    for (const one of cases) given.push({ ...(await playFirst(one)).given, orders: ordersOf(one) });
     const script = fileURLToPath(new URL("sb3-update.py", import.meta.url));
     const { stdout, stderr, status } = spawnSync(python, [script], { encoding: "utf8", input: JSON.stringify(given) });
     if (status !== 0) throw new Error(stderr);
