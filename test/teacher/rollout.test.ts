@@ -24,25 +24,27 @@ const options: RolloutOptions = {
 };
 
 /**
- * One rollout by networks that are 0 everywhere but for the deviations of continuous actions, e: means, logits and values are 0.
- * With it what the lanes saw, did and gave.
+ * One rollout by networks that are 0 everywhere but for the deviations of continuous actions, e, and the values, `slope` times
+ * the last element of an observation. With it what the lanes saw, did and gave.
  */
-async function play(create: () => Environment, change: Partial<RolloutOptions> = {}) {
+async function play(create: () => Environment, change: Partial<RolloutOptions> = {}, slope = 0) {
   const inner = vectorOf(create().spec, create, LANES);
   const seen: number[] = [];
   const done: number[] = [];
   const rewards: number[] = [];
   const ended: boolean[] = [];
+  const following: number[] = [];
   const lanes = withStep(inner, async (actions) => {
     seen.push(...inner.observations);
     done.push(...actions);
     await inner.step(actions);
     rewards.push(...inner.rewards);
+    following.push(...inner.observations);
     for (const [lane, end] of inner.terminated.entries()) ended.push(end === 1 || inner.truncated[lane] === 1);
   });
   const model = new ActorCritic(inner.spec, {
     hidden: [2],
-    criticHidden: null,
+    criticHidden: [],
     activation: "tanh",
     initializer: "orthogonal",
     critic: "separate",
@@ -50,6 +52,7 @@ async function play(create: () => Environment, change: Partial<RolloutOptions> =
   });
   const parameters = new Float32Array(model.size);
   model.logStd(parameters).fill(1);
+  parameters[model.size - 2] = slope;
   const rollout = await Rollout.create(model, lanes, { ...options, ...change });
   for (let lane = 0; lane < LANES; lane++) await lanes.reset(lane, lane);
   const returns = new EpisodeReturns(LANES);
@@ -69,7 +72,7 @@ async function play(create: () => Environment, change: Partial<RolloutOptions> =
   const { normalization } = rollout;
   await program.dispose();
   await rollout.dispose();
-  return { seen, done, rewards, ended, kept, targets: [...targets], normalization, returns };
+  return { seen, done, following, rewards, ended, kept, targets: [...targets], normalization, returns };
 }
 
 /** Mean and deviation, the population's with VecNormalize's epsilon, of numbers in two passes. */
@@ -126,6 +129,17 @@ describe("a rollout", () => {
     expect(run.normalization!.mean[0]).toBeCloseTo(mean, 9);
     expect(run.normalization!.deviation[0]).toBeCloseTo(deviation, 9);
     expect(run.normalization!.clip).toBe(clip);
+  });
+
+  it("values the states that follow, final ones included, as if they were seen at that moment", async () => {
+    const truncated = (): Match => new Match({ length: 4, end: "truncated", offset: 20, scale: 3 });
+    const run = await play(truncated, { normalizeObservations: true }, 2);
+    const expected = run.rewards.map((reward, row) => {
+      const [mean, deviation] = statisticsOf(run.seen.slice(0, (Math.floor(row / LANES) + 1) * LANES));
+      const value = (observation: number): number => 2 * ((observation - mean) / deviation);
+      return reward + options.gamma * value(run.following[row]!);
+    });
+    expectClose(run.targets, expected, 4);
   });
 
   it.each([10, 0.5])(
