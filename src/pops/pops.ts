@@ -33,7 +33,7 @@ export const popsSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      "share of the teacher's mean that a policy has to hold instead of the objective; of a loss as much may be added",
+      "share of the teacher's mean that a policy has to hold instead of the objective; a negative mean may grow by as much",
     ),
   lowerBound: z.number().describe("mean return below which pruning pauses"),
   maxIterations: count.max(100).default(10).describe("rounds of prune, shrink, distil"),
