@@ -11,6 +11,7 @@ import { ppoSchema } from "../teacher/ppo.ts";
 
 /** Options of every teacher by its algorithm. */
 const teacherSchemas = { dqn: dqnSchema, ppo: ppoSchema } as const;
+const ALGORITHMS = ["dqn", "ppo"] as const;
 
 /** The effective configuration of a run: everything that decides its result. It is saved as `config.yaml`. */
 const configSchema = z.strictObject({
@@ -33,12 +34,17 @@ const OPEN_OBJECT = z.record(z.string(), z.unknown());
 /** Plain settings by name: `teacher` and `pops`, parts of them left out. */
 type Settings = Record<string, unknown>;
 
+/** Presets of a file by name; `like` instead names another file that has them. */
 function readPresets(name: string): Record<string, Settings> {
   const path = fileURLToPath(new URL(`${name}.yaml`, PRESETS));
   const names = readdirSync(PRESETS).map((file) => file.replace(/\.yaml$/, ""));
   if (!names.includes(name)) return {};
   try {
-    return z.record(z.string(), OPEN_OBJECT).parse(parse(readFileSync(path, "utf8")));
+    const { like, ...presets } = z
+      .object({ like: z.string().optional() })
+      .catchall(OPEN_OBJECT)
+      .parse(parse(readFileSync(path, "utf8")));
+    return like === undefined ? presets : readPresets(like);
   } catch (error) {
     throw new FileError(path, `is no preset file: ${reasonOf(error)}`, { cause: error });
   }
@@ -72,7 +78,7 @@ function overlay(base: Settings, over: Settings): Settings {
 }
 
 /** Every key that `--set` takes, as `a.b.c`, with its description; of teachers' only those of one algorithm, if it is given. */
-export function settingKeys(algorithm?: keyof typeof teacherSchemas): Map<string, string> {
+export function settingKeys(algorithm?: (typeof ALGORITHMS)[number]): Map<string, string> {
   const keys = new Map<string, string>();
   const visit = (schema: unknown, path: string): void => {
     if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
@@ -88,9 +94,7 @@ export function settingKeys(algorithm?: keyof typeof teacherSchemas): Map<string
       keys.set(path, schema.description ?? "");
     }
   };
-  for (const [name, schema] of Object.entries(teacherSchemas)) {
-    if (algorithm === undefined || algorithm === name) visit(schema, "teacher");
-  }
+  for (const name of algorithm === undefined ? ALGORITHMS : [algorithm]) visit(teacherSchemas[name], "teacher");
   visit(configSchema.shape.pops, "pops");
   return keys;
 }
@@ -122,7 +126,12 @@ function validate(raw: unknown): Config | string {
   const parsed = configSchema.safeParse(raw);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  if (issue?.code === "unrecognized_keys") return unknownKey([...issue.path, issue.keys[0]].join("."));
+  if (issue?.code === "unrecognized_keys") {
+    const key = [...issue.path, issue.keys[0]].join(".");
+    const algorithm = ALGORITHMS.find((name) => settingKeys(name).has(key));
+    if (algorithm === undefined) return unknownKey(key);
+    return `${key} is a setting of ${algorithm} alone: set teacher.algorithm=${algorithm}, or leave it out`;
+  }
   return `${issue?.path.join(".") ?? ""}: ${issue?.message.replace("Invalid input: ", "") ?? "is not valid"}`;
 }
 

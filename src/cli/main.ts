@@ -41,6 +41,7 @@ const list = (text: string): string[] => text.split(",");
 function runOptions(command: Command): Command {
   return command
     .option("--preset <name>", 'settings to start from; "pops environments" lists them (default: default)')
+    .option("--quick", "less training, fewer tries, fewer episodes of proof: an answer sooner, possibly a larger one")
     .option("--set <key=value>", 'change one setting, several times if wanted; "pops settings" lists them', collect)
     .option("--seed <n>", "seed of every random stream (default: 1)", integer(0))
     .option("--out <folder>", "run folder (default: the first free runs/<environment>-<n>)")
@@ -104,13 +105,15 @@ runOptions(program.command("compress").description("compress a policy that is th
 
 program
   .command("evaluate")
-  .description("play a policy greedily and report its score with confidence bounds")
+  .description("play a policy and report its score with confidence bounds")
   .argument("<file>", "policy file")
   .option("--env <id>", "environment, if the file names none or another is meant")
   .option("--episodes <n>", "episodes", integer(2), 100)
   .option("--seed <n>", "seed of the episodes", integer(0), 1)
+  .option("--workers <n>", "worker threads; their number never changes a result", integer(1), availableParallelism())
+  .option("--sampled", "draw actions from the policy's distribution instead of its best ones")
   .option("--json", "print JSON")
-  .action((file: string, flags: Parameters<typeof evaluatePolicy>[1]) => evaluatePolicy(file, flags));
+  .action((file: string, flags: Parameters<typeof evaluatePolicy>[1]) => evaluatePolicy(file, flags, modules()));
 
 program
   .command("inspect")

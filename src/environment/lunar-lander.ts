@@ -142,7 +142,7 @@ export class LunarLander implements Environment {
 
   /**
    * The generator's state before the present episode and the actions since: a physics world has no state that could be
-   * copied bit by bit, so `setState` plays the episode again. That costs what its steps cost (50 to 110 microseconds
+   * copied bit by bit, so `setState` plays the episode again. That costs what its steps cost (15 to 30 microseconds
    * each) and 4 bytes an action number.
    */
   getState(): Plain {

@@ -33,7 +33,7 @@ export function checkAction(spec: EnvironmentSpec, action: Action): void {
     checkChoice(spec.id, space.n, action);
     return;
   }
-  const size = sizeOf(space);
+  const size = space.low.length;
   if (typeof action === "number" || action.length !== size) {
     const given = typeof action === "number" ? `the number ${action}` : `an array of ${action.length} numbers`;
     throw new EnvironmentError(spec.id, `action is ${given}, expected an array of ${size}`);

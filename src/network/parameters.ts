@@ -8,14 +8,14 @@ export type Initializer = (typeof INITIALIZERS)[number];
  * Fresh parameters; biases are 0.
  * - `glorot`: uniform in +-sqrt(6 / (inputs + outputs)) (Glorot & Bengio 2010, equation 16).
  * - `he`: uniform in +-sqrt(6 / inputs), for relu (He et al. 2015, equation 10, with the variance of a uniform).
- * - `orthogonal`: columns (or rows, the fewer) orthonormal, times sqrt(2) before a relu, 1 elsewhere (Saxe et al. 2014).
+ * - `orthogonal`: columns (or rows, the fewer) orthonormal, times sqrt(2) in front of an activation (Saxe et al. 2014; the gains are those of Stable-Baselines3).
  */
 export function initialize(architecture: Architecture, initializer: Initializer, random: Pcg64): Float32Array {
   const parameters = new Float32Array(parameterCount(architecture));
   for (const layer of layoutOf(architecture)) {
     const weights = parameters.subarray(layer.weights.offset, layer.weights.offset + layer.weights.length);
     if (initializer === "orthogonal") {
-      orthogonal(weights, layer.inputs, layer.outputs, layer.activation === "relu" ? Math.SQRT2 : 1, random);
+      orthogonal(weights, layer.inputs, layer.outputs, layer.activation === "none" ? 1 : Math.SQRT2, random);
     } else {
       const fan = initializer === "glorot" ? layer.inputs + layer.outputs : layer.inputs;
       const limit = Math.sqrt(6 / fan);

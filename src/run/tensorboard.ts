@@ -12,9 +12,12 @@ export function fileVersionRecord(wallTime: number): Uint8Array {
   return frame(eventMessage(wallTime, 0).tag(3, WireType.LengthDelimited).string("brain.Event:2"));
 }
 
+/** Fields that hold an architecture: its numbers say what a network is and measure nothing. */
+const ARCHITECTURES = ["architecture", "from", "to"];
+
 /**
  * One record with every number of the event as a scalar at the event's step, tagged `type/field` or `type/field/field`:
- * `teacher-evaluated/score/mean`. Lists and truth values have no curve. `undefined` when nothing is left: `run-started`
+ * `teacher-evaluated/score/mean`. Lists, truth values and architectures have no curve. `undefined` when nothing is left: `run-started`
  * holds the run's identity, not measurements.
  */
 export function scalarsRecord(event: Event, wallTime: number): Uint8Array | undefined {
@@ -34,6 +37,7 @@ export function scalarsRecord(event: Event, wallTime: number): Uint8Array | unde
 
 function* numbersIn(prefix: string, fields: object): Generator<[tag: string, value: number]> {
   for (const [name, value] of Object.entries(fields) as [string, unknown][]) {
+    if (ARCHITECTURES.includes(name)) continue;
     const tag = `${prefix}/${name}`;
     if (typeof value === "number") yield [tag, value];
     else if (typeof value === "object" && value !== null && !Array.isArray(value)) yield* numbersIn(tag, value);

@@ -54,7 +54,7 @@ it.each([
   }
 });
 
-it("orthogonal has orthonormal columns, or rows when they are fewer, times the gain of the activation", () => {
+it("orthogonal has orthonormal columns, or rows when they are fewer, times sqrt(2) in front of an activation", () => {
   fc.assert(
     fc.property(architectures, fc.nat(), (network, seed) => {
       const layers = layoutOf(network);
@@ -68,7 +68,7 @@ it("orthogonal has orthonormal columns, or rows when they are fewer, times the g
             (_, at) => weights[tall ? at * outputs + k : k * outputs + at]!,
           ),
         );
-        const gain = activation === "relu" ? 2 : 1;
+        const gain = activation === "none" ? 1 : 2;
         for (const [a, left] of vectors.entries()) {
           for (const [b, right] of vectors.entries()) {
             const product = left.reduce((total, x, at) => total + x * right[at]!, 0);

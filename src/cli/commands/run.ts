@@ -8,6 +8,7 @@ import { freeRunPath, resume, type SessionOptions, start } from "../session.ts";
 
 export interface RunFlags {
   readonly preset?: string;
+  readonly quick?: boolean;
   readonly set?: readonly string[];
   readonly seed?: number;
   readonly out?: string;
@@ -24,6 +25,12 @@ function sessionOptions(flags: RunFlags, out: string, modules: readonly string[]
   return { out, workers, checkpointEvery, json, modules };
 }
 
+/** `--quick` is short for the preset of that name. */
+function presetOf({ preset, quick }: RunFlags): string | undefined {
+  if (quick && preset !== undefined) throw new UsageError("--quick", "is a preset of its own: give it or --preset");
+  return quick ? "quick" : preset;
+}
+
 /** Goes on with a run. What its configuration holds cannot be given again: it could be another one. */
 function goOn(
   command: Config["command"],
@@ -33,7 +40,7 @@ function goOn(
   teacher?: Policy,
 ): Promise<number> {
   if (flags.out === undefined) throw new UsageError("--resume", "name the run's folder with --out");
-  for (const key of ["preset", "set", "seed"] as const) {
+  for (const key of ["preset", "quick", "set", "seed"] as const) {
     if (flags[key] !== undefined) {
       throw new UsageError(`--${key}`, "cannot be given with --resume: the run's config.yaml decides");
     }
@@ -49,7 +56,7 @@ function begin(
 ): Promise<number> {
   if (flags.resume) return goOn(command, environment, flags, modules);
   if (environment === undefined) throw new UsageError("environment", 'is missing; "pops environments" lists them');
-  const config = resolveConfig({ ...flags, environment, command });
+  const config = resolveConfig({ ...flags, preset: presetOf(flags), environment, command });
   return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules));
 }
 
@@ -77,6 +84,6 @@ export async function compress(flags: RunFlags, modules: readonly string[]): Pro
   if (environment === undefined)
     throw new UsageError("--env", `${flags.teacher ?? ""} names no environment: state one`);
   checkFits(teacher.architecture, specOf(environment));
-  const config = resolveConfig({ ...flags, environment, command: "compress" });
+  const config = resolveConfig({ ...flags, preset: presetOf(flags), environment, command: "compress" });
   return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules), teacher);
 }

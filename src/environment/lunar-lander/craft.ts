@@ -1,4 +1,5 @@
-import { type Body, Box, Edge, Polygon, RevoluteJoint, Vec2, World } from "planck";
+import { type Body, Box, Edge, Polygon, Vec2, World } from "planck";
+import { legJoint } from "./leg-joint.ts";
 
 /** Pixels of Gymnasium's 600 x 400 picture in a metre: its lengths are given in them. */
 export const SCALE = 30;
@@ -103,7 +104,7 @@ export class Craft {
       filterMaskBits: 0x0001,
     });
     this.lander.getWorld().createJoint(
-      new RevoluteJoint({
+      legJoint({
         bodyA: this.lander,
         bodyB: leg,
         localAnchorA: { x: 0, y: 0 },
