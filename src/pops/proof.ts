@@ -1,12 +1,10 @@
-import type { VectorEnvironment } from "../environment/environment.ts";
-import { makeVector } from "../environment/vector.ts";
 import { ObjectiveError } from "../errors.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
 import type { Emitted } from "../events.ts";
 import { countsOf, describe } from "../network/architecture.ts";
 import type { Score } from "../network/policy.ts";
 import type { Plain } from "../plain.ts";
-import type { Network, PopsContext, PopsOptions } from "./pops.ts";
+import type { Network, Playing, PopsOptions } from "./pops.ts";
 
 /** Scores on held-out episodes: of the greedy actions, by which everything is judged, and of drawn ones. */
 export interface Proof {
@@ -22,22 +20,17 @@ export function objectiveOf({ objective, retention }: PopsOptions, teacher: Proo
   return retention === null ? objective : mean - (1 - retention) * Math.abs(mean);
 }
 
-/** Makes the lanes that the main thread plays. */
-export function lanesOf({ environment, makeLanes }: PopsContext): (size: number) => VectorEnvironment {
-  return makeLanes ?? ((size) => makeVector(environment, size));
-}
-
 /** Plays fresh episodes that belong to this network alone. Drawn actions are only tried where the greedy ones do. */
 async function prove(
-  context: PopsContext,
+  context: Playing,
   network: Network,
   name: string,
   episodes: number,
   passes: (score: Score) => boolean,
 ): Promise<Proof & { passed: boolean }> {
-  const { seed } = context;
+  const { seed, opened } = context;
   const { architecture, parameters } = network;
-  const evaluator = await Evaluator.create(architecture, lanesOf(context)(Math.min(100, episodes)));
+  const evaluator = await Evaluator.create(architecture, opened.vector(Math.min(100, episodes)));
   const set = `proof/${name}`;
   const score = await evaluator.score(parameters, seed, set, episodes);
   const passed = passes(score);
@@ -51,7 +44,7 @@ async function prove(
  * The teacher's own score on held-out episodes: what cannot do the task is not worth compressing.
  * @throws ObjectiveError when its mean misses the objective
  */
-export async function* proveTeacher(context: PopsContext, step: number): AsyncGenerator<Emitted, Proof> {
+export async function* proveTeacher(context: Playing, step: number): AsyncGenerator<Emitted, Proof> {
   const { teacher, options } = context;
   const { architecture } = teacher;
   const { objective } = options;
@@ -72,7 +65,7 @@ export async function* proveTeacher(context: PopsContext, step: number): AsyncGe
 
 /** A candidate's fresh episodes: it holds the objective when the lower bound of its mean reaches it. `index` counts proofs. */
 export async function* proveCandidate(
-  context: PopsContext,
+  context: Playing,
   candidate: Network,
   objective: number,
   index: number,
