@@ -80,6 +80,7 @@ export async function knownEnvironment(environment: string, flags: EnvironmentFl
   if (reference === undefined) return { spec: specOf(environment) };
   const opened = await openEnvironment(environment, { workers: 1, gymnasium: reference });
   await opened.close();
-  const { timeout, ...made } = reference;
+  const { module, kwargs, wrappers } = reference;
+  const made = { ...(module !== undefined && { module }), kwargs, wrappers };
   return { spec: opened.spec, gymnasium: gymnasiumSchema.parse({ ...made, ...opened.gymnasium }) };
 }

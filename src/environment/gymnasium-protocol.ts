@@ -59,7 +59,7 @@ export function openRequest(environment: string, reference: GymnasiumReference):
 }
 
 /** Operations of requests. */
-export const OPEN = 0;
+const OPEN = 0;
 export const CREATE = 1;
 export const RESET = 2;
 export const STEP = 3;

@@ -12,13 +12,13 @@ const GRACE = 6_000;
 const SCRIPT = fileURLToPath(new URL("./gymnasium-bridge.py", import.meta.url));
 
 /** The Python that environments run in. */
-export function interpreter(): string {
+function interpreter(): string {
   const named = process.env["POPS_PYTHON"];
   return named === undefined || named === "" ? "python3" : named;
 }
 
 /** A request that was refused; who sent it knows what it was about. */
-export class Refused extends Error {
+class Refused extends Error {
   readonly refusal: Refusal;
   constructor(refusal: Refusal) {
     super(refusal.message);

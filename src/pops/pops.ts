@@ -34,7 +34,7 @@ export const popsSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      "share of the teacher's mean that a policy has to hold instead of the objective; of a loss as much may be added",
+      "share of the teacher's mean that a policy has to hold instead of the objective; a negative mean may grow by as much",
     ),
   lowerBound: z.number().describe("mean return below which pruning pauses"),
   maxIterations: count.max(100).default(10).describe("rounds of prune, shrink, distil"),
@@ -152,7 +152,7 @@ export interface PopsContext {
 }
 
 /** With the environment open. */
-export type Playing = PopsContext & { readonly opened: OpenEnvironment };
+type Playing = PopsContext & { readonly opened: OpenEnvironment };
 
 /**
  * PoPS (Livne & Cohen 2020): prune a copy of the network under the teacher's supervision, measure what was redundant, build a

@@ -27,7 +27,7 @@ import {
 import { adam } from "../tensor/optimizer.ts";
 import { Program } from "../tensor/program.ts";
 import { Trainer, type TrainerState } from "../tensor/trainer.ts";
-import { crosses, EpisodeReturns, Judge, type JudgeState, leftBehind, type Teacher } from "./teacher.ts";
+import { crosses, EpisodeReturns, Judge, type JudgeState, judgeShape, leftBehind, type Teacher } from "./teacher.ts";
 
 const count = z.number().int().min(1);
 const fraction = z.number().min(0).max(1);
@@ -61,16 +61,7 @@ export const dqnSchema = z.strictObject({
   explorationInitialEps: fraction.default(1).describe("fraction of random actions at the start"),
   explorationFinalEps: fraction.default(0.04).describe("fraction of random actions at the end"),
   explorationSteps: count.default(12_000).describe("steps over which it falls linearly"),
-  evaluationInterval: count.default(1_600).describe("steps between greedy evaluations"),
-  evaluationEpisodes: count
-    .min(2)
-    .default(20)
-    .describe("episodes of a first look; one that reaches stopScore is confirmed"),
-  confirmationEpisodes: count
-    .min(2)
-    .default(100)
-    .describe("episodes that have to reach stopScore for training to stop"),
-  stopScore: z.number().describe("mean return at which training stops"),
+  ...judgeShape(1_600),
 });
 
 /** Options of the DQN teacher, checked and complete. */

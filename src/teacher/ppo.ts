@@ -11,7 +11,7 @@ import { Trainer, type TrainerState } from "../tensor/trainer.ts";
 import { ActorCritic } from "./actor-critic.ts";
 import { clippedSurrogate } from "./policy-gradient.ts";
 import { assess, gatherRows, Rollout, type RolloutState, transitionInputs } from "./rollout.ts";
-import { EpisodeReturns, Judge, type JudgeState, leftBehind, type Teacher } from "./teacher.ts";
+import { EpisodeReturns, Judge, type JudgeState, judgeShape, leftBehind, type Teacher } from "./teacher.ts";
 
 const count = z.number().int().min(1);
 const fraction = z.number().min(0).max(1);
@@ -24,8 +24,9 @@ export const ppoSchema = z.strictObject({
     .array(count)
     .min(0)
     .max(16)
-    .optional()
-    .describe("units of a separate critic; as the actor if not given"),
+    .nullable()
+    .default(null)
+    .describe("units of a separate critic's hidden layers; null for the actor's"),
   critic: z
     .enum(["separate", "shared"])
     .default("separate")
@@ -70,16 +71,7 @@ export const ppoSchema = z.strictObject({
     .default(false)
     .describe("rewards in deviations of the discounted return; training only"),
   normalizationClip: z.number().positive().default(10).describe("limit of normalised observations and rewards"),
-  evaluationInterval: count.default(50_000).describe("steps between greedy evaluations"),
-  evaluationEpisodes: count
-    .min(2)
-    .default(20)
-    .describe("episodes of a first look; one that reaches stopScore is confirmed"),
-  confirmationEpisodes: count
-    .min(2)
-    .default(100)
-    .describe("episodes that have to reach stopScore for training to stop"),
-  stopScore: z.number().describe("mean return at which training stops"),
+  ...judgeShape(50_000),
 });
 
 /** Options of the PPO teacher, checked and complete. */

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
 import type { EventOf, QuickScore } from "../events.ts";
@@ -12,13 +13,24 @@ export interface Teacher {
   readonly updates: number;
 }
 
-/** When a training in progress is looked at, and when that ends it. */
-export interface JudgeOptions {
-  readonly evaluationInterval: number;
-  readonly evaluationEpisodes: number;
-  readonly confirmationEpisodes: number;
-  readonly stopScore: number;
-}
+const count = z.number().int().min(1);
+
+/** Options of every teacher: when a training in progress is looked at, and when that ends it. `interval` is a default. */
+export const judgeShape = (interval: number) => ({
+  evaluationInterval: count.default(interval).describe("steps between greedy evaluations"),
+  evaluationEpisodes: count
+    .min(2)
+    .default(20)
+    .describe("episodes of a first look; one that reaches stopScore is confirmed"),
+  confirmationEpisodes: count
+    .min(2)
+    .default(100)
+    .describe("episodes that have to reach stopScore for training to stop"),
+  stopScore: z.number().describe("mean return at which training stops"),
+});
+
+/** Options of every teacher, checked and complete. */
+export type JudgeOptions = z.infer<z.ZodObject<ReturnType<typeof judgeShape>>>;
 
 export interface JudgeState {
   readonly [key: string]: Plain;
