@@ -113,7 +113,8 @@ def import_module(name):
 
 def bounds(values):
     """One number where all are the same, null for infinity."""
-    numbers = [float(value) if abs(value) != float("inf") else None for value in values.astype(float).ravel()]
+    # Adding 0 makes one zero of both.
+    numbers = [float(value) + 0.0 if abs(value) != float("inf") else None for value in values.astype(float).ravel()]
     return numbers[0] if len(set(numbers)) == 1 else numbers
 
 
@@ -162,8 +163,12 @@ class Bridge:
         parameters = dict({"disable_env_checker": True}, **options["kwargs"])
         try:
             environment = gymnasium.make(options["id"], **parameters)
-        except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
+        except gymnasium.error.DependencyNotInstalled:
+            raise
+        except (gymnasium.error.NameNotFound, gymnasium.error.NamespaceNotFound) as error:
             raise Refusal("id", str(error), gymnasium.registry)
+        except gymnasium.error.Error as error:
+            raise Refusal("id", str(error))
         except TypeError as error:
             raise Refusal("kwargs" if options["kwargs"] else "environment", "cannot be made: %s" % last_line(error))
         for wrapper in options["wrappers"]:
@@ -183,9 +188,9 @@ class Bridge:
         try:
             kind = getattr(wrappers, name)
         except (AttributeError, ImportError) as error:
-            raise Refusal("wrapper", "there is none of that name (%s)" % error, wrappers.__all__)
+            raise Refusal("wrapper", "%s is not to be had: %s" % (name, error), wrappers.__all__)
         if not (isinstance(kind, type) and issubclass(kind, self.gymnasium.Wrapper)):
-            raise Refusal("wrapper", "%s is no wrapper of a single environment" % name, wrappers.__all__)
+            raise Refusal("wrapper", "%s is no wrapper of a single environment" % name)
         return kind
 
     def describe(self, environment):

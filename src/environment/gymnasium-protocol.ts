@@ -153,9 +153,12 @@ export function errorOfRefusal(environment: string, refusal: Refusal, where = ""
   const options = { cause: refusal.traceback };
   if (kind === "environment") return new EnvironmentError(environment, `${where}${message}`, options);
   if (kind === "spaces") return new UsageError(FIELDS[kind], `${environment}: its ${message}`, options);
-  const meant =
-    kind === "id" ? nearest(gymnasiumId(environment) ?? "", names) : nearest(message.split(" ")[0] ?? "", names);
-  const hint = meant === undefined ? "" : `; did you mean "${kind === "id" ? PREFIX : ""}${meant}"?`;
+  const wanted = kind === "id" ? (gymnasiumId(environment) ?? "") : (message.split(" ")[0] ?? "");
+  const meant = nearest(wanted, names);
+  if (kind === "id" && meant !== undefined) {
+    return new UsageError(FIELDS[kind], `there is no environment "${environment}"; did you mean "${PREFIX}${meant}"?`);
+  }
+  const hint = meant === undefined ? "" : `; did you mean "${meant}"?`;
   return new UsageError(FIELDS[kind], `${message}${hint}`, options);
 }
 
