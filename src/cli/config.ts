@@ -2,12 +2,14 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
+import { gymnasiumId, gymnasiumSchema } from "../environment/gymnasium-protocol.ts";
 import { nearest } from "../environment/nearest.ts";
 import { environmentIds, specOf } from "../environment/registry.ts";
 import { FileError, reasonOf, UsageError } from "../errors.ts";
 import { popsSchema } from "../pops/pops.ts";
 import { dqnSchema } from "../teacher/dqn.ts";
 import { ppoSchema } from "../teacher/ppo.ts";
+import type { KnownEnvironment } from "./environment.ts";
 
 /** Options of every teacher by its algorithm. */
 const teacherSchemas = { dqn: dqnSchema, ppo: ppoSchema } as const;
@@ -16,6 +18,8 @@ const ALGORITHMS = ["dqn", "ppo"] as const;
 /** The effective configuration of a run: everything that decides its result. It is saved as `config.yaml`. */
 const configSchema = z.strictObject({
   environment: z.string(),
+  /** How an environment of Python's Gymnasium is made, and what it was when the run began. */
+  gymnasium: gymnasiumSchema.optional(),
   preset: z.string(),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   /** What to do: both stages, or one of them. */
@@ -50,9 +54,16 @@ function readPresets(name: string): Record<string, Settings> {
   }
 }
 
+/** Gymnasium's environments have the presets of ours of the same id. */
+function taskOf(environment: string): string {
+  return gymnasiumId(environment) ?? environment;
+}
+
 /** Names of the presets that an environment has. `default` is always there. */
 function presetNames(environment: string): string[] {
-  return [...new Set(["default", ...Object.keys(readPresets("shared")), ...Object.keys(readPresets(environment))])];
+  return [
+    ...new Set(["default", ...Object.keys(readPresets("shared")), ...Object.keys(readPresets(taskOf(environment)))]),
+  ];
 }
 
 function merge(base: Settings, over: Settings): Settings {
@@ -135,7 +146,7 @@ function validate(raw: unknown): Config | string {
   return `${issue?.path.join(".") ?? ""}: ${issue?.message.replace("Invalid input: ", "") ?? "is not valid"}`;
 }
 
-export interface ConfigRequest {
+export interface ConfigRequest extends Partial<KnownEnvironment> {
   readonly environment: string;
   readonly command: Config["command"];
   readonly preset?: string | undefined;
@@ -148,8 +159,8 @@ export interface ConfigRequest {
  * The objective is the environment's published threshold unless a preset or a setting states another.
  */
 export function resolveConfig(request: ConfigRequest): Config {
-  const { environment, command, preset = "default", seed = 1, set = [] } = request;
-  const spec = specOf(environment);
+  const { environment, gymnasium, command, preset = "default", seed = 1, set = [] } = request;
+  const { spec = specOf(environment) } = request;
   const continuous = spec.actionSpace.kind === "box";
   const names = presetNames(environment);
   if (!names.includes(preset)) {
@@ -159,7 +170,7 @@ export function resolveConfig(request: ConfigRequest): Config {
       `${environment} has no preset "${preset}"; ${meant === undefined ? `it has ${names.join(", ")}` : `did you mean "${meant}"?`}`,
     );
   }
-  const own = readPresets(environment);
+  const own = readPresets(taskOf(environment));
   const layers: Settings[] = [
     own["default"] ?? {},
     ...(preset === "default" ? [] : [readPresets("shared")[preset] ?? {}, own[preset] ?? {}]),
@@ -172,7 +183,7 @@ export function resolveConfig(request: ConfigRequest): Config {
     threshold === undefined
       ? { teacher: { algorithm } }
       : { teacher: { algorithm, stopScore: threshold }, pops: { objective: threshold, lowerBound: threshold } };
-  const raw = layers.reduce(overlay, { ...base, environment, preset, seed, command });
+  const raw = layers.reduce(overlay, { ...base, environment, ...(gymnasium && { gymnasium }), preset, seed, command });
   const pops = OPEN_OBJECT.safeParse(raw["pops"]);
   if (!pops.success || pops.data["objective"] === undefined) {
     throw new UsageError(

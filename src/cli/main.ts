@@ -34,12 +34,33 @@ function seconds(text: string): number {
   return value;
 }
 
+/** Longer waits are more than a timer can have. */
+function patience(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 1e6))
+    throw new InvalidArgumentError("Expected a number of seconds above 0, up to 1000000.");
+  return value;
+}
+
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 const list = (text: string): string[] => text.split(",");
 
+/** How an environment of Python's Gymnasium is made. */
+function environmentOptions(command: Command): Command {
+  return command
+    .option("--env-module <name>", "Python module that registers a gymnasium: environment")
+    .option("--env-kwargs <json>", "keyword arguments of gymnasium.make, as a JSON object")
+    .option(
+      "--env-wrapper <name=json>",
+      "wrapper of gymnasium.wrappers with its arguments, from the inside out",
+      collect,
+    )
+    .option("--env-timeout <seconds>", "time to an answer of a gymnasium: environment (default: 60)", patience);
+}
+
 /** The preset, seed and settings have no defaults here: a resumed run has to know whether they were given. */
 function runOptions(command: Command): Command {
-  return command
+  return environmentOptions(command)
     .option("--preset <name>", 'settings to start from; "pops environments" lists them (default: default)')
     .option("--quick", "less training, fewer tries, fewer episodes of proof: an answer sooner, possibly a larger one")
     .option("--set <key=value>", 'change one setting, several times if wanted; "pops settings" lists them', collect)
@@ -90,7 +111,7 @@ program.hook("preAction", async () => {
   }
 });
 
-const environmentArgument = ["[environment]", "id, for example CartPole-v1"] as const;
+const environmentArgument = ["[environment]", "id, for example CartPole-v1 or gymnasium:CartPole-v1"] as const;
 
 runOptions(program.command("run").description("train a teacher, compress it, prove it, export it"))
   .argument(...environmentArgument)
@@ -103,8 +124,7 @@ runOptions(program.command("compress").description("compress a policy that is th
   .option("--env <id>", "environment, if the file names none or another is meant")
   .action((flags: RunFlags) => exitWith(compress(flags, modules())));
 
-program
-  .command("evaluate")
+environmentOptions(program.command("evaluate"))
   .description("play a policy and report its score with confidence bounds")
   .argument("<file>", "policy file")
   .option("--env <id>", "environment, if the file names none or another is meant")
@@ -145,9 +165,7 @@ program
   )
   .option("--head <kind>", "what the outputs mean: q-values or logits", "q-values")
   .option("--env <id>", "environment of the policy")
-  .action((prefix: string, flags: Parameters<typeof importTfCheckpoint>[1]) => {
-    importTfCheckpoint(prefix, flags);
-  });
+  .action((prefix: string, flags: Parameters<typeof importTfCheckpoint>[1]) => importTfCheckpoint(prefix, flags));
 
 program
   .command("environments")
@@ -157,14 +175,11 @@ program
     showEnvironments(flags);
   });
 
-program
-  .command("settings")
+environmentOptions(program.command("settings"))
   .description("list every setting with its value for an environment")
   .argument("[environment]", "id", "CartPole-v1")
   .option("--preset <name>", "preset", "default")
-  .action((environment: string, flags: Parameters<typeof showSettings>[1]) => {
-    showSettings(environment, flags);
-  });
+  .action((environment: string, flags: Parameters<typeof showSettings>[1]) => showSettings(environment, flags));
 
 function problem(): string {
   return coloursOf(process.stderr).red("pops:");

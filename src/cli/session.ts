@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { UsageError } from "../errors.ts";
+import { EnvironmentError, UsageError } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
 import { loadPolicy } from "../importing/load.ts";
 import type { Policy } from "../network/policy.ts";
@@ -20,10 +20,10 @@ import { shellWord } from "./terminal.ts";
 /** Exit code after Ctrl-C, as shells have it: 128 + SIGINT. */
 const INTERRUPTED = 130;
 
-/** The first free `runs/<environment>-<n>`. */
+/** The first free `runs/<environment>-<n>`, in which what is no letter of a file's name becomes a hyphen. */
 export function freeRunPath(environment: string): string {
   for (let n = 1; ; n++) {
-    const path = join("runs", `${environment}-${n}`);
+    const path = join("runs", `${environment.replace(/[^\w.-]+/g, "-")}-${n}`);
     if (!existsSync(path)) return path;
   }
 }
@@ -39,6 +39,8 @@ export interface SessionOptions {
   readonly json: boolean;
   /** URLs of modules that register environments. */
   readonly modules: readonly string[];
+  /** Seconds that Gymnasium's environments may take for an answer. */
+  readonly timeout?: number | undefined;
 }
 
 /** Begins a run in a new folder. `teacher` is a policy that is there already, for `compress`. */
@@ -97,9 +99,10 @@ function keepTeacher(directory: RunDirectory, config: Config, teacher: Policy | 
 
 async function planOf(directory: RunDirectory, config: Config, options: SessionOptions): Promise<Plan> {
   const { environment, preset, seed, command } = config;
-  const { workers, modules } = options;
+  const { workers, modules, timeout } = options;
   const pops = command === "train" ? undefined : config.pops;
-  const shared = { environment, preset, seed, workers, modules, pops };
+  const gymnasium = config.gymnasium && { ...config.gymnasium, timeout };
+  const shared = { environment, gymnasium, preset, seed, workers, modules, pops };
   if (command !== "compress") return { ...shared, teacher: { options: config.teacher } };
   const { architecture, parameters } = await loadPolicy(teacherPath(directory));
   return { ...shared, teacher: { network: { architecture, parameters, updates: 0 } } };
@@ -137,6 +140,13 @@ async function session(directory: RunDirectory, config: Config, options: Session
     }
     report(directory, config, done.result, done.seconds, progress, json);
     return 0;
+  } catch (error) {
+    if (error instanceof EnvironmentError) {
+      progress.line(
+        `Saved up to the last checkpoint. Go on, once the cause is gone, with: ${resumeCommand(config, options)}`,
+      );
+    }
+    throw error;
   } finally {
     stop.release();
     progress.clear();

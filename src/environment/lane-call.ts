@@ -36,7 +36,7 @@ export type Call = { readonly vector: number } & (
 export type Result = { readonly value: Plain } | Failure;
 
 /** An error without its class, which none keeps on its way to another thread. */
-interface Failure {
+export interface Failure {
   readonly environment: string;
   readonly reason: string;
   readonly stack: string | undefined;

@@ -304,6 +304,10 @@ export class LaneThreads {
     return new LaneThreads(registration, await Promise.all(starting));
   }
 
+  get spec(): EnvironmentSpec {
+    return this.#registration.spec;
+  }
+
   /** @throws UsageError when `size` is not a positive integer. */
   vector(size: number): VectorEnvironment {
     const { spec, create } = this.#registration;

@@ -10,7 +10,7 @@ import { float64, parseState, partState } from "./state.ts";
 export type LaneBuffers = Pick<VectorEnvironment, "observations" | "rewards" | "terminated" | "truncated">;
 
 /** Buffers of their own. */
-function allocate(spec: EnvironmentSpec, size: number): LaneBuffers {
+export function allocate(spec: EnvironmentSpec, size: number): LaneBuffers {
   return {
     observations: new Float32Array(size * sizeOf(spec.observationSpace)),
     rewards: new Float64Array(size),

@@ -1,5 +1,6 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
-import { LaneThreads } from "../environment/threads.ts";
+import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
+import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
 import { type Emitted, EVENTS_VERSION } from "../events.ts";
 import type { Plain } from "../plain.ts";
 import { type DqnOptions, type DqnState, trainDqn } from "../teacher/dqn.ts";
@@ -13,10 +14,13 @@ type TeacherOptions = DqnOptions | PpoOptions;
 
 /** What a run does, by its effective configuration. */
 export interface Plan {
+  /** A registered id, or `gymnasium:` and one of Python's Gymnasium. */
   readonly environment: string;
+  /** How an environment of Gymnasium's is made. */
+  readonly gymnasium?: GymnasiumReference | undefined;
   readonly preset: string;
   readonly seed: number;
-  /** Threads for the lanes of a slow environment, this one included, and for students; their number never changes a result. */
+  /** Threads (Gymnasium: processes) for the lanes of a slow environment, and threads for students; their number never changes a result. */
   readonly workers: number;
   /** URLs of modules that register the environment, for the worker threads; none are needed for the package's own. */
   readonly modules?: readonly string[];
@@ -51,22 +55,23 @@ export async function* pipeline(
   resume?: Plain,
   onTeacher?: (teacher: Teacher) => void,
 ): AsyncGenerator<Emitted, Outcome> {
-  const threads = await LaneThreads.start(plan.environment, plan.workers, plan.modules ?? []);
+  const opened = await openEnvironment(plan.environment, plan);
   try {
-    return yield* stages(plan, (size) => threads.vector(size), resume, onTeacher);
+    return yield* stages(plan, opened, resume, onTeacher);
   } finally {
-    await threads.close();
+    await opened.close();
   }
 }
 
 async function* stages(
   plan: Plan,
-  makeLanes: (size: number) => VectorEnvironment,
+  opened: OpenEnvironment,
   resume?: Plain,
   onTeacher?: (teacher: Teacher) => void,
 ): AsyncGenerator<Emitted, Outcome> {
   const saved = resume as PlanState | undefined;
-  const { environment, seed, workers, modules = [] } = plan;
+  const { environment, gymnasium, seed, workers, modules = [] } = plan;
+  const makeLanes = (size: number): VectorEnvironment => opened.vector(size);
   if (!saved) {
     yield { type: "run-started", step: 0, version: EVENTS_VERSION, environment, seed, preset: plan.preset };
   }
@@ -96,7 +101,8 @@ async function* stages(
       seed,
       workers,
       modules,
-      makeLanes,
+      gymnasium,
+      opened,
       stepsBefore: updates,
     },
     saved?.stage === "pops" ? (saved.inner as PopsState) : undefined,

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { Worker } from "node:worker_threads";
 import type { Distilled, DistillJob, DistillState } from "../distillation/distill.ts";
+import { errorOf } from "../environment/lane-call.ts";
 import { NumericError, reasonOf } from "../errors.ts";
 import { startThread } from "../thread.ts";
 import type { WorkerContext, WorkerReply, WorkerRequest } from "./worker.ts";
@@ -74,7 +75,7 @@ export class Pool {
       this.#idle.push(worker);
       worker.unref();
       if (reply.kind === "done") task.resolve(reply.result);
-      // Errors lose their class between threads.
+      else if (reply.environment) task.reject(errorOf(reply.environment));
       else task.reject(reply.numeric ? new NumericError(reasonOf(reply.error), { cause: reply.error }) : reply.error);
       this.#dispatch();
     });

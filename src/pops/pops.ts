@@ -7,7 +7,8 @@ import {
   distillSchema,
 } from "../distillation/distill.ts";
 import type { VectorEnvironment } from "../environment/environment.ts";
-import { specOf } from "../environment/registry.ts";
+import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
+import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
 import type { Emitted, EventOf } from "../events.ts";
 import { type Architecture, checkFits, countsOf, describe, hiddenWidths } from "../network/architecture.ts";
 import type { Score } from "../network/policy.ts";
@@ -17,7 +18,7 @@ import { redundancyOf } from "../shrinking/redundancy.ts";
 import { ladder, resizeByUnits, resizeByWeights } from "../shrinking/resize.ts";
 import { slice, strongestUnits } from "../shrinking/slice.ts";
 import { Pool } from "./pool.ts";
-import { lanesOf, objectiveOf, type Proof, proveCandidate, proveTeacher } from "./proof.ts";
+import { objectiveOf, type Proof, proveCandidate, proveTeacher } from "./proof.ts";
 import { firstPassing, type JobsState } from "./search.ts";
 import { withCheckpoints } from "./stage.ts";
 
@@ -142,11 +143,16 @@ export interface PopsContext {
   readonly workers: number;
   /** URLs of modules that register environments, for the worker threads. */
   readonly modules?: readonly string[];
-  /** Makes the environments that the main thread plays; without it they are `makeVector`'s. */
-  readonly makeLanes?: (size: number) => VectorEnvironment;
+  /** How an environment of Python's Gymnasium is made. */
+  readonly gymnasium?: GymnasiumReference | undefined;
+  /** The environment that the main thread plays; without it one is opened, for one thread, and closed. */
+  readonly opened?: OpenEnvironment;
   /** Updates made before, on the run's step axis. */
   readonly stepsBefore: number;
 }
+
+/** With the environment open. */
+type Playing = PopsContext & { readonly opened: OpenEnvironment };
 
 /**
  * PoPS (Livne & Cohen 2020): prune a copy of the network under the teacher's supervision, measure what was redundant, build a
@@ -156,16 +162,26 @@ export interface PopsContext {
  * @throws ObjectiveError when the teacher itself misses the objective
  */
 export async function* pops(context: PopsContext, resume?: PopsState): AsyncGenerator<Emitted, Answer> {
-  const { environment, teacher, options, seed } = context;
-  const makeLanes = lanesOf(context);
-  checkFits(teacher.architecture, specOf(environment));
+  const { environment, modules, gymnasium } = context;
+  const opened = context.opened ?? (await openEnvironment(environment, { workers: 1, modules, gymnasium }));
+  try {
+    return yield* compress({ ...context, opened }, resume);
+  } finally {
+    if (!context.opened) await opened.close();
+  }
+}
+
+async function* compress(context: Playing, resume?: PopsState): AsyncGenerator<Emitted, Answer> {
+  const { environment, teacher, options, seed, opened, modules = [], gymnasium } = context;
+  const makeLanes = (size: number): VectorEnvironment => opened.vector(size);
+  checkFits(teacher.architecture, opened.spec);
   const s: PopsState = resume ? { ...resume } : begin(context);
   const proof = s.proof ?? (yield* proveTeacher(context, s.step));
   s.proof = proof;
   const shared = { teacher, options: options.distill, objective: objectiveOf(options, proof), seed };
   const states = await collectTeacherStates({ ...shared, makeLanes });
   const distilling: DistillContext = { ...shared, makeLanes, states };
-  const pool = new Pool({ ...shared, states, environment, modules: context.modules ?? [] }, context.workers);
+  const pool = new Pool({ ...shared, states, environment, modules, gymnasium }, context.workers);
   const checkpoint = (): Emitted => {
     const state = { ...s };
     return { type: "checkpoint", state: () => state };
@@ -350,7 +366,7 @@ async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): As
  * last resort: a failing policy is never the answer.
  */
 async function* proofRound(
-  context: PopsContext,
+  context: Playing,
   s: PopsState,
   teacherProof: Proof,
 ): AsyncGenerator<Emitted, Answer | undefined> {

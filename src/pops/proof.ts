@@ -1,5 +1,4 @@
-import type { VectorEnvironment } from "../environment/environment.ts";
-import { makeVector } from "../environment/vector.ts";
+import type { OpenEnvironment } from "../environment/open.ts";
 import { ObjectiveError } from "../errors.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
 import type { Emitted } from "../events.ts";
@@ -11,7 +10,7 @@ type Network = Pick<Policy, "architecture" | "parameters">;
 
 /** What proofs need to know of a compression (`PopsContext`). */
 interface ProofContext {
-  readonly environment: string;
+  readonly opened: OpenEnvironment;
   readonly teacher: Network;
   readonly options: {
     readonly objective: number;
@@ -20,7 +19,6 @@ interface ProofContext {
     readonly proofEpisodes: number;
   };
   readonly seed: number;
-  readonly makeLanes?: (size: number) => VectorEnvironment;
 }
 
 /** Scores on held-out episodes: of the greedy actions, by which everything is judged, and of drawn ones. */
@@ -37,11 +35,6 @@ export function objectiveOf({ objective, retention }: ProofContext["options"], t
   return retention === null ? objective : mean - (1 - retention) * Math.abs(mean);
 }
 
-/** Makes the lanes that the main thread plays. */
-export function lanesOf({ environment, makeLanes }: ProofContext): (size: number) => VectorEnvironment {
-  return makeLanes ?? ((size) => makeVector(environment, size));
-}
-
 /** Plays fresh episodes that belong to this network alone. Drawn actions are only tried where the greedy ones do. */
 async function prove(
   context: ProofContext,
@@ -50,9 +43,9 @@ async function prove(
   episodes: number,
   passes: (score: Score) => boolean,
 ): Promise<Proof & { passed: boolean }> {
-  const { seed } = context;
+  const { seed, opened } = context;
   const { architecture, parameters } = network;
-  const evaluator = await Evaluator.create(architecture, lanesOf(context)(Math.min(100, episodes)));
+  const evaluator = await Evaluator.create(architecture, opened.vector(Math.min(100, episodes)));
   const set = `proof/${name}`;
   const score = await evaluator.score(parameters, seed, set, episodes);
   const passed = passes(score);

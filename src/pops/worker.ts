@@ -6,14 +6,18 @@ import {
   type DistillState,
   distill,
 } from "../distillation/distill.ts";
-import { makeVector } from "../environment/vector.ts";
-import { NumericError } from "../errors.ts";
+import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
+import { type Failure, failureOf } from "../environment/lane-call.ts";
+import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
+import { EnvironmentError, NumericError, UsageError } from "../errors.ts";
 
 /** What every worker gets once. Environments are made by id, since functions don't cross threads. */
 export interface WorkerContext extends Omit<DistillContext, "makeLanes" | "signal"> {
   readonly environment: string;
   /** URLs of modules that register environments. */
   readonly modules: readonly string[];
+  /** How an environment of Python's Gymnasium is made. */
+  readonly gymnasium: GymnasiumReference | undefined;
   /** [1] shared; a job of an earlier generation than this is no longer wanted. */
   readonly generation: Int32Array;
 }
@@ -27,10 +31,17 @@ export interface WorkerRequest {
 export type WorkerReply =
   | { readonly kind: "progress"; readonly state: DistillState }
   | { readonly kind: "done"; readonly result: Distilled }
-  | { readonly kind: "failed"; readonly error: unknown; readonly numeric: boolean };
+  /** Errors lose their class between threads: `environment` is set when it was the environment's. */
+  | {
+      readonly kind: "failed";
+      readonly error: unknown;
+      readonly numeric: boolean;
+      readonly environment: Failure | undefined;
+    };
 
 async function work(
   context: WorkerContext,
+  opened: OpenEnvironment,
   request: WorkerRequest,
   reply: (message: WorkerReply) => void,
 ): Promise<void> {
@@ -39,7 +50,7 @@ async function work(
       return Atomics.load(context.generation, 0) !== request.generation;
     },
   };
-  const makeLanes = (size: number) => makeVector(context.environment, size);
+  const makeLanes = (size: number) => opened.vector(size);
   const rounds = distill({ ...context, makeLanes, signal }, request.job, request.resume);
   for (let next = await rounds.next(); ; next = await rounds.next()) {
     if (next.done) {
@@ -54,16 +65,32 @@ if (parentPort) {
   const port = parentPort;
   const context = workerData as WorkerContext;
   for (const url of context.modules) await import(url);
+  const { environment, gymnasium } = context;
+  let opened: OpenEnvironment | undefined;
+  let last: Promise<void> = Promise.resolve();
+  const serve = async (request: WorkerRequest): Promise<void> => {
+    try {
+      opened ??= await openEnvironment(environment, { workers: 1, gymnasium });
+      await work(context, opened, request, (message) => {
+        port.postMessage(message);
+      });
+    } catch (error) {
+      const own = error instanceof EnvironmentError || error instanceof UsageError;
+      port.postMessage({
+        kind: "failed",
+        error,
+        numeric: error instanceof NumericError,
+        environment: own ? failureOf(environment, error) : undefined,
+      } satisfies WorkerReply);
+    }
+  };
   // `null` ends the thread once its last job is done: a closed port keeps no thread alive.
   port.on("message", (request: WorkerRequest | null) => {
     if (request === null) {
       port.close();
+      void last.then(() => opened?.close());
       return;
     }
-    work(context, request, (message) => {
-      port.postMessage(message);
-    }).catch((error: unknown) => {
-      port.postMessage({ kind: "failed", error, numeric: error instanceof NumericError } satisfies WorkerReply);
-    });
+    last = serve(request);
   });
 }

@@ -1,5 +1,6 @@
 import { specOf } from "../../environment/registry.ts";
 import { listEnvironments, resolveConfig, settingKeys } from "../config.ts";
+import { type EnvironmentFlags, knownEnvironment } from "../environment.ts";
 import { columns } from "../table.ts";
 
 export function showEnvironments(flags: { json?: boolean }): void {
@@ -21,8 +22,9 @@ export function showEnvironments(flags: { json?: boolean }): void {
 }
 
 /** Lists every `--set` key with its effective value and meaning. */
-export function showSettings(environment: string, flags: { preset: string }): void {
-  const config = resolveConfig({ environment, command: "run", preset: flags.preset });
+export async function showSettings(environment: string, flags: EnvironmentFlags & { preset: string }): Promise<void> {
+  const known = await knownEnvironment(environment, flags);
+  const config = resolveConfig({ environment, ...known, command: "run", preset: flags.preset });
   const valueAt = (key: string): unknown =>
     key.split(".").reduce<unknown>((inner, part) => (inner as Record<string, unknown>)[part], config);
   for (const [key, description] of settingKeys(config.teacher.algorithm)) {

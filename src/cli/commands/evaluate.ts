@@ -1,11 +1,12 @@
-import { specOf } from "../../environment/registry.ts";
-import { LaneThreads } from "../../environment/threads.ts";
+import { openEnvironment } from "../../environment/open.ts";
 import { UsageError } from "../../errors.ts";
 import { Evaluator } from "../../evaluation/evaluate.ts";
 import { loadPolicy } from "../../importing/load.ts";
 import { checkFits, countsOf, describe } from "../../network/architecture.ts";
+import type { Score } from "../../network/policy.ts";
+import { type EnvironmentFlags, gymnasiumOf } from "../environment.ts";
 
-export interface EvaluateFlags {
+export interface EvaluateFlags extends EnvironmentFlags {
   readonly env?: string;
   readonly episodes: number;
   readonly seed: number;
@@ -19,16 +20,21 @@ export async function evaluatePolicy(file: string, flags: EvaluateFlags, modules
   const environment = flags.env ?? policy.environment;
   if (environment === undefined) throw new UsageError("--env", `${file} names no environment: state one`);
   const { architecture, parameters } = policy;
-  checkFits(architecture, specOf(environment));
   if (flags.sampled && architecture.head === "q-values") {
     throw new UsageError("--sampled", `${file} holds Q-values, which are no distribution to draw actions from`);
   }
   const acting = flags.sampled ? "sampled" : "greedy";
-  const threads = await LaneThreads.start(environment, flags.workers, modules);
-  const evaluator = await Evaluator.create(architecture, threads.vector(Math.min(100, flags.episodes)));
-  const score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes, acting);
-  await evaluator.dispose();
-  await threads.close();
+  const gymnasium = gymnasiumOf(environment, flags);
+  const opened = await openEnvironment(environment, { workers: flags.workers, modules, gymnasium });
+  let score: Score;
+  try {
+    checkFits(architecture, opened.spec);
+    const evaluator = await Evaluator.create(architecture, opened.vector(Math.min(100, flags.episodes)));
+    score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes, acting);
+    await evaluator.dispose();
+  } finally {
+    await opened.close();
+  }
   if (flags.json) {
     process.stdout.write(
       `${JSON.stringify({ environment, architecture, ...countsOf(architecture), acting, score })}\n`,

@@ -1,10 +1,10 @@
 import { extname } from "node:path";
 import { z } from "zod";
-import { specOf } from "../../environment/registry.ts";
 import { UsageError } from "../../errors.ts";
 import { readTfCheckpoint } from "../../importing/tf-checkpoint.ts";
 import { policyFromTfVariables } from "../../importing/tf-policy.ts";
 import { architectureSchema, checkFits, countsOf, describe } from "../../network/architecture.ts";
+import { knownEnvironment } from "../environment.ts";
 import { writePolicy } from "./export.ts";
 
 const activationsSchema = z.array(z.enum(["relu", "tanh", "none"]));
@@ -17,12 +17,12 @@ export interface ImportFlags {
   readonly env?: string;
 }
 
-export function importTfCheckpoint(prefix: string, flags: ImportFlags): void {
+export async function importTfCheckpoint(prefix: string, flags: ImportFlags): Promise<void> {
   const head = architectureSchema.shape.head.safeParse(flags.head);
   if (!head.success) throw new UsageError("--head", `"${flags.head}" is neither q-values nor logits`);
   const activations = activationsSchema.optional().safeParse(flags.activations);
   if (!activations.success) throw new UsageError("--activations", "is a list of relu, tanh and none, by commas");
-  const spec = flags.env === undefined ? undefined : specOf(flags.env);
+  const known = flags.env === undefined ? undefined : await knownEnvironment(flags.env, {});
   const policy = policyFromTfVariables(
     readTfCheckpoint(prefix),
     {
@@ -33,7 +33,7 @@ export function importTfCheckpoint(prefix: string, flags: ImportFlags): void {
     },
     prefix,
   );
-  if (spec) checkFits(policy.architecture, spec);
+  if (known) checkFits(policy.architecture, known.spec);
   const { architecture } = policy;
   process.stdout.write(
     `${describe(architecture)}, ${countsOf(architecture).weights} weights, activations ${architecture.layers.map((layer) => layer.activation).join(", ")}\n`,

@@ -1,12 +1,12 @@
-import { specOf } from "../../environment/registry.ts";
 import { UsageError } from "../../errors.ts";
 import { loadPolicy } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
 import type { Policy } from "../../network/policy.ts";
 import { type Config, resolveConfig } from "../config.ts";
+import { type EnvironmentFlags, givenOption, knownEnvironment } from "../environment.ts";
 import { freeRunPath, resume, type SessionOptions, start } from "../session.ts";
 
-export interface RunFlags {
+export interface RunFlags extends EnvironmentFlags {
   readonly preset?: string;
   readonly quick?: boolean;
   readonly set?: readonly string[];
@@ -21,8 +21,8 @@ export interface RunFlags {
 }
 
 function sessionOptions(flags: RunFlags, out: string, modules: readonly string[]): SessionOptions {
-  const { workers, checkpointEvery, json = false } = flags;
-  return { out, workers, checkpointEvery, json, modules };
+  const { workers, checkpointEvery, json = false, envTimeout: timeout } = flags;
+  return { out, workers, checkpointEvery, json, modules, timeout };
 }
 
 /** `--quick` is short for the preset of that name. */
@@ -40,15 +40,13 @@ function goOn(
   teacher?: Policy,
 ): Promise<number> {
   if (flags.out === undefined) throw new UsageError("--resume", "name the run's folder with --out");
-  for (const key of ["preset", "quick", "set", "seed"] as const) {
-    if (flags[key] !== undefined) {
-      throw new UsageError(`--${key}`, "cannot be given with --resume: the run's config.yaml decides");
-    }
-  }
+  const keys = (["preset", "quick", "set", "seed"] as const).filter((key) => flags[key] !== undefined);
+  const given = keys[0] === undefined ? givenOption(flags) : `--${keys[0]}`;
+  if (given !== undefined) throw new UsageError(given, "cannot be given with --resume: the run's config.yaml decides");
   return resume({ command, environment }, sessionOptions(flags, flags.out, modules), teacher);
 }
 
-function begin(
+async function begin(
   command: "run" | "train",
   environment: string | undefined,
   flags: RunFlags,
@@ -56,7 +54,9 @@ function begin(
 ): Promise<number> {
   if (flags.resume) return goOn(command, environment, flags, modules);
   if (environment === undefined) throw new UsageError("environment", 'is missing; "pops environments" lists them');
-  const config = resolveConfig({ ...flags, preset: presetOf(flags), environment, command });
+  const preset = presetOf(flags);
+  const known = await knownEnvironment(environment, flags);
+  const config = resolveConfig({ ...flags, ...known, preset, environment, command });
   return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules));
 }
 
@@ -83,7 +83,9 @@ export async function compress(flags: RunFlags, modules: readonly string[]): Pro
   const environment = flags.env ?? teacher.environment;
   if (environment === undefined)
     throw new UsageError("--env", `${flags.teacher ?? ""} names no environment: state one`);
-  checkFits(teacher.architecture, specOf(environment));
-  const config = resolveConfig({ ...flags, preset: presetOf(flags), environment, command: "compress" });
+  const preset = presetOf(flags);
+  const known = await knownEnvironment(environment, flags);
+  checkFits(teacher.architecture, known.spec);
+  const config = resolveConfig({ ...flags, ...known, preset, environment, command: "compress" });
   return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules), teacher);
 }

@@ -1,0 +1,395 @@
+"""The Python side of the Gymnasium bridge (gymnasium.ts): single environments, driven over two pipes of its own.
+
+Requests come on file descriptor 3, answers go to 4, so nothing that an environment prints can get in between. Needs the
+standard library, numpy and gymnasium. The syntax is that of every Python, so that one that is too old can say so.
+"""
+
+import importlib
+import io
+import json
+import os
+import select
+import signal
+import struct
+import sys
+import threading
+import time
+import traceback
+
+OLDEST = (3, 9)
+# Seconds that environments have to close once nobody wants them any more.
+GRACE = 5
+
+# A request: length of what follows, operation, number of the vector. An answer: length of what follows, DONE or REFUSED.
+REQUEST = struct.Struct("<III")
+ANSWER = struct.Struct("<II")
+OPEN, CREATE, RESET, STEP, CLOSE = range(5)
+DONE, REFUSED = range(2)
+CREATION = struct.Struct("<I")
+BEGINNING = struct.Struct("<IQ")
+
+# Why these cannot be had: a policy file would miss what they know, or they reset by themselves.
+UNFIT_WRAPPERS = {
+    "NormalizeObservation": "keeps statistics that no policy file holds: use --set teacher.normalizeObservations=true",
+    "NormalizeReward": "keeps statistics over episodes: use --set teacher.normalizeRewards=true",
+    "Autoreset": "resets by itself: a first observation would be taken for the last one of the episode before",
+}
+
+requests = io.FileIO(3, "r")
+
+
+class Refusal(Exception):
+    """What cannot be done. `kind` says whose fault it is, `names` what could have been meant."""
+
+    def __init__(self, kind, message, names=()):
+        Exception.__init__(self, message)
+        self.kind = kind
+        self.names = list(names)
+
+
+class End(Exception):
+    """The other side is gone."""
+
+
+def fill(view):
+    """Reads as many bytes as `view` has."""
+    read = 0
+    while read < len(view):
+        try:
+            count = requests.readinto(view[read:])
+        except OSError:
+            count = 0
+        if not count:
+            raise End()
+        read += count
+
+
+def send(view):
+    written = 0
+    while written < len(view):
+        try:
+            written += os.write(4, view[written:])
+        except OSError:
+            raise End()
+
+
+def answer(payload, kind=DONE):
+    send(memoryview(ANSWER.pack(len(payload), kind) + payload))
+
+
+def last_line(error):
+    """The last line of a traceback, and where that was."""
+    line = traceback.format_exception_only(type(error), error)[-1].strip()
+    frames = traceback.extract_tb(sys.exc_info()[2])
+    return "%s (%s, line %d)" % (line, os.path.basename(frames[-1][0]), frames[-1][1]) if frames else line
+
+
+def pip(package):
+    return "%s -m pip install %s" % (sys.executable, package)
+
+
+def require(package):
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        reason = "is missing" if getattr(error, "name", None) == package else "cannot be imported: %s" % error
+        raise Refusal("python", "the package %s %s; install it with: %s" % (package, reason, pip(package)))
+
+
+def import_module(name):
+    """Imports the module that registers the environment: an installed one or one of the working folder."""
+    sys.path.insert(0, os.getcwd())
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
+        if missing is None:
+            raise Refusal("module", "%s failed: %s" % (name, last_line(error)))
+        hint = "install it with: %s" % pip(missing)
+        if (name + ".").startswith(missing + "."):
+            raise Refusal("module", "Python has no module %s; start in the folder that has it, or %s" % (missing, hint))
+        raise Refusal("module", "%s needs the module %s, which is missing; %s" % (name, missing, hint))
+
+
+def bounds(values):
+    """One number where all are the same, null for infinity."""
+    # Adding 0 makes one zero of both.
+    numbers = [float(value) + 0.0 if abs(value) != float("inf") else None for value in values.astype(float).ravel()]
+    return numbers[0] if len(set(numbers)) == 1 else numbers
+
+
+def box(space):
+    return {
+        "kind": "box",
+        "shape": list(space.shape),
+        "dtype": str(space.dtype),
+        "low": bounds(space.low),
+        "high": bounds(space.high),
+    }
+
+
+class Bridge:
+    """Makes environments as the first request says, and keeps them by the number of their vector."""
+
+    def __init__(self):
+        self.vectors = {}
+        self.module = None
+
+    def open(self, options):
+        """Gives versions and spaces."""
+        if sys.version_info < OLDEST:
+            found = "%d.%d" % tuple(sys.version_info[:2])
+            raise Refusal("python", "%s is Python %s, expected %d.%d or later" % ((sys.executable, found) + OLDEST))
+        self.numpy = require("numpy")
+        self.gymnasium = require("gymnasium")
+        require("gymnasium.wrappers")
+        self.options = options
+        if options["module"] is not None:
+            import_module(options["module"])
+        elif options["id"].startswith("ALE/"):
+            # Its environments are known to Gymnasium only once it is imported.
+            try:
+                importlib.import_module("ale_py")
+            except ImportError:
+                raise Refusal("python", "ale-py is missing; install it with: %s" % pip('"gymnasium[atari]"'))
+        environment = self.make()
+        try:
+            return self.describe(environment)
+        finally:
+            environment.close()
+
+    def make(self):
+        gymnasium, options = self.gymnasium, self.options
+        parameters = dict({"disable_env_checker": True}, **options["kwargs"])
+        try:
+            environment = gymnasium.make(options["id"], **parameters)
+        except gymnasium.error.DependencyNotInstalled:
+            raise
+        except (gymnasium.error.NameNotFound, gymnasium.error.NamespaceNotFound) as error:
+            raise Refusal("id", str(error), gymnasium.registry)
+        except gymnasium.error.Error as error:
+            raise Refusal("id", str(error))
+        except TypeError as error:
+            raise Refusal("kwargs" if options["kwargs"] else "environment", "cannot be made: %s" % last_line(error))
+        for wrapper in options["wrappers"]:
+            kind = self.wrapper(wrapper["name"])
+            try:
+                environment = kind(environment, **wrapper["kwargs"])
+            except gymnasium.error.DependencyNotInstalled:
+                raise
+            except Exception as error:
+                raise Refusal("wrapper", "%s cannot be applied: %s" % (wrapper["name"], last_line(error)))
+        return environment
+
+    def wrapper(self, name):
+        if name in UNFIT_WRAPPERS:
+            raise Refusal("wrapper", "%s %s" % (name, UNFIT_WRAPPERS[name]))
+        wrappers = self.gymnasium.wrappers
+        try:
+            kind = getattr(wrappers, name)
+        except (AttributeError, ImportError) as error:
+            raise Refusal("wrapper", "%s is not to be had: %s" % (name, error), wrappers.__all__)
+        if not (isinstance(kind, type) and issubclass(kind, self.gymnasium.Wrapper)):
+            raise Refusal("wrapper", "%s is no wrapper of a single environment" % name)
+        return kind
+
+    def describe(self, environment):
+        spaces = self.gymnasium.spaces
+        seen, actions = environment.observation_space, environment.action_space
+        if not isinstance(seen, spaces.Box) or not 1 <= len(seen.shape) <= 4 or seen.dtype.kind not in "fiub":
+            what = "observations are %s, expected a Box of 1 to 4 dimensions" % name_of(seen)
+            raise Refusal("spaces", what + "; --env-wrapper FlattenObservation makes most spaces one")
+        if isinstance(actions, spaces.Discrete):
+            described = {"kind": "discrete", "n": int(actions.n), "start": int(actions.start)}
+        elif isinstance(actions, spaces.Box) and len(actions.shape) >= 1 and actions.dtype.kind == "f":
+            described = box(actions)
+            if not (self.numpy.isfinite(actions.low).all() and self.numpy.isfinite(actions.high).all()):
+                what = "actions have no finite bounds, which a policy needs"
+                raise Refusal("spaces", what + "; give them some in a module of your own, named by --env-module")
+        else:
+            what = "actions are %s, expected Discrete or a Box of floating-point numbers" % name_of(actions)
+            raise Refusal("spaces", what + "; make them one of the two in a module of your own, named by --env-module")
+        spec = environment.spec
+        return {
+            "versions": {
+                "python": "%d.%d.%d" % tuple(sys.version_info[:3]),
+                "gymnasium": self.gymnasium.__version__,
+                "numpy": self.numpy.__version__,
+            },
+            "observation": box(seen),
+            "action": described,
+            "maxEpisodeSteps": spec and spec.max_episode_steps,
+            "rewardThreshold": spec and spec.reward_threshold,
+        }
+
+    def serve(self, operation, number, length):
+        if operation == STEP:
+            self.vectors[number].step()
+            return
+        payload = bytearray(length)
+        fill(memoryview(payload))
+        if operation == OPEN:
+            answer(json.dumps(self.open(json.loads(payload.decode("utf-8")))).encode("utf-8"))
+        elif operation == CREATE:
+            self.vectors[number] = Vector(self, CREATION.unpack(payload)[0])
+            answer(b"")
+        elif operation == RESET:
+            lane, seed = BEGINNING.unpack(payload)
+            answer(self.vectors[number].reset(lane, seed))
+        else:
+            vector = self.vectors.pop(number, None)
+            if vector is not None:
+                vector.close()
+            answer(b"")
+
+    def refusal(self, error):
+        """An error as the other side reads it."""
+        gymnasium = getattr(self, "gymnasium", None)
+        kind = getattr(error, "kind", "environment")
+        message = str(error) if isinstance(error, Refusal) else last_line(error)
+        if gymnasium is not None and isinstance(error, gymnasium.error.DependencyNotInstalled):
+            kind, message = "python", str(error)
+        refused = {"kind": kind, "message": message, "names": getattr(error, "names", [])}
+        refused["lane"] = getattr(error, "lane", None)
+        refused["traceback"] = traceback.format_exc()
+        return json.dumps(refused).encode("utf-8")
+
+
+def name_of(space):
+    text = " ".join(str(space).split())
+    return text if len(text) <= 100 else type(space).__name__
+
+
+class Vector:
+    """Lanes whose buffers are made once; each lane's environment is made at its first reset."""
+
+    def __init__(self, bridge, size):
+        np = bridge.numpy
+        sample = bridge.make()
+        seen, actions = sample.observation_space, sample.action_space
+        self.make = bridge.make
+        self.np = np
+        self.lanes = [sample] + [None] * (size - 1)
+        self.shape = seen.shape
+        kind = np.dtype(np.uint8 if seen.dtype == np.uint8 else np.float32)
+        width = int(np.prod(seen.shape))
+        rewards, observations = ANSWER.size, ANSWER.size + 8 * size
+        flags = observations + kind.itemsize * size * width
+        self.buffer = bytearray(flags + size)
+        ANSWER.pack_into(self.buffer, 0, len(self.buffer) - ANSWER.size, DONE)
+        self.answer = memoryview(self.buffer)
+        self.rewards = self.answer[rewards:observations].cast("d")
+        self.flags = self.answer[flags:]
+        rows = np.frombuffer(self.buffer, kind, size * width, observations).reshape((size,) + seen.shape)
+        self.rows = [rows[lane] for lane in range(size)]
+        self.discrete = isinstance(actions, bridge.gymnasium.spaces.Discrete)
+        self.start = int(actions.start) if self.discrete else 0
+        self.space = actions
+        shape = (size,) if self.discrete else (size,) + actions.shape
+        given = np.dtype(np.int32 if self.discrete else np.float32)
+        count = int(np.prod(shape))
+        request = bytearray(4 * count + size)
+        self.request = memoryview(request)
+        self.actions = np.frombuffer(request, given, count).reshape(shape)
+        self.wanted = self.request[4 * count :]
+
+    def reset(self, lane, seed):
+        try:
+            if self.lanes[lane] is None:
+                self.lanes[lane] = self.make()
+            observation, _ = self.lanes[lane].reset(seed=seed)
+            self.observe(lane, observation)
+        except Exception as error:
+            error.lane = lane
+            raise
+        return self.rows[lane].tobytes()
+
+    def choices(self):
+        """The actions that were sent, as the environments take them; copies, which an environment may keep."""
+        if self.discrete:
+            # Plain integers: environments compute faster with them than with numpy's.
+            chosen = self.actions.tolist()
+            return [choice + self.start for choice in chosen] if self.start else chosen
+        chosen = self.actions.astype(self.space.dtype)
+        # Bounds were rounded to float32 on their way.
+        return self.np.clip(chosen, self.space.low, self.space.high)
+
+    def step(self):
+        fill(self.request)
+        wanted, lanes, rows, shape = self.wanted, self.lanes, self.rows, self.shape
+        rewards, flags, array = self.rewards, self.flags, self.np.ndarray
+        lane = 0
+        try:
+            for lane, action in enumerate(self.choices()):
+                if not wanted[lane]:
+                    continue
+                observation, reward, terminated, truncated, _ = lanes[lane].step(action)
+                if observation.__class__ is array and observation.shape == shape:
+                    rows[lane][...] = observation
+                else:
+                    self.observe(lane, observation)
+                rewards[lane] = reward
+                flags[lane] = (1 if terminated else 0) | (2 if truncated else 0)
+        except Exception as error:
+            error.lane = lane
+            raise
+        send(self.answer)
+
+    def observe(self, lane, observation):
+        values = self.np.asarray(observation)
+        if values.shape != self.shape:
+            found, expected = list(values.shape), list(self.shape)
+            raise ValueError("an observation of shape %s was returned, its space has %s" % (found, expected))
+        self.rows[lane][...] = values
+
+    def close(self):
+        for environment in self.lanes:
+            if environment is not None:
+                environment.close()
+
+
+def watch():
+    """Ends this process when the other one is gone, also while an environment hangs."""
+    poll = select.poll()
+    poll.register(3, 0)
+    poll.poll()
+    time.sleep(GRACE)
+    os._exit(0)
+
+
+def main():
+    # Ctrl-C reaches the whole terminal; when to stop is the other side's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.version_info >= OLDEST:
+        # Programs that an environment starts must not hold the pipes open. This file's folder has no modules for Python.
+        os.set_inheritable(3, False)
+        os.set_inheritable(4, False)
+        sys.path.pop(0)
+        if hasattr(select, "poll"):
+            threading.Thread(target=watch, daemon=True).start()
+    bridge = Bridge()
+    header = bytearray(REQUEST.size)
+    try:
+        while True:
+            fill(memoryview(header))
+            length, operation, number = REQUEST.unpack(bytes(header))
+            try:
+                bridge.serve(operation, number, length)
+            except End:
+                raise
+            except Exception as error:
+                answer(bridge.refusal(error), REFUSED)
+    except End:
+        pass
+    for vector in bridge.vectors.values():
+        try:
+            vector.close()
+        except Exception:
+            traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of an environment do not hold it up.
+    os._exit(0)
+
+
+main()

@@ -1,0 +1,390 @@
+import { EnvironmentError, UsageError } from "../errors.ts";
+import type { Plain } from "../plain.ts";
+import { Pcg64 } from "../random/pcg64.ts";
+import { notRunning } from "./classic-control.ts";
+import type { EnvironmentSpec, VectorEnvironment } from "./environment.ts";
+import { type Actions, Episode } from "./gymnasium-episode.ts";
+import {
+  CLOSE,
+  CREATE,
+  checkSpaces,
+  fingerprintOf,
+  type GymnasiumOptions,
+  type GymnasiumReference,
+  type Opened,
+  openRequest,
+  parseOpened,
+  REQUEST_BYTES,
+  RESET,
+  request,
+  STEP,
+  specOfOpened,
+} from "./gymnasium-protocol.ts";
+import { errorOf, PythonProcess } from "./python-process.ts";
+import { sizeOf } from "./spaces.ts";
+import { allocate, LaneActions, type LaneBuffers, parseVectorState, refuseLane, type VectorState } from "./vector.ts";
+
+/** Seconds to an answer of a Python process. */
+const TIMEOUT = 60;
+/** Steps of one episode: all its actions are kept, and one that gets longer has no end. */
+const MAX_STEPS = 1_000_000;
+
+/** Lanes `from` to `to` - 1 of a vector, in a process; its buffers are what is sent and what arrives at a step. */
+interface Share {
+  readonly process: PythonProcess;
+  readonly from: number;
+  readonly to: number;
+  readonly request: Uint8Array;
+  readonly actions: Actions;
+  readonly wanted: Uint8Array;
+  readonly answer: Uint8Array;
+  readonly rewards: Float64Array;
+  readonly observations: Float32Array | Uint8Array;
+  readonly flags: Uint8Array;
+}
+
+function shareOf(
+  spec: EnvironmentSpec,
+  bytes: boolean,
+  process: PythonProcess,
+  vector: number,
+  from: number,
+  to: number,
+): Share {
+  const lanes = to - from;
+  const count = lanes * sizeOf(spec.actionSpace);
+  const frame = request(STEP, vector, new Uint8Array(4 * count + lanes));
+  const { buffer } = frame;
+  const seen = lanes * sizeOf(spec.observationSpace);
+  const flags = 8 * lanes + (bytes ? 1 : 4) * seen;
+  const answer = new Uint8Array(flags + lanes);
+  return {
+    process,
+    from,
+    to,
+    request: frame,
+    actions:
+      spec.actionSpace.kind === "discrete"
+        ? new Int32Array(buffer, REQUEST_BYTES, count)
+        : new Float32Array(buffer, REQUEST_BYTES, count),
+    wanted: frame.subarray(REQUEST_BYTES + 4 * count),
+    answer,
+    rewards: new Float64Array(answer.buffer, 0, lanes),
+    observations: bytes
+      ? new Uint8Array(answer.buffer, 8 * lanes, seen)
+      : new Float32Array(answer.buffer, 8 * lanes, seen),
+    flags: answer.subarray(flags),
+  };
+}
+
+/**
+ * Environments of Python's Gymnasium that advance together: contiguous shares of the lanes in a process each, which steps
+ * its lanes one after the other while the other processes step theirs. The state of a lane is the seed and the actions of its
+ * episode, since Gymnasium can save none; restoring plays them again. For that an episode that is begun without a seed
+ * gets one, from a generator that the lane's last given seed (0 at first) makes.
+ */
+class GymnasiumVector implements VectorEnvironment {
+  readonly spec: EnvironmentSpec;
+  readonly size: number;
+  readonly observations: Float32Array;
+  readonly rewards: Float64Array;
+  readonly terminated: Uint8Array;
+  readonly truncated: Uint8Array;
+  readonly #vector: number;
+  readonly #width: number;
+  readonly #actionSize: number;
+  readonly #checked: LaneActions;
+  readonly #shares: readonly Share[];
+  readonly #wanted: Uint8Array;
+  #episodes: (Episode | undefined)[];
+  /** What the next call has to wait for: that the vector is made, and that a restored state is reached. */
+  #preparing: Promise<void> | undefined;
+
+  constructor(
+    spec: EnvironmentSpec,
+    bytes: boolean,
+    processes: readonly PythonProcess[],
+    size: number,
+    vector: number,
+  ) {
+    const buffers = allocate(spec, size);
+    this.spec = spec;
+    this.size = size;
+    this.observations = buffers.observations;
+    this.rewards = buffers.rewards;
+    this.terminated = buffers.terminated;
+    this.truncated = buffers.truncated;
+    this.#vector = vector;
+    this.#width = sizeOf(spec.observationSpace);
+    this.#actionSize = sizeOf(spec.actionSpace);
+    this.#checked = new LaneActions(spec, size);
+    this.#wanted = new Uint8Array(size);
+    this.#episodes = Array.from({ length: size }, () => undefined);
+    const borderOf = (share: number): number => Math.floor((share * size) / processes.length);
+    this.#shares = processes.map((process, k) => shareOf(spec, bytes, process, vector, borderOf(k), borderOf(k + 1)));
+    this.#prepare(this.#create());
+  }
+
+  async reset(lane: number, seed?: number): Promise<void> {
+    if (!Number.isInteger(lane) || lane < 0 || lane >= this.size) refuseLane(this.spec, this.size, lane);
+    if (this.#preparing) await this.#prepared();
+    const former = seed === undefined ? this.#episodes[lane]?.random : undefined;
+    const random = former ?? new Pcg64(seed ?? 0);
+    const episode = new Episode(seed ?? random.nextUint32(), random, this.#actionSize, this.#noActions());
+    this.#episodes[lane] = episode;
+    await this.#begin(lane, episode.seed, this);
+    this.rewards[lane] = 0;
+    this.terminated[lane] = 0;
+    this.truncated[lane] = 0;
+  }
+
+  /** Refuses a wrong action before any lane moves. Of several errors, that of the lowest lanes is thrown. */
+  async step(actions: Actions): Promise<void> {
+    if (this.#preparing) await this.#prepared();
+    this.#checked.take(actions, this);
+    for (let lane = 0; lane < this.size; lane++) {
+      const runs = !this.terminated[lane] && !this.truncated[lane];
+      this.#wanted[lane] = runs ? 1 : 0;
+      if (!runs) this.rewards[lane] = 0;
+      else if (this.#episodes[lane] === undefined) throw notRunning(this.spec.id);
+    }
+    for (let lane = 0; lane < this.size; lane++) {
+      if (!this.#wanted[lane]) continue;
+      const episode = this.#episodes[lane]!;
+      if (episode.steps === MAX_STEPS) {
+        const problem = `${this.#place(lane, MAX_STEPS)}there is no end; limit it by --env-wrapper TimeLimit={"max_episode_steps":1000}`;
+        throw new EnvironmentError(this.spec.id, problem);
+      }
+      episode.add(actions, lane);
+    }
+    await this.#advance(actions, this.#wanted, this, (lane) => this.#place(lane, this.#episodes[lane]!.steps));
+  }
+
+  getState(): VectorState {
+    return {
+      lanes: this.#episodes.map((episode) => episode?.getState() ?? null),
+      observations: this.observations.slice(),
+      rewards: this.rewards.slice(),
+      terminated: this.terminated.slice(),
+      truncated: this.truncated.slice(),
+    };
+  }
+
+  /** What was wrong is thrown by the next call: the processes play meanwhile. */
+  setState(state: Plain): void {
+    const saved = parseVectorState(this, state);
+    this.#episodes = saved.lanes.map((lane) => {
+      return lane === null ? undefined : Episode.from(this.spec.id, lane, this.#actionSize);
+    });
+    this.observations.set(saved.observations);
+    this.rewards.set(saved.rewards);
+    this.terminated.set(saved.terminated);
+    this.truncated.set(saved.truncated);
+    const before = this.#preparing;
+    this.#prepare(this.#replay(saved, [...this.#episodes], before));
+  }
+
+  async close(): Promise<void> {
+    // Those of a process that has ended are gone already.
+    await Promise.allSettled(this.#shares.map(({ process }) => process.ask(request(CLOSE, this.#vector))));
+  }
+
+  #noActions(): Actions {
+    return this.spec.actionSpace.kind === "discrete" ? new Int32Array() : new Float32Array();
+  }
+
+  #prepare(work: Promise<void>): void {
+    this.#preparing = work;
+    // Whoever waits for it gets the error.
+    work.catch(() => undefined);
+  }
+
+  async #prepared(): Promise<void> {
+    await this.#preparing;
+    this.#preparing = undefined;
+  }
+
+  async #create(): Promise<void> {
+    const made = this.#shares.map(({ process, from, to }) => {
+      const lanes = new Uint8Array(Uint32Array.of(to - from).buffer);
+      return process.ask(request(CREATE, this.#vector, lanes));
+    });
+    await this.#all(made, () => "a new environment: ");
+  }
+
+  /** Waits for all; throws the first error, in the order of the shares. */
+  async #all(answers: readonly Promise<unknown>[], where: (lane: number) => string): Promise<void> {
+    const outcomes = await Promise.allSettled(answers);
+    for (const [k, outcome] of outcomes.entries()) {
+      if (outcome.status === "fulfilled") continue;
+      throw errorOf(this.spec.id, outcome.reason, (lane) => where(this.#shares[k]!.from + lane));
+    }
+  }
+
+  /** Where an error happened. */
+  #place(lane: number, step: number): string {
+    const seed = this.#episodes[lane]?.seed ?? 0;
+    return step === 0 ? `reset(${seed}): ` : `step ${step} of the episode with seed ${seed}: `;
+  }
+
+  async #begin(lane: number, seed: number, into: LaneBuffers): Promise<void> {
+    const share = this.#shares.findLast(({ from }) => lane >= from)!;
+    const content = new DataView(new ArrayBuffer(12));
+    content.setUint32(0, lane - share.from, true);
+    content.setBigUint64(4, BigInt(seed), true);
+    const where = (): string => this.#place(lane, 0);
+    let answer: Uint8Array;
+    try {
+      answer = await share.process.ask(request(RESET, this.#vector, new Uint8Array(content.buffer)));
+    } catch (error) {
+      throw errorOf(this.spec.id, error, where);
+    }
+    const bytes = share.observations instanceof Uint8Array;
+    this.#observe(lane, bytes ? answer : new Float32Array(answer.buffer), 0, into, where);
+  }
+
+  /** Steps the lanes that are wanted. */
+  async #advance(
+    actions: Actions,
+    wanted: Uint8Array,
+    into: LaneBuffers,
+    where: (lane: number) => string,
+  ): Promise<void> {
+    const answers: Promise<unknown>[] = [];
+    for (const { process, from, to, request, answer, ...share } of this.#shares) {
+      share.actions.set(actions.subarray(from * this.#actionSize, to * this.#actionSize));
+      share.wanted.set(wanted.subarray(from, to));
+      answers.push(share.wanted.includes(1) ? process.ask(request, answer) : Promise.resolve());
+    }
+    await this.#all(answers, where);
+    for (const { from, to, rewards, observations, flags } of this.#shares) {
+      for (let lane = from; lane < to; lane++) {
+        if (!wanted[lane]) continue;
+        const own = lane - from;
+        const reward = rewards[own]!;
+        if (!Number.isFinite(reward)) {
+          throw new EnvironmentError(this.spec.id, `${where(lane)}the reward is ${reward}, expected a finite number`);
+        }
+        into.rewards[lane] = reward;
+        into.terminated[lane] = flags[own]! & 1;
+        into.truncated[lane] = flags[own]! >> 1;
+        this.#observe(lane, observations, own * this.#width, into, where);
+      }
+    }
+  }
+
+  #observe(
+    lane: number,
+    observations: Float32Array | Uint8Array,
+    offset: number,
+    into: LaneBuffers,
+    where: (lane: number) => string,
+  ): void {
+    const width = this.#width;
+    const first = lane * width;
+    // A sum of float32 numbers is finite in float64 if they all are.
+    let sum = 0;
+    for (let i = 0; i < width; i++) {
+      const value = observations[offset + i]!;
+      into.observations[first + i] = value;
+      sum += value;
+    }
+    if (Number.isFinite(sum)) return;
+    const at = into.observations.subarray(first, first + width).findIndex((value) => !Number.isFinite(value));
+    const problem = `observation[${at}] is ${into.observations[first + at]}, expected a finite number`;
+    throw new EnvironmentError(this.spec.id, where(lane) + problem);
+  }
+
+  /** Plays the episodes that are under way again, beside the vector's own buffers, and sees that they lead to the same. */
+  async #replay(saved: VectorState, episodes: readonly (Episode | undefined)[], before?: Promise<void>): Promise<void> {
+    await before;
+    const played = allocate(this.spec, this.size);
+    const running = (lane: number): boolean => !saved.terminated[lane] && !saved.truncated[lane];
+    const lanes = [...episodes.entries()].flatMap(([lane, episode]) =>
+      episode && running(lane) ? [{ lane, episode }] : [],
+    );
+    for (const { lane, episode } of lanes) await this.#begin(lane, episode.seed, played);
+    const steps = Math.max(0, ...lanes.map(({ episode }) => episode.steps));
+    const count = this.size * this.#actionSize;
+    const actions = this.spec.actionSpace.kind === "discrete" ? new Int32Array(count) : new Float32Array(count);
+    for (let step = 0; step < steps; step++) {
+      const wanted = new Uint8Array(this.size);
+      for (const { lane, episode } of lanes) {
+        if (step >= episode.steps) continue;
+        wanted[lane] = 1;
+        actions.set(episode.at(step), lane * this.#actionSize);
+        if (played.terminated[lane] || played.truncated[lane]) this.#strayed(lane, step);
+      }
+      await this.#advance(actions, wanted, played, (lane) => this.#place(lane, step + 1));
+    }
+    for (const { lane, episode } of lanes) {
+      const of = ({ observations }: LaneBuffers): Float32Array =>
+        observations.subarray(lane * this.#width, (lane + 1) * this.#width);
+      const there = of(saved);
+      const same = of(played).every((value, i) => Object.is(value, there[i]));
+      if (!same || played.terminated[lane] || played.truncated[lane]) this.#strayed(lane, episode.steps);
+    }
+  }
+
+  #strayed(lane: number, steps: number): never {
+    throw new EnvironmentError(
+      this.spec.id,
+      `${this.#place(lane, steps)}played again, it leads elsewhere. It depends on more than its seed and actions, so what ` +
+        "was saved in the middle of an episode cannot go on: draw all randomness from self.np_random",
+    );
+  }
+}
+
+/** Processes of Python that have an environment of Gymnasium's, for all vectors of a run. */
+export class GymnasiumProcesses {
+  readonly spec: EnvironmentSpec;
+  readonly gymnasium: Pick<GymnasiumOptions, "spaces" | "versions">;
+  readonly #bytes: boolean;
+  readonly #processes: readonly PythonProcess[];
+  #vectors = 0;
+
+  private constructor(spec: EnvironmentSpec, opened: Opened, processes: readonly PythonProcess[]) {
+    this.spec = spec;
+    this.gymnasium = { spaces: fingerprintOf(opened), versions: opened.versions };
+    this.#bytes = opened.observation.dtype === "uint8";
+    this.#processes = processes;
+  }
+
+  /**
+   * Starts the processes: some seconds at the most.
+   *
+   * @param environment `gymnasium:` and the id
+   * @param workers processes; their number changes no result
+   * @throws UsageError when Python, a package, a module or the id is missing, or the spaces are none that policies know
+   * @throws EnvironmentError when it cannot be made, or its spaces are others than those expected
+   */
+  static async open(environment: string, workers: number, reference: GymnasiumReference): Promise<GymnasiumProcesses> {
+    const { timeout = TIMEOUT, spaces } = reference;
+    const first = openRequest(environment, reference);
+    const processes = Array.from({ length: workers }, () => new PythonProcess(environment, timeout));
+    const answers = await Promise.allSettled(processes.map((process) => process.ask(first)));
+    try {
+      const [opened, ...others] = answers.map((answer) => {
+        if (answer.status === "rejected") throw errorOf(environment, answer.reason);
+        return parseOpened(environment, answer.value);
+      });
+      if (opened === undefined) throw new UsageError("workers", `is ${workers}, expected an integer from 1`);
+      checkSpaces(environment, opened, spaces);
+      for (const other of others) checkSpaces(environment, other, fingerprintOf(opened));
+      return new GymnasiumProcesses(specOfOpened(environment, opened), opened, processes);
+    } catch (error) {
+      await Promise.all(processes.map((process) => process.close()));
+      throw error;
+    }
+  }
+
+  /** @throws UsageError when `size` is not a positive integer. */
+  vector(size: number): VectorEnvironment {
+    if (!Number.isInteger(size) || size < 1) throw new UsageError("size", `is ${size}, expected an integer from 1`);
+    return new GymnasiumVector(this.spec, this.#bytes, this.#processes.slice(0, size), size, ++this.#vectors);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#processes.map((process) => process.close()));
+  }
+}

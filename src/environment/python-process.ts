@@ -1,0 +1,219 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { EnvironmentError, reasonOf, UsageError } from "../errors.ts";
+import { ANSWER_BYTES, errorOfRefusal, parseRefusal, type Refusal } from "./gymnasium-protocol.ts";
+
+/** Limit of answers whose length is not known before: descriptions and refusals. */
+const MAX_TEXT_BYTES = 2 ** 28;
+/** Milliseconds that a process has to end by itself: a second more than it gives its environments to close. */
+const GRACE = 6_000;
+
+const SCRIPT = fileURLToPath(new URL("./gymnasium-bridge.py", import.meta.url));
+
+/** The Python that environments run in. */
+function interpreter(): string {
+  const named = process.env["POPS_PYTHON"];
+  return named === undefined || named === "" ? "python3" : named;
+}
+
+/** A request that was refused; who sent it knows what it was about. */
+class Refused extends Error {
+  readonly refusal: Refusal;
+  constructor(refusal: Refusal) {
+    super(refusal.message);
+    this.refusal = refusal;
+  }
+}
+
+interface Waiting {
+  /** Where the answer goes; without it, room is made for it. */
+  readonly into: Uint8Array | undefined;
+  readonly resolve: (answer: Uint8Array) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * A Python process with the bridge's program. Requests are answered in their order, one after the other; they may be sent
+ * ahead. The two pipes are Node's own streams: reading their descriptors at once would take a third longer (a read that finds
+ * nothing throws), and would let nothing else happen meanwhile. An idle process keeps this one not alive, and ends with it.
+ */
+export class PythonProcess {
+  readonly #environment: string;
+  readonly #seconds: number;
+  readonly #child: ChildProcess;
+  readonly #requests: Writable;
+  readonly #answers: Readable & { ref?: () => void; unref?: () => void };
+  readonly #waiting: Waiting[] = [];
+  readonly #head = new Uint8Array(ANSWER_BYTES);
+  /** Of the answer that is being read: its head, then what follows. */
+  #target: Uint8Array = this.#head;
+  #filled = 0;
+  #refused = false;
+  #timer: NodeJS.Timeout | undefined;
+  #answered = false;
+  #ended: Error | undefined;
+  readonly #exited: Promise<void>;
+
+  /** @param seconds limit of the time to an answer */
+  constructor(environment: string, seconds: number) {
+    this.#environment = environment;
+    this.#seconds = seconds;
+    const python = interpreter();
+    // What an environment prints is news for people; the file descriptors 3 and 4 are the bridge's.
+    this.#child = spawn(python, ["-u", SCRIPT], {
+      stdio: ["ignore", 2, 2, "pipe", "pipe"],
+      // Processes side by side, each with threads for all cores, would be in each other's way.
+      env: { OMP_NUM_THREADS: "1", ...process.env },
+      windowsHide: true,
+    });
+    this.#requests = this.#child.stdio[3] as Writable;
+    this.#answers = this.#child.stdio[4] as Readable;
+    // That the process is gone is known from its exit.
+    for (const pipe of [this.#requests, this.#answers]) pipe.on("error", () => undefined);
+    this.#answers.on("data", (chunk: Uint8Array) => {
+      this.#read(chunk);
+    });
+    this.#exited = new Promise((resolve) => {
+      this.#child.once("error", (error) => {
+        const advice =
+          "install Python 3.9 or later with gymnasium, or name its interpreter by the variable POPS_PYTHON";
+        this.#end(new UsageError("POPS_PYTHON", `${python} cannot be started (${reasonOf(error)}): ${advice}`));
+        resolve();
+      });
+      this.#child.once("exit", (code, signal) => {
+        this.#end(this.#endOf(signal === null ? `ended with exit code ${code ?? 0}` : `was killed by ${signal}`));
+        resolve();
+      });
+    });
+    this.#child.unref();
+    this.#hold(false);
+  }
+
+  /**
+   * Sends a request; the answer arrives in `into`, or in a new array without it. The request must not change before.
+   * @throws Refused, or EnvironmentError when the process ends, hangs or answers nonsense
+   */
+  ask(request: Uint8Array, into?: Uint8Array): Promise<Uint8Array> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.length === 0) {
+        this.#hold(true);
+        this.#watch();
+      }
+      this.#waiting.push({ into, resolve, reject });
+      this.#requests.write(request);
+    });
+  }
+
+  /** Lets the environments close, and the process end. */
+  async close(): Promise<void> {
+    this.#requests.end();
+    this.#child.ref();
+    const late = setTimeout(() => {
+      this.#child.kill("SIGKILL");
+    }, GRACE);
+    await this.#exited;
+    clearTimeout(late);
+  }
+
+  #read(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length && !this.#ended; ) {
+      const count = Math.min(chunk.length - at, this.#target.length - this.#filled);
+      this.#target.set(chunk.subarray(at, at + count), this.#filled);
+      at += count;
+      this.#filled += count;
+      if (this.#filled === this.#target.length) this.#complete();
+    }
+  }
+
+  #complete(): void {
+    this.#filled = 0;
+    if (this.#target === this.#head) {
+      this.#begin();
+      if (this.#target.length > 0) return;
+    }
+    this.#finish();
+  }
+
+  #begin(): void {
+    const head = new DataView(this.#head.buffer);
+    const length = head.getUint32(0, true);
+    this.#refused = head.getUint32(4, true) !== 0;
+    const waiting = this.#waiting[0];
+    const { into } = waiting ?? {};
+    if (waiting === undefined || (!this.#refused && into && into.length !== length) || length > MAX_TEXT_BYTES) {
+      this.#kill(`sent ${length} bytes that nobody asked for`);
+    } else {
+      this.#target = this.#refused || into === undefined ? new Uint8Array(length) : into;
+    }
+  }
+
+  #finish(): void {
+    const answer = this.#target;
+    this.#target = this.#head;
+    this.#answered = true;
+    const waiting = this.#waiting.shift();
+    if (this.#waiting.length === 0) this.#hold(false);
+    else this.#watch();
+    if (!this.#refused) {
+      waiting?.resolve(answer);
+      return;
+    }
+    try {
+      waiting?.reject(new Refused(parseRefusal(this.#environment, answer)));
+    } catch (error) {
+      waiting?.reject(error as Error);
+    }
+  }
+
+  /** Starts the time to the next answer. */
+  #watch(): void {
+    if (this.#timer) {
+      this.#timer.refresh();
+      return;
+    }
+    this.#timer = setTimeout(() => {
+      if (this.#waiting.length === 0) return;
+      this.#kill(`gave no answer for ${this.#seconds} s: if it needs more, give it more with --env-timeout`);
+    }, 1000 * this.#seconds).unref();
+  }
+
+  /** This process lives on while an answer is due. */
+  #hold(due: boolean): void {
+    if (due) this.#answers.ref?.();
+    else this.#answers.unref?.();
+    if (!due) (this.#requests as { unref?: () => void }).unref?.();
+  }
+
+  #endOf(what: string): Error {
+    if (this.#answered) return new EnvironmentError(this.#environment, `its Python process ${what}`);
+    const python = interpreter();
+    return new UsageError(
+      "POPS_PYTHON",
+      `${python} ${what} before it answered; expected a Python from 3.9 with gymnasium`,
+    );
+  }
+
+  #kill(what: string): void {
+    this.#end(new EnvironmentError(this.#environment, `its Python process ${what}`));
+    this.#child.kill("SIGKILL");
+  }
+
+  #end(error: Error): void {
+    this.#ended ??= error;
+    clearTimeout(this.#timer);
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#ended);
+    this.#hold(false);
+  }
+}
+
+/**
+ * A refusal as the error that users see; other errors as they are.
+ * @param where what was asked of a lane of the share
+ */
+export function errorOf(environment: string, error: unknown, where?: (lane: number) => string): unknown {
+  if (!(error instanceof Refused)) return error;
+  const { lane } = error.refusal;
+  return errorOfRefusal(environment, error.refusal, lane === null ? "" : where?.(lane));
+}
