@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Readable, Writable } from "node:stream";
+import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { EnvironmentError, reasonOf, UsageError } from "../errors.ts";
 import { ANSWER_BYTES, errorOfRefusal, parseRefusal, type Refusal } from "./gymnasium-protocol.ts";
@@ -42,8 +42,8 @@ export class PythonProcess {
   readonly #environment: string;
   readonly #seconds: number;
   readonly #child: ChildProcess;
-  readonly #requests: Writable;
-  readonly #answers: Readable & { ref?: () => void; unref?: () => void };
+  readonly #requests: Socket;
+  readonly #answers: Socket;
   readonly #waiting: Waiting[] = [];
   readonly #head = new Uint8Array(ANSWER_BYTES);
   /** Of the answer that is being read: its head, then what follows. */
@@ -67,10 +67,10 @@ export class PythonProcess {
       env: { OMP_NUM_THREADS: "1", ...process.env },
       windowsHide: true,
     });
-    this.#requests = this.#child.stdio[3] as Writable;
-    this.#answers = this.#child.stdio[4] as Readable;
+    this.#requests = this.#child.stdio[3] as Socket;
+    this.#answers = this.#child.stdio[4] as Socket;
     // That the process is gone is known from its exit.
-    for (const pipe of [this.#requests, this.#answers]) pipe.on("error", () => undefined);
+    for (const pipe of [this.#requests, this.#answers]) pipe.on("error", () => undefined).unref();
     this.#answers.on("data", (chunk: Uint8Array) => {
       this.#read(chunk);
     });
@@ -86,7 +86,6 @@ export class PythonProcess {
         resolve();
       });
     });
-    this.#child.unref();
     this.#hold(false);
   }
 
@@ -179,11 +178,10 @@ export class PythonProcess {
     }, 1000 * this.#seconds).unref();
   }
 
-  /** This process lives on while an answer is due. */
+  /** This process lives on while an answer is due, or the news that there will be none. */
   #hold(due: boolean): void {
-    if (due) this.#answers.ref?.();
-    else this.#answers.unref?.();
-    if (!due) (this.#requests as { unref?: () => void }).unref?.();
+    if (due) this.#child.ref();
+    else this.#child.unref();
   }
 
   #endOf(what: string): Error {

@@ -227,6 +227,12 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     await expect(vector.reset(0, 7)).rejects.toThrow("reset(7): RuntimeError: cannot begin");
   });
 
+  it("go on at Ctrl-C, which is for the run to obey", async () => {
+    const vector = (await walk({ fault: "interrupt" })).vector(1);
+    await begin(vector);
+    await expect(play(vector, 5)).resolves.toBeDefined();
+  });
+
   it("that hang are given up after the time limit", async () => {
     const vector = (await walk({ fault: "hang" }, 1, { timeout: 2 })).vector(1);
     await begin(vector);

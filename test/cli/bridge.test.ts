@@ -1,0 +1,187 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { policyToSafetensors } from "../../src/exporting/safetensors.ts";
+import { dense } from "../../src/network/architecture.ts";
+import { modules, NEEDS, withGymnasium } from "../environment/fixtures/python.ts";
+import { newFolder, pops, remove, start } from "./fixtures/pops.ts";
+import { tiny } from "./fixtures/tiny.ts";
+
+/* Runs with environments of Python's Gymnasium. */
+
+const WALK = ["gymnasium:Walk-v0", "--env-module", "bridged"];
+const settings = [
+  "teacher.hidden=[8]",
+  "teacher.totalSteps=1500",
+  "teacher.environments=5",
+  "teacher.learningStarts=200",
+  "teacher.gradientSteps=1",
+  "teacher.batchSize=16",
+  "teacher.evaluationInterval=500",
+  "teacher.evaluationEpisodes=4",
+  "teacher.stopScore=1000",
+].flatMap((setting) => ["--set", setting]);
+const kwargs = (values: object): string[] => ["--env-kwargs", JSON.stringify(values)];
+
+const folder = newFolder();
+const at = (name: string): string => join(folder, name);
+const bytes = (out: string, file: string): Buffer => readFileSync(join(at(out), file));
+
+beforeAll(() => {
+  vi.stubEnv("PYTHONPATH", modules);
+});
+afterAll(() => {
+  vi.unstubAllEnvs();
+  remove(folder);
+});
+
+function expectSame(out: string, expected: string, ...files: string[]): void {
+  for (const file of files) expect(bytes(out, file).equals(bytes(expected, file))).toBe(true);
+}
+
+/** Arms a fault; gives the keyword arguments that it is for. */
+function arm(name: string, more: object): object {
+  writeFileSync(at(name), "");
+  return { armed: at(name), ...more };
+}
+
+async function appearance(path: string): Promise<void> {
+  while (!existsSync(path)) await setTimeout(20);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe.skipIf(!withGymnasium)(`a run with an environment of Gymnasium's (${NEEDS})`, () => {
+  beforeAll(async () => {
+    const ended = await pops("train", ...WALK, ...settings, "--workers", "1", "--out", at("walk"));
+    expect(ended).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  it("compresses and proves, to the same bytes with any number of workers; then the policy is evaluated", async () => {
+    const run = (out: string, workers: string) =>
+      pops("run", "gymnasium:CartPole-v1", ...tiny(), "--workers", workers, "--out", at(out));
+    const ended = await run("two", "2");
+    expect(ended).toMatchObject({ code: 0, stderr: "" });
+    expect(ended.stdout).toContain("\ngymnasium:CartPole-v1: 160 weights became ");
+    expect(await run("one", "1")).toMatchObject({ code: 0, stderr: "" });
+    expectSame("two", "one", "events.jsonl", "config.yaml", "policies/policy.safetensors", "policies/policy.onnx");
+    const evaluated = await pops("evaluate", join(at("two"), "policies/policy.onnx"), "--episodes", "20", "--json");
+    expect(evaluated).toMatchObject({ code: 0, stderr: "" });
+    expect(JSON.parse(evaluated.stdout)).toMatchObject({ environment: "gymnasium:CartPole-v1" });
+  });
+
+  it("takes our environment's policy for a teacher, and the presets of the same id", async () => {
+    const teacher = join(at("two"), "policies/teacher.safetensors");
+    const parameters = ["--teacher", teacher, "--env", "gymnasium:CartPole-v1", "--env-kwargs", "{}", ...tiny()];
+    const ended = await pops("compress", ...parameters, "--workers", "2", "--out", at("compressed"));
+    expect(ended).toMatchObject({ code: 0, stderr: "" });
+    const shown = await pops("settings", "gymnasium:CartPole-v1");
+    expect(shown).toEqual(await pops("settings", "CartPole-v1"));
+  });
+
+  it("keeps in config.yaml how the environment is made, its spaces and the versions", () => {
+    expect(readFileSync(join(at("walk"), "config.yaml"), "utf8")).toMatch(
+      /^environment: gymnasium:Walk-v0\ngymnasium:\n {2}module: bridged\n {2}kwargs: \{\}\n {2}wrappers: \[\]\n {2}spaces:\n {4}observation: float64 \[2\], bounds \w{16}\n {4}action: 3 choices from 5\n {2}versions:\n {4}python: [\d.]+\n {4}gymnasium: [\w.]+\n {4}numpy: [\w.]+\npreset: /,
+    );
+  });
+
+  it("whose process is killed in a step is saved and says how to go on; it goes on to the same bytes", async () => {
+    const parameters = [...WALK, ...kwargs(arm("kill", { fault: "kill", late: 150 })), ...settings];
+    const out = ["--out", at("killed")];
+    const killed = await pops("train", ...parameters, ...out, "--workers", "2", "--checkpoint-every", "0");
+    expect(killed).toMatchObject({
+      code: 4,
+      stderr: "pops: gymnasium:Walk-v0: its Python process was killed by SIGKILL\n",
+    });
+    expect(killed.stdout).toContain(
+      `\nSaved up to the last checkpoint. Go on, once the cause is gone, with: npm run pops -- train --resume --out ${at("killed")}\n`,
+    );
+    const resumed = await pops("train", "--resume", ...out, "--workers", "1");
+    expect(resumed).toMatchObject({ code: 0, stderr: "" });
+    expect(resumed.stdout).toContain("(goes on)");
+    expectSame("killed", "walk", "events.jsonl", "policies/teacher.safetensors");
+  });
+
+  it("whose process is killed under a student ends with the environment's error", async () => {
+    const changes = { "teacher.stopScore": 70, "pops.objective": 60, "pops.lowerBound": 50 };
+    const parameters = [...WALK, ...kwargs({ fault: "kill", armed: at("student") }), ...tiny(changes)];
+    const child = start("run", ...parameters, "--out", at("taught"), "--workers", "1");
+    expect(await child.reaches((output) => output.includes("Round 1: teach"))).toBe(true);
+    writeFileSync(at("student"), "");
+    expect(await child.ended).toMatchObject({
+      code: 4,
+      stderr: "pops: gymnasium:Walk-v0: its Python process was killed by SIGKILL\n",
+    });
+  });
+
+  it("that is itself killed leaves no process behind, also when the environment hangs", async () => {
+    const parameters = [...WALK, ...kwargs(arm("hang", { fault: "hang", late: 20 })), ...settings];
+    const child = start("train", ...parameters, "--out", at("hung"), "--workers", "2", "--env-timeout", "600");
+    await appearance(at("hang.process"));
+    const pid = Number(readFileSync(at("hang.process"), "utf8"));
+    expect(isAlive(pid)).toBe(true);
+    child.process.kill("SIGKILL");
+    await child.ended;
+    while (isAlive(pid)) await setTimeout(50);
+  });
+
+  it("ends an environment that hangs after --env-timeout, and goes on", async () => {
+    const parameters = [...WALK, ...kwargs(arm("slow", { fault: "hang", late: 20 })), ...settings];
+    const ended = await pops("train", ...parameters, "--out", at("slowly"), "--workers", "2", "--env-timeout", "3");
+    expect(ended).toMatchObject({ code: 4 });
+    expect(ended.stderr).toContain("its Python process gave no answer for 3 s");
+    expect(await pops("train", "--resume", "--out", at("slowly"))).toMatchObject({ code: 0, stderr: "" });
+    expectSame("slowly", "walk", "events.jsonl", "policies/teacher.safetensors");
+  });
+
+  it("does not go on when the spaces are no longer those of its beginning", async () => {
+    const parameters = [...WALK, ...kwargs(arm("change", { fault: "raise", late: 150 })), ...settings];
+    const ended = await pops("train", ...parameters, "--out", at("changed"), "--checkpoint-every", "0");
+    expect(ended).toMatchObject({ code: 4 });
+    expect(ended.stderr).toContain("RuntimeError: a bug of the user's (bridged.py, line ");
+    vi.stubEnv("WALK_WIDTH", "3");
+    const resumed = await pops("train", "--resume", "--out", at("changed"));
+    vi.stubEnv("WALK_WIDTH", "2");
+    expect(resumed).toMatchObject({ code: 4 });
+    expect(resumed.stderr).toContain("its observation space is float64 [3], ");
+    expect(resumed.stderr).toContain("use the versions of then, or begin a new run");
+  });
+
+  it("shows what an environment prints on standard error, where it disturbs nothing", async () => {
+    const policy = { architecture: dense(2, [], 3, "q-values"), parameters: new Float32Array(9), provenance: {} };
+    writeFileSync(at("policy.safetensors"), policyToSafetensors(policy));
+    const parameters = [at("policy.safetensors"), "--env", ...WALK, ...kwargs({ fault: "print" })];
+    const { code, stdout, stderr } = await pops("evaluate", ...parameters, "--episodes", "2", "--json");
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ environment: "gymnasium:Walk-v0", score: { mean: 60 } });
+    expect(stderr).toContain("printed by the environment\n");
+    expect(stderr).toContain("written by the environment\n");
+  });
+});
+
+it.each([
+  [
+    "run CartPole-v1 --env-kwargs {}",
+    "--env-kwargs: is for environments of Python's Gymnasium: did you mean gymnasium:CartPole-v1?",
+  ],
+  [
+    "run CartPole-v1 --env-timeout 5",
+    "--env-timeout: is for environments of Python's Gymnasium: did you mean gymnasium:CartPole-v1?",
+  ],
+  ["run gymnasium:CartPole-v1 --env-kwargs [1]", '--env-kwargs: [1] is no object: give one, {"name":value}'],
+  ["run gymnasium:CartPole-v1 --env-wrapper TimeLimit={", "--env-wrapper: { is not JSON ("],
+  ["run gymnasium:CartPole-v1 --env-timeout 0", "Expected a number of seconds above 0, up to 1000000."],
+  ["run --resume --out x --env-module y", "--env-module: cannot be given with --resume: the run's config.yaml decides"],
+])("refuses pops %s", async (line, message) => {
+  const { code, stderr } = await pops(...line.split(" "));
+  expect(code).toBe(2);
+  expect(stderr).toContain(message);
+});
