@@ -6,7 +6,8 @@
  *   npm run bench:sb3 -- --seeds 2 LunarLander-v3          only these
  *   npm run bench:sb3 -- --draw                            draws the picture and prints the tables of docs/results.md
  *
- * A run's points are kept when it is done, so that a later call goes on where this one was stopped.
+ * A run's points are kept when it is done, so that a later call goes on where this one was stopped, and runs whose lines
+ * were deleted are done again.
  */
 import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -177,9 +178,14 @@ async function train(environments: readonly string[], seeds: number): Promise<vo
   }
 }
 
+/** The points ordered by environment and side, whenever they were measured. */
 function readResults() {
   const [first = "", ...lines] = readFileSync(RESULTS, "utf8").trim().split("\n");
-  return { about: header.parse(JSON.parse(first)), points: lines.map((line) => point.parse(JSON.parse(line))) };
+  const found = lines.map((line) => point.parse(JSON.parse(line)));
+  const points = Object.keys(SETTINGS).flatMap((environment) =>
+    sides.flatMap(([side]) => found.filter((p) => p.environment === environment && p.side === side)),
+  );
+  return { about: header.parse(JSON.parse(first)), points };
 }
 
 function round(value: number, decimals: number): number {
