@@ -2,13 +2,14 @@
  * `npm run bench:bridge`: environment steps a second over the Gymnasium bridge, resets included, beside the vector that
  * Gymnasium or the environment's package brings, in the same run (POPS_PYTHON names the interpreter; python3 otherwise).
  */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { VectorEnvironment } from "../src/environment/environment.ts";
 import type { GymnasiumReference } from "../src/environment/gymnasium-protocol.ts";
 import { openEnvironment } from "../src/environment/open.ts";
 import { PopsError } from "../src/errors.ts";
 import { stream } from "../src/random/pcg64.ts";
-import { median, printMachine, startPeer } from "./measure.ts";
+import { median, printMachine, startPeer, type Times } from "./measure.ts";
 
 /** Turns of ours and theirs, so that a passing load hits both. */
 const TURNS = 9;
@@ -35,8 +36,28 @@ const cases: readonly Case[] = [
   { id: "ALE/Pong-v5", lanes: 8, steps: 4_000, peer: "AtariVectorEnv", gymnasium: atari, note: "same preprocessing" },
 ];
 
-/** Steps a second of a turn of random actions; episodes that end begin anew. */
-async function play(vector: VectorEnvironment, rounds: number): Promise<number> {
+/** Child processes of this one; none where the system has no /proc. */
+function children(): string[] {
+  const threads = "/proc/self/task";
+  if (!existsSync(threads)) return [];
+  return readdirSync(threads).flatMap((thread) =>
+    readFileSync(`${threads}/${thread}/children`, "utf8").split(" ").filter(Boolean),
+  );
+}
+
+/** Milliseconds of processor time that this process and its children, Gymnasium's side apart, have used. */
+function used(others: readonly string[]): number {
+  const ours = children().filter((child) => !others.includes(child));
+  const ticks = ours.map((child) => {
+    const fields = readFileSync(`/proc/${child}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+    return Number(fields[11]) + Number(fields[12]);
+  });
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000 + 10 * ticks.reduce((total, count) => total + count, 0);
+}
+
+/** Steps a second of a turn of random actions, by the clock and of processor time; episodes that end begin anew. */
+async function play(vector: VectorEnvironment, rounds: number, others: readonly string[]): Promise<Times> {
   const { actionSpace } = vector.spec;
   if (actionSpace.kind !== "discrete") throw new Error(`${vector.spec.id} has no choices`);
   const random = stream(1, "bench");
@@ -45,13 +66,15 @@ async function play(vector: VectorEnvironment, rounds: number): Promise<number> 
   );
   for (let lane = 0; lane < vector.size; lane++) await vector.reset(lane, lane);
   const start = performance.now();
+  const before = used(others);
   for (const chosen of actions) {
     await vector.step(chosen);
     for (let lane = 0; lane < vector.size; lane++) {
       if (vector.terminated[lane] || vector.truncated[lane]) await vector.reset(lane);
     }
   }
-  return (1000 * rounds * vector.size) / (performance.now() - start);
+  const steps = 1000 * rounds * vector.size;
+  return { wall: steps / (performance.now() - start), cpu: steps / (used(others) - before) };
 }
 
 const count = (rate: number): string => (100 * Math.round(rate / 100)).toLocaleString("en-US");
@@ -59,7 +82,13 @@ const count = (rate: number): string => (100 * Math.round(rate / 100)).toLocaleS
 interface Answer {
   readonly versions: string;
   /** Steps a second, or what is missing. */
-  readonly rate: number | string;
+  readonly rate: Times | string;
+}
+
+/** Medians of several rates; `undefined` of none. */
+function middle(rates: readonly Times[]): Times | undefined {
+  if (rates.length === 0) return undefined;
+  return { wall: median(rates.map(({ wall }) => wall)), cpu: median(rates.map(({ cpu }) => cpu)) };
 }
 
 const processes = [...new Set([1, availableParallelism()])];
@@ -69,50 +98,47 @@ const peer = await startPeer<Answer>("bridge-peer.py", {
   steps: 1,
   peer: "SyncVectorEnv",
 });
+const others = children();
 printMachine();
 console.log(
   peer
     ? `${peer.first.versions}; medians of ${TURNS} turns\n`
     : "Gymnasium is missing: POPS_PYTHON has to name a Python that has it.\n",
 );
-const columns = processes.map((n) => `bridge, ${n} process${n === 1 ? "" : "es"}`);
-console.log(`| environment | lanes | ${columns.join(" | ")} | beside it | its rate | ratio |`);
-console.log(`|---|---|${columns.map(() => "---|").join("")}---|---|---|`);
+console.log("Steps a second by the clock, and a second of processor time of all processes (CPU)\n");
+const columns = processes.map((n) => `bridge, ${n} process${n === 1 ? "" : "es"} | CPU`);
+console.log(`| environment | lanes | ${columns.join(" | ")} | beside it | its rate | CPU | ratios | of CPU |`);
+console.log(`|---|---|${columns.map(() => "---|---|").join("")}---|---|---|---|---|`);
 for (const { id, lanes, steps, peer: name, gymnasium, note } of cases) {
-  const ours = processes.map((): number[] => []);
-  const theirs: (number | string)[] = [];
-  let missing: string | undefined;
+  const ours = processes.map((): Times[] => []);
+  const theirs: (Times | string)[] = [];
   try {
-    const opened = await Promise.all(
-      processes.map((workers) => openEnvironment(`gymnasium:${id}`, { workers, gymnasium })),
-    );
-    const vectors = opened.map((environment) => environment.vector(lanes));
-    // The first turn warms up.
-    for (let turn = 0; turn <= TURNS; turn++) {
-      for (const [k, vector] of vectors.entries()) {
-        const rate = await play(vector, turn === 0 ? 50 : steps / lanes);
-        if (turn > 0) ours[k]?.push(rate);
+    for (let turn = 0; turn < TURNS; turn++) {
+      for (const [k, workers] of processes.entries()) {
+        const opened = await openEnvironment(`gymnasium:${id}`, { workers, gymnasium });
+        const vector = opened.vector(lanes);
+        // Warms up.
+        await play(vector, 50, others);
+        ours[k]?.push(await play(vector, steps / lanes, others));
+        await opened.close();
       }
-      const answer = turn > 0 ? await peer?.ask({ id, lanes, steps, peer: name }) : undefined;
+      const answer = await peer?.ask({ id, lanes, steps, peer: name });
       if (answer) theirs.push(answer.rate);
     }
-    for (const environment of opened) await environment.close();
   } catch (error) {
     if (!(error instanceof PopsError)) throw error;
-    missing = error.message;
-  }
-  if (missing !== undefined) {
-    console.log(
-      `| ${id} | ${lanes} | ${processes.map(() => "missing").join(" | ")} | ${missing.replace(/\s+/g, " ")} | | |`,
-    );
+    console.log(`${id}: ${error.message}`);
     continue;
   }
-  const rates = ours.map(median);
-  const numbers = theirs.filter((rate) => typeof rate === "number");
-  const other = numbers.length > 0 ? median(numbers) : undefined;
-  const ratios = rates.map((rate) => (other === undefined ? "" : (rate / other).toFixed(2))).join(", ");
-  const reason = other === undefined ? String(theirs[0] ?? "missing") : count(other);
+  const rates = ours.flatMap((rates) => middle(rates) ?? []);
+  const other = middle(theirs.filter((rate) => typeof rate !== "string"));
+  const cells = rates.map(({ wall, cpu }) => `${count(wall)} | ${count(cpu)}`);
+  const reason = other ? `${count(other.wall)} | ${count(other.cpu)}` : `${String(theirs[0] ?? "missing")} |`;
+  const ratio = (of: keyof Times): string =>
+    rates.map((rate) => (other ? (rate[of] / other[of]).toFixed(2) : "")).join(", ");
   const title = note === "" ? name : `${name}, ${note}`;
-  console.log(`| ${id} | ${lanes} | ${rates.map(count).join(" | ")} | ${title} | ${reason} | ${ratios} |`);
+  console.log(
+    `| ${id} | ${lanes} | ${cells.join(" | ")} | ${title} | ${reason} | ${ratio("wall")} | ${ratio("cpu")} |`,
+  );
 }
 peer?.close();

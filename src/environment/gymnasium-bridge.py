@@ -20,13 +20,17 @@ OLDEST = (3, 9)
 # Seconds that environments have to close once nobody wants them any more.
 GRACE = 5
 
-# A request: length of what follows, operation, number of the vector. An answer: length of what follows, DONE or REFUSED.
+# A request: length of what follows, operation, number of the vector. An answer: length of what follows, and its kind;
+# FOLLOWED says that another answer comes without a request.
 REQUEST = struct.Struct("<III")
 ANSWER = struct.Struct("<II")
 OPEN, CREATE, RESET, STEP, CLOSE = range(5)
-DONE, REFUSED = range(2)
+DONE, REFUSED, FOLLOWED = range(3)
 CREATION = struct.Struct("<I")
 BEGINNING = struct.Struct("<IQ")
+SEED = struct.Struct("<I")
+# What a step does with a lane: nothing, a step, or a step and, when that ends the episode, the beginning of the next.
+SKIP, PLAY, PLAY_ON = range(3)
 
 # Why these cannot be had: a policy file would miss what they know, or they reset by themselves.
 UNFIT_WRAPPERS = {
@@ -276,7 +280,6 @@ class Vector:
         rewards, observations = ANSWER.size, ANSWER.size + 8 * size
         flags = observations + kind.itemsize * size * width
         self.buffer = bytearray(flags + size)
-        ANSWER.pack_into(self.buffer, 0, len(self.buffer) - ANSWER.size, DONE)
         self.answer = memoryview(self.buffer)
         self.rewards = self.answer[rewards:observations].cast("d")
         self.flags = self.answer[flags:]
@@ -288,10 +291,11 @@ class Vector:
         shape = (size,) if self.discrete else (size,) + actions.shape
         given = np.dtype(np.int32 if self.discrete else np.float32)
         count = int(np.prod(shape))
-        request = bytearray(4 * count + size)
+        self.seeds = 4 * count
+        request = bytearray(self.seeds + 4 * size + size)
         self.request = memoryview(request)
         self.actions = np.frombuffer(request, given, count).reshape(shape)
-        self.wanted = self.request[4 * count :]
+        self.wanted = self.request[self.seeds + 4 * size :]
 
     def reset(self, lane, seed):
         try:
@@ -318,10 +322,11 @@ class Vector:
         fill(self.request)
         wanted, lanes, rows, shape = self.wanted, self.lanes, self.rows, self.shape
         rewards, flags, array = self.rewards, self.flags, self.np.ndarray
+        ended = []
         lane = 0
         try:
             for lane, action in enumerate(self.choices()):
-                if not wanted[lane]:
+                if wanted[lane] == SKIP:
                     continue
                 observation, reward, terminated, truncated, _ = lanes[lane].step(action)
                 if observation.__class__ is array and observation.shape == shape:
@@ -330,10 +335,17 @@ class Vector:
                     self.observe(lane, observation)
                 rewards[lane] = reward
                 flags[lane] = (1 if terminated else 0) | (2 if truncated else 0)
+                if flags[lane] and wanted[lane] == PLAY_ON:
+                    ended.append(lane)
         except Exception as error:
             error.lane = lane
             raise
+        ANSWER.pack_into(self.buffer, 0, len(self.buffer) - ANSWER.size, FOLLOWED if ended else DONE)
         send(self.answer)
+        # While the other side sees what the step led to, final observations included, the next episodes begin.
+        if ended:
+            seeds = (SEED.unpack_from(self.request, self.seeds + 4 * lane)[0] for lane in ended)
+            answer(b"".join([self.reset(lane, seed) for lane, seed in zip(ended, seeds)]))
 
     def observe(self, lane, observation):
         values = self.np.asarray(observation)

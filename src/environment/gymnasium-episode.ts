@@ -6,8 +6,10 @@ import { parseState, partState } from "./state.ts";
 /** Choices, or numbers of a box. */
 export type Actions = Int32Array | Float32Array;
 
+const seed = z.number().int().min(0);
 const episodeSchema = z.strictObject({
-  seed: z.number().int().min(0),
+  seed,
+  next: seed,
   actions: z.union([z.instanceof(Int32Array), z.instanceof(Float32Array)]),
   random: partState,
 });
@@ -17,13 +19,16 @@ export class Episode {
   readonly seed: number;
   /** Draws the seeds of the episodes that are begun without one. */
   readonly random: Pcg64;
+  /** The seed of the next one. */
+  readonly next: number;
   readonly #width: number;
   #actions: Actions;
   #length = 0;
 
-  constructor(seed: number, random: Pcg64, width: number, actions: Actions) {
+  constructor(seed: number, random: Pcg64, width: number, actions: Actions, next = random.nextUint32()) {
     this.seed = seed;
     this.random = random;
+    this.next = next;
     this.#width = width;
     this.#actions = actions;
     this.#length = actions.length;
@@ -31,10 +36,10 @@ export class Episode {
 
   /** @throws EnvironmentError when the state is not from `getState`. */
   static from(environment: string, state: Plain, width: number): Episode {
-    const { seed, actions, random } = parseState(environment, episodeSchema, state);
+    const { seed, next, actions, random } = parseState(environment, episodeSchema, state);
     const generator = new Pcg64(0);
     generator.setState(random);
-    return new Episode(seed, generator, width, actions);
+    return new Episode(seed, generator, width, actions, next);
   }
 
   get steps(): number {
@@ -59,6 +64,7 @@ export class Episode {
   }
 
   getState(): Plain {
-    return { seed: this.seed, actions: this.#actions.slice(0, this.#length), random: this.random.getState() };
+    const { seed, next, random } = this;
+    return { seed, next, actions: this.#actions.slice(0, this.#length), random: random.getState() };
   }
 }

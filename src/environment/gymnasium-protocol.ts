@@ -66,8 +66,14 @@ export const STEP = 3;
 export const CLOSE = 4;
 /** Bytes in front of a request: length of what follows, operation, number of the vector. */
 export const REQUEST_BYTES = 12;
-/** Bytes in front of an answer: length of what follows, and whether it is a refusal. */
+/** Bytes in front of an answer: length of what follows, and its kind. */
 export const ANSWER_BYTES = 8;
+/** Kinds of answers: what was asked for, a refusal, and one that another answer follows without a request. */
+export const REFUSED = 1;
+export const FOLLOWED = 2;
+/** What a step does with a lane besides nothing: a step, or a step and, when that ends the episode, the next one's beginning. */
+export const PLAY = 1;
+export const PLAY_ON = 2;
 
 /** A request with its head; without a content it has none. */
 export function request(operation: number, vector: number, content = new Uint8Array()): Uint8Array<ArrayBuffer> {

@@ -13,14 +13,15 @@ import {
   type GymnasiumReference,
   type Opened,
   openRequest,
+  PLAY,
+  PLAY_ON,
   parseOpened,
-  REQUEST_BYTES,
   RESET,
   request,
-  STEP,
   specOfOpened,
 } from "./gymnasium-protocol.ts";
-import { errorOf, PythonProcess } from "./python-process.ts";
+import { type Share, shareOf } from "./gymnasium-share.ts";
+import { type Answer, errorOf, PythonProcess } from "./python-process.ts";
 import { sizeOf } from "./spaces.ts";
 import { allocate, LaneActions, type LaneBuffers, parseVectorState, refuseLane, type VectorState } from "./vector.ts";
 
@@ -28,54 +29,6 @@ import { allocate, LaneActions, type LaneBuffers, parseVectorState, refuseLane, 
 const TIMEOUT = 60;
 /** Steps of one episode: all its actions are kept, and one that gets longer has no end. */
 const MAX_STEPS = 1_000_000;
-
-/** Lanes `from` to `to` - 1 of a vector, in a process; its buffers are what is sent and what arrives at a step. */
-interface Share {
-  readonly process: PythonProcess;
-  readonly from: number;
-  readonly to: number;
-  readonly request: Uint8Array;
-  readonly actions: Actions;
-  readonly wanted: Uint8Array;
-  readonly answer: Uint8Array;
-  readonly rewards: Float64Array;
-  readonly observations: Float32Array | Uint8Array;
-  readonly flags: Uint8Array;
-}
-
-function shareOf(
-  spec: EnvironmentSpec,
-  bytes: boolean,
-  process: PythonProcess,
-  vector: number,
-  from: number,
-  to: number,
-): Share {
-  const lanes = to - from;
-  const count = lanes * sizeOf(spec.actionSpace);
-  const frame = request(STEP, vector, new Uint8Array(4 * count + lanes));
-  const { buffer } = frame;
-  const seen = lanes * sizeOf(spec.observationSpace);
-  const flags = 8 * lanes + (bytes ? 1 : 4) * seen;
-  const answer = new Uint8Array(flags + lanes);
-  return {
-    process,
-    from,
-    to,
-    request: frame,
-    actions:
-      spec.actionSpace.kind === "discrete"
-        ? new Int32Array(buffer, REQUEST_BYTES, count)
-        : new Float32Array(buffer, REQUEST_BYTES, count),
-    wanted: frame.subarray(REQUEST_BYTES + 4 * count),
-    answer,
-    rewards: new Float64Array(answer.buffer, 0, lanes),
-    observations: bytes
-      ? new Uint8Array(answer.buffer, 8 * lanes, seen)
-      : new Float32Array(answer.buffer, 8 * lanes, seen),
-    flags: answer.subarray(flags),
-  };
-}
 
 /**
  * Environments of Python's Gymnasium that advance together: contiguous shares of the lanes in a process each, which steps
@@ -90,12 +43,19 @@ class GymnasiumVector implements VectorEnvironment {
   readonly rewards: Float64Array;
   readonly terminated: Uint8Array;
   readonly truncated: Uint8Array;
+  readonly #bytes: boolean;
   readonly #vector: number;
   readonly #width: number;
   readonly #actionSize: number;
   readonly #checked: LaneActions;
   readonly #shares: readonly Share[];
   readonly #wanted: Uint8Array;
+  /** Seeds of the next episodes. */
+  readonly #seeds: Uint32Array;
+  /** Where the first observations of next episodes are that have begun already, by lane. */
+  readonly #begun = new Map<number, { readonly answer: Promise<Answer>; readonly offset: number }>();
+  /** Episodes are begun without a seed: so the next one is known, and begins while this side looks at the last. */
+  #playsOn = false;
   #episodes: (Episode | undefined)[];
   /** What the next call has to wait for: that the vector is made, and that a restored state is reached. */
   #preparing: Promise<void> | undefined;
@@ -114,11 +74,13 @@ class GymnasiumVector implements VectorEnvironment {
     this.rewards = buffers.rewards;
     this.terminated = buffers.terminated;
     this.truncated = buffers.truncated;
+    this.#bytes = bytes;
     this.#vector = vector;
     this.#width = sizeOf(spec.observationSpace);
     this.#actionSize = sizeOf(spec.actionSpace);
     this.#checked = new LaneActions(spec, size);
     this.#wanted = new Uint8Array(size);
+    this.#seeds = new Uint32Array(size);
     this.#episodes = Array.from({ length: size }, () => undefined);
     const borderOf = (share: number): number => Math.floor((share * size) / processes.length);
     this.#shares = processes.map((process, k) => shareOf(spec, bytes, process, vector, borderOf(k), borderOf(k + 1)));
@@ -128,11 +90,15 @@ class GymnasiumVector implements VectorEnvironment {
   async reset(lane: number, seed?: number): Promise<void> {
     if (!Number.isInteger(lane) || lane < 0 || lane >= this.size) refuseLane(this.spec, this.size, lane);
     if (this.#preparing) await this.#prepared();
-    const former = seed === undefined ? this.#episodes[lane]?.random : undefined;
-    const random = former ?? new Pcg64(seed ?? 0);
-    const episode = new Episode(seed ?? random.nextUint32(), random, this.#actionSize, this.#noActions());
-    this.#episodes[lane] = episode;
-    await this.#begin(lane, episode.seed, this);
+    const former = seed === undefined ? this.#episodes[lane] : undefined;
+    const random = former?.random ?? new Pcg64(seed ?? 0);
+    const own = seed ?? former?.next ?? random.nextUint32();
+    const begun = former && this.#begun.get(lane);
+    this.#begun.delete(lane);
+    this.#episodes[lane] = new Episode(own, random, this.#actionSize, this.#noActions());
+    if (begun) await this.#arrive(lane, begun.answer, begun.offset, this);
+    else await this.#begin(lane, own, this);
+    if (seed === undefined) this.#playsOn = true;
     this.rewards[lane] = 0;
     this.terminated[lane] = 0;
     this.truncated[lane] = 0;
@@ -144,7 +110,7 @@ class GymnasiumVector implements VectorEnvironment {
     this.#checked.take(actions, this);
     for (let lane = 0; lane < this.size; lane++) {
       const runs = !this.terminated[lane] && !this.truncated[lane];
-      this.#wanted[lane] = runs ? 1 : 0;
+      this.#wanted[lane] = runs ? (this.#playsOn ? PLAY_ON : PLAY) : 0;
       if (!runs) this.rewards[lane] = 0;
       else if (this.#episodes[lane] === undefined) throw notRunning(this.spec.id);
     }
@@ -156,6 +122,7 @@ class GymnasiumVector implements VectorEnvironment {
         throw new EnvironmentError(this.spec.id, problem);
       }
       episode.add(actions, lane);
+      this.#seeds[lane] = episode.next;
     }
     await this.#advance(actions, this.#wanted, this, (lane) => this.#place(lane, this.#episodes[lane]!.steps));
   }
@@ -180,6 +147,7 @@ class GymnasiumVector implements VectorEnvironment {
     this.rewards.set(saved.rewards);
     this.terminated.set(saved.terminated);
     this.truncated.set(saved.truncated);
+    this.#begun.clear();
     const before = this.#preparing;
     this.#prepare(this.#replay(saved, [...this.#episodes], before));
   }
@@ -213,12 +181,12 @@ class GymnasiumVector implements VectorEnvironment {
   }
 
   /** Waits for all; throws the first error, in the order of the shares. */
-  async #all(answers: readonly Promise<unknown>[], where: (lane: number) => string): Promise<void> {
+  async #all<T>(answers: readonly Promise<T>[], where: (lane: number) => string): Promise<T[]> {
     const outcomes = await Promise.allSettled(answers);
-    for (const [k, outcome] of outcomes.entries()) {
-      if (outcome.status === "fulfilled") continue;
+    return outcomes.map((outcome, k) => {
+      if (outcome.status === "fulfilled") return outcome.value;
       throw errorOf(this.spec.id, outcome.reason, (lane) => where(this.#shares[k]!.from + lane));
-    }
+    });
   }
 
   /** Where an error happened. */
@@ -232,15 +200,19 @@ class GymnasiumVector implements VectorEnvironment {
     const content = new DataView(new ArrayBuffer(12));
     content.setUint32(0, lane - share.from, true);
     content.setBigUint64(4, BigInt(seed), true);
+    await this.#arrive(lane, share.process.ask(request(RESET, this.#vector, new Uint8Array(content.buffer))), 0, into);
+  }
+
+  /** Takes a first observation, at `offset` of those that an answer has. */
+  async #arrive(lane: number, asked: Promise<Answer>, offset: number, into: LaneBuffers): Promise<void> {
     const where = (): string => this.#place(lane, 0);
-    let answer: Uint8Array;
     try {
-      answer = await share.process.ask(request(RESET, this.#vector, new Uint8Array(content.buffer)));
+      const { bytes } = await asked;
+      const observations = this.#bytes ? bytes : new Float32Array(bytes.buffer);
+      this.#observe(lane, observations, offset * this.#width, into, where);
     } catch (error) {
       throw errorOf(this.spec.id, error, where);
     }
-    const bytes = share.observations instanceof Uint8Array;
-    this.#observe(lane, bytes ? answer : new Float32Array(answer.buffer), 0, into, where);
   }
 
   /** Steps the lanes that are wanted. */
@@ -250,14 +222,19 @@ class GymnasiumVector implements VectorEnvironment {
     into: LaneBuffers,
     where: (lane: number) => string,
   ): Promise<void> {
-    const answers: Promise<unknown>[] = [];
-    for (const { process, from, to, request, answer, ...share } of this.#shares) {
+    const asked = this.#shares.map(({ process, from, to, request, answer, ...share }) => {
       share.actions.set(actions.subarray(from * this.#actionSize, to * this.#actionSize));
+      share.seeds.set(this.#seeds.subarray(from, to));
       share.wanted.set(wanted.subarray(from, to));
-      answers.push(share.wanted.includes(1) ? process.ask(request, answer) : Promise.resolve());
-    }
-    await this.#all(answers, where);
-    for (const { from, to, rewards, observations, flags } of this.#shares) {
+      return share.wanted.some((what) => what !== 0) ? process.ask(request, answer) : undefined;
+    });
+    const answers = await this.#all(
+      asked.map((answer) => Promise.resolve(answer)),
+      where,
+    );
+    for (const [k, { from, to, rewards, observations, flags }] of this.#shares.entries()) {
+      const more = answers[k]?.more;
+      let begun = 0;
       for (let lane = from; lane < to; lane++) {
         if (!wanted[lane]) continue;
         const own = lane - from;
@@ -268,6 +245,7 @@ class GymnasiumVector implements VectorEnvironment {
         into.rewards[lane] = reward;
         into.terminated[lane] = flags[own]! & 1;
         into.truncated[lane] = flags[own]! >> 1;
+        if (more && flags[own]) this.#begun.set(lane, { answer: more, offset: begun++ });
         this.#observe(lane, observations, own * this.#width, into, where);
       }
     }
@@ -282,6 +260,10 @@ class GymnasiumVector implements VectorEnvironment {
   ): void {
     const width = this.#width;
     const first = lane * width;
+    if (observations instanceof Uint8Array) {
+      into.observations.set(observations.subarray(offset, offset + width), first);
+      return;
+    }
     // A sum of float32 numbers is finite in float64 if they all are.
     let sum = 0;
     for (let i = 0; i < width; i++) {
@@ -311,7 +293,7 @@ class GymnasiumVector implements VectorEnvironment {
       const wanted = new Uint8Array(this.size);
       for (const { lane, episode } of lanes) {
         if (step >= episode.steps) continue;
-        wanted[lane] = 1;
+        wanted[lane] = PLAY;
         actions.set(episode.at(step), lane * this.#actionSize);
         if (played.terminated[lane] || played.truncated[lane]) this.#strayed(lane, step);
       }
@@ -366,7 +348,7 @@ export class GymnasiumProcesses {
     try {
       const [opened, ...others] = answers.map((answer) => {
         if (answer.status === "rejected") throw errorOf(environment, answer.reason);
-        return parseOpened(environment, answer.value);
+        return parseOpened(environment, answer.value.bytes);
       });
       if (opened === undefined) throw new UsageError("workers", `is ${workers}, expected an integer from 1`);
       checkSpaces(environment, opened, spaces);

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { EnvironmentError, reasonOf, UsageError } from "../errors.ts";
-import { ANSWER_BYTES, errorOfRefusal, parseRefusal, type Refusal } from "./gymnasium-protocol.ts";
+import { ANSWER_BYTES, errorOfRefusal, FOLLOWED, parseRefusal, REFUSED, type Refusal } from "./gymnasium-protocol.ts";
 
 /** Limit of answers whose length is not known before: descriptions and refusals. */
 const MAX_TEXT_BYTES = 2 ** 28;
@@ -18,7 +18,7 @@ function interpreter(): string {
 }
 
 /** A request that was refused; who sent it knows what it was about. */
-class Refused extends Error {
+class RefusedError extends Error {
   readonly refusal: Refusal;
   constructor(refusal: Refusal) {
     super(refusal.message);
@@ -26,10 +26,16 @@ class Refused extends Error {
   }
 }
 
+export interface Answer {
+  readonly bytes: Uint8Array;
+  /** Comes later, without another request. */
+  readonly more: Promise<Answer> | undefined;
+}
+
 interface Waiting {
   /** Where the answer goes; without it, room is made for it. */
   readonly into: Uint8Array | undefined;
-  readonly resolve: (answer: Uint8Array) => void;
+  readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -49,7 +55,7 @@ export class PythonProcess {
   /** Of the answer that is being read: its head, then what follows. */
   #target: Uint8Array = this.#head;
   #filled = 0;
-  #refused = false;
+  #kind = 0;
   #timer: NodeJS.Timeout | undefined;
   #answered = false;
   #ended: Error | undefined;
@@ -64,7 +70,7 @@ export class PythonProcess {
     this.#child = spawn(python, ["-u", SCRIPT], {
       stdio: ["ignore", 2, 2, "pipe", "pipe"],
       // Processes side by side, each with threads for all cores, would be in each other's way.
-      env: { OMP_NUM_THREADS: "1", ...process.env },
+      env: { OMP_NUM_THREADS: "1", OPENCV_FOR_THREADS_NUM: "1", ...process.env },
       windowsHide: true,
     });
     this.#requests = this.#child.stdio[3] as Socket;
@@ -91,9 +97,9 @@ export class PythonProcess {
 
   /**
    * Sends a request; the answer arrives in `into`, or in a new array without it. The request must not change before.
-   * @throws Refused, or EnvironmentError when the process ends, hangs or answers nonsense
+   * @throws RefusedError, or EnvironmentError when the process ends, hangs or answers nonsense
    */
-  ask(request: Uint8Array, into?: Uint8Array): Promise<Uint8Array> {
+  ask(request: Uint8Array, into?: Uint8Array): Promise<Answer> {
     if (this.#ended) return Promise.reject(this.#ended);
     return new Promise((resolve, reject) => {
       if (this.#waiting.length === 0) {
@@ -138,32 +144,44 @@ export class PythonProcess {
   #begin(): void {
     const head = new DataView(this.#head.buffer);
     const length = head.getUint32(0, true);
-    this.#refused = head.getUint32(4, true) !== 0;
+    this.#kind = head.getUint32(4, true);
+    const refused = this.#kind === REFUSED;
     const waiting = this.#waiting[0];
     const { into } = waiting ?? {};
-    if (waiting === undefined || (!this.#refused && into && into.length !== length) || length > MAX_TEXT_BYTES) {
+    if (waiting === undefined || (!refused && into && into.length !== length) || length > MAX_TEXT_BYTES) {
       this.#kill(`sent ${length} bytes that nobody asked for`);
     } else {
-      this.#target = this.#refused || into === undefined ? new Uint8Array(length) : into;
+      this.#target = refused || into === undefined ? new Uint8Array(length) : into;
     }
   }
 
   #finish(): void {
-    const answer = this.#target;
+    const bytes = this.#target;
     this.#target = this.#head;
     this.#answered = true;
     const waiting = this.#waiting.shift();
+    const more = this.#kind === FOLLOWED ? this.#expect() : undefined;
     if (this.#waiting.length === 0) this.#hold(false);
     else this.#watch();
-    if (!this.#refused) {
-      waiting?.resolve(answer);
+    if (this.#kind !== REFUSED) {
+      waiting?.resolve({ bytes, more });
       return;
     }
     try {
-      waiting?.reject(new Refused(parseRefusal(this.#environment, answer)));
+      waiting?.reject(new RefusedError(parseRefusal(this.#environment, bytes)));
     } catch (error) {
       waiting?.reject(error as Error);
     }
+  }
+
+  /** An answer that comes next, whatever was asked for meanwhile. */
+  #expect(): Promise<Answer> {
+    const more = new Promise<Answer>((resolve, reject) => {
+      this.#waiting.unshift({ into: undefined, resolve, reject });
+    });
+    // It may be that nobody wants it.
+    more.catch(() => undefined);
+    return more;
   }
 
   /** Starts the time to the next answer. */
@@ -211,7 +229,7 @@ export class PythonProcess {
  * @param where what was asked of a lane of the share
  */
 export function errorOf(environment: string, error: unknown, where?: (lane: number) => string): unknown {
-  if (!(error instanceof Refused)) return error;
+  if (!(error instanceof RefusedError)) return error;
   const { lane } = error.refusal;
   return errorOfRefusal(environment, error.refusal, lane === null ? "" : where?.(lane));
 }

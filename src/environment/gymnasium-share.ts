@@ -1,0 +1,56 @@
+import type { EnvironmentSpec } from "./environment.ts";
+import type { Actions } from "./gymnasium-episode.ts";
+import { REQUEST_BYTES, request, STEP } from "./gymnasium-protocol.ts";
+import type { PythonProcess } from "./python-process.ts";
+import { sizeOf } from "./spaces.ts";
+
+/** Lanes `from` to `to` - 1 of a vector, in a process; its buffers are what is sent and what arrives at a step. */
+export interface Share {
+  readonly process: PythonProcess;
+  readonly from: number;
+  readonly to: number;
+  readonly request: Uint8Array;
+  readonly actions: Actions;
+  readonly seeds: Uint32Array;
+  readonly wanted: Uint8Array;
+  readonly answer: Uint8Array;
+  readonly rewards: Float64Array;
+  readonly observations: Float32Array | Uint8Array;
+  readonly flags: Uint8Array;
+}
+
+/** @param bytes whether observations travel as bytes, or else as float32 numbers */
+export function shareOf(
+  spec: EnvironmentSpec,
+  bytes: boolean,
+  process: PythonProcess,
+  vector: number,
+  from: number,
+  to: number,
+): Share {
+  const lanes = to - from;
+  const count = lanes * sizeOf(spec.actionSpace);
+  const frame = request(STEP, vector, new Uint8Array(4 * count + 5 * lanes));
+  const { buffer } = frame;
+  const seen = lanes * sizeOf(spec.observationSpace);
+  const flags = 8 * lanes + (bytes ? 1 : 4) * seen;
+  const answer = new Uint8Array(flags + lanes);
+  return {
+    process,
+    from,
+    to,
+    request: frame,
+    actions:
+      spec.actionSpace.kind === "discrete"
+        ? new Int32Array(buffer, REQUEST_BYTES, count)
+        : new Float32Array(buffer, REQUEST_BYTES, count),
+    seeds: new Uint32Array(buffer, REQUEST_BYTES + 4 * count, lanes),
+    wanted: frame.subarray(REQUEST_BYTES + 4 * (count + lanes)),
+    answer,
+    rewards: new Float64Array(answer.buffer, 0, lanes),
+    observations: bytes
+      ? new Uint8Array(answer.buffer, 8 * lanes, seen)
+      : new Float32Array(answer.buffer, 8 * lanes, seen),
+    flags: answer.subarray(flags),
+  };
+}
