@@ -2,9 +2,6 @@
  * `npm run bench`: medians of repeated runs on this machine, the training step beside PyTorch's in the same run when
  * Python has torch (set POPS_PYTHON to its interpreter; python3 otherwise).
  */
-import { spawn } from "node:child_process";
-import { availableParallelism, cpus } from "node:os";
-import { createInterface } from "node:readline";
 import { measureLatency } from "../src/cli/latency.ts";
 import { makeVector } from "../src/environment/vector.ts";
 import { Evaluator } from "../src/evaluation/evaluate.ts";
@@ -15,22 +12,9 @@ import { stream } from "../src/random/pcg64.ts";
 import { huber, input, mean, select, sub } from "../src/tensor/graph.ts";
 import { adam } from "../src/tensor/optimizer.ts";
 import { Trainer } from "../src/tensor/trainer.ts";
+import { median, printMachine, repeat, startPeer } from "./measure.ts";
 
-const REPEATS = 9;
 const WARM_UP = 100;
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-
-async function repeat(work: () => Promise<void> | void): Promise<number> {
-  const times: number[] = [];
-  for (let i = 0; i < REPEATS; i++) {
-    const start = performance.now();
-    await work();
-    times.push(performance.now() - start);
-  }
-  return median(times);
-}
 
 /** Microseconds of a Q-learning step: forward, Huber loss on the chosen action, backward, gradient norm <= 10, Adam. */
 async function trainingStep(hidden: readonly number[], batch: number, steps: number): Promise<number> {
@@ -60,45 +44,21 @@ async function trainingStep(hidden: readonly number[], batch: number, steps: num
     for (let i = 0; i < count; i++) await trainer.update(1e-4);
   };
   await run(WARM_UP);
-  const milliseconds = await repeat(() => run(steps));
+  const { wall } = await repeat(() => run(steps));
   await trainer.dispose();
-  return (1000 * milliseconds) / steps;
+  return (1000 * wall) / steps;
 }
 
-interface Peer {
-  readonly version: string;
-  readonly micros: (hidden: readonly number[], batch: number, steps: number) => Promise<number>;
-  readonly close: () => void;
+interface Answer {
+  readonly micros: number;
+  readonly torch: string;
 }
 
-/** PyTorch in a child process that answers one case at a time; `undefined` when it is missing. */
-async function startPeer(): Promise<Peer | undefined> {
-  const python = process.env["POPS_PYTHON"] ?? "python3";
-  const child = spawn(python, [new URL("./peer.py", import.meta.url).pathname], { stdio: ["pipe", "pipe", "ignore"] });
-  child.on("error", () => undefined);
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const ask = async (hidden: readonly number[], batch: number, steps: number) => {
-    child.stdin.write(`${JSON.stringify({ hidden, batch, steps })}\n`);
-    const line = await lines.next();
-    return line.done ? undefined : (JSON.parse(line.value) as { micros: number; torch: string });
-  };
-  child.stdin.on("error", () => undefined);
-  const first = await ask([8], 8, 10);
-  if (!first) return undefined;
-  return {
-    version: first.torch,
-    micros: async (...work) => (await ask(...work))?.micros ?? Number.NaN,
-    close: () => child.stdin.end(),
-  };
-}
-
-console.log(
-  `${cpus()[0]?.model ?? "unknown processor"}, ${availableParallelism()} cores, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}\n`,
-);
-const peer = await startPeer();
+printMachine();
+const peer = await startPeer<Answer>("peer.py", { hidden: [8], batch: 8, steps: 10 });
 console.log(
   peer
-    ? `Training step, one thread, microseconds (PyTorch ${peer.version} in the same run, alternating)\n`
+    ? `Training step, one thread, microseconds (PyTorch ${peer.first.torch} in the same run, alternating)\n`
     : "Training step, one thread, microseconds. PyTorch is missing: point POPS_PYTHON at a Python that has torch 2.13.\n",
 );
 console.log("| network | batch | pops-rl | PyTorch | ratio |\n|---|---|---|---|---|");
@@ -112,7 +72,7 @@ for (const [hidden, batch, steps] of [
   const theirs: number[] = [];
   for (let turn = 0; turn < 3; turn++) {
     ours.push(await trainingStep(hidden, batch, steps));
-    if (peer) theirs.push(await peer.micros(hidden, batch, steps));
+    if (peer) theirs.push((await peer.ask({ hidden, batch, steps })).micros);
   }
   const other = peer ? `${median(theirs).toFixed(0)} | ${(median(theirs) / median(ours)).toFixed(2)}` : "missing |";
   console.log(`| 4-${hidden.join("-")}-2 | ${batch} | ${median(ours).toFixed(0)} | ${other} |`);
@@ -127,10 +87,10 @@ for (const hidden of [[256, 256, 128], []]) {
   const parameters = balancing(architecture);
   const evaluator = await Evaluator.create(architecture, makeVector("CartPole-v1", 100));
   const { mean: score } = await evaluator.quick(parameters, 1, "bench", 100);
-  const time = await repeat(async () => {
+  const { wall } = await repeat(async () => {
     await evaluator.quick(parameters, 1, "bench", 100);
   });
-  console.log(`| ${describe(architecture)} (mean ${score.toFixed(0)}) | ${time.toFixed(0)} |`);
+  console.log(`| ${describe(architecture)} (mean ${score.toFixed(0)}) | ${wall.toFixed(0)} |`);
   await evaluator.dispose();
 }
 
@@ -141,25 +101,6 @@ for (const hidden of [[256, 256, 128], [64, 64], [4, 3], []]) {
   console.log(
     `| ${describe(architecture)} | ${measureLatency({ architecture, parameters, provenance: {} }).toFixed(3)} |`,
   );
-}
-
-console.log(
-  "\nEnvironment steps a second, one thread, 64 lanes, random actions\n\n| environment | steps/s |\n|---|---|",
-);
-for (const id of ["CartPole-v1", "Acrobot-v1", "MountainCar-v0"]) {
-  const lanes = makeVector(id, 64);
-  const random = stream(1, "bench");
-  const choices = lanes.spec.actionSpace.kind === "discrete" ? lanes.spec.actionSpace.n : 1;
-  const actions = Array.from({ length: 97 }, () => Int32Array.from({ length: 64 }, () => random.integer(choices)));
-  for (let lane = 0; lane < 64; lane++) void lanes.reset(lane, lane);
-  const rounds = 2000;
-  const time = await repeat(() => {
-    for (let i = 0; i < rounds; i++) {
-      void lanes.step(actions[i % actions.length] ?? new Int32Array(64));
-      for (let lane = 0; lane < 64; lane++) if (lanes.terminated[lane] || lanes.truncated[lane]) void lanes.reset(lane);
-    }
-  });
-  console.log(`| ${id} | ${((rounds * 64) / time / 1000).toFixed(1)} M |`);
 }
 
 /** A policy that balances CartPole whatever its size: push towards the side to which position and angle, with their speeds, lean. */

@@ -110,9 +110,10 @@ program
   .option("--env <id>", "environment, if the file names none or another is meant")
   .option("--episodes <n>", "episodes", integer(2), 100)
   .option("--seed <n>", "seed of the episodes", integer(0), 1)
+  .option("--workers <n>", "worker threads; their number never changes a result", integer(1), availableParallelism())
   .option("--sampled", "draw actions from the policy's distribution instead of its best ones")
   .option("--json", "print JSON")
-  .action((file: string, flags: Parameters<typeof evaluatePolicy>[1]) => evaluatePolicy(file, flags));
+  .action((file: string, flags: Parameters<typeof evaluatePolicy>[1]) => evaluatePolicy(file, flags, modules()));
 
 program
   .command("inspect")

@@ -120,6 +120,7 @@ export async function collectTeacherStates(context: Omit<DistillContext, "states
   const training = await gather("teacher-states/training", options.teacherStates);
   const heldOut = await gather("teacher-states/held-out", options.teacherStates * HELD_OUT);
   await program.dispose();
+  await lanes.close();
   return { training, heldOut };
 }
 
@@ -249,6 +250,7 @@ export async function* distill(
     return { parameters, updates: trainer.steps, loss, agreement, score, passed };
   } finally {
     for (const part of [trainer, evaluator, selector, player, teacher]) await part.dispose();
+    await lanes.close();
   }
 }
 

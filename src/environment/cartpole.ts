@@ -68,7 +68,7 @@ export class CartPole extends ClassicControl {
 
   protected override observe(): void {
     const { state, observation } = this;
-    // Written out: as a loop it is a sixth of a step.
+    // Written out: with a loop a whole step takes 7 % longer.
     observation[0] = state[0]!;
     observation[1] = state[1]!;
     observation[2] = state[2]!;

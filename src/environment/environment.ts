@@ -82,4 +82,6 @@ export interface VectorEnvironment {
   step(actions: Int32Array | Float32Array): Promise<void> | void;
   getState(): Plain;
   setState(state: Plain): void;
+  /** Frees what the lanes hold outside this thread; they are used no more. */
+  close(): Promise<void> | void;
 }

@@ -13,6 +13,8 @@ import { TimeLimit } from "./time-limit.ts";
 export interface Registration {
   readonly spec: EnvironmentSpec;
   readonly create: () => Environment;
+  /** A step costs more than handing it to another thread, some 10 microseconds: its lanes are shared out among threads. */
+  readonly slow?: boolean;
 }
 
 const registrations = new Map<string, Registration>();
@@ -34,7 +36,7 @@ register({ spec: mountainCarV0, create: () => new MountainCar() });
 register({ spec: mountainCarContinuousV0, create: () => new MountainCarContinuous() });
 register({ spec: pendulumV1, create: () => new Pendulum() });
 for (const spec of [lunarLanderV2, lunarLanderV3, lunarLanderContinuousV3]) {
-  register({ spec, create: () => new LunarLander(spec) });
+  register({ spec, create: () => new LunarLander(spec), slow: true });
 }
 
 /** Ids of all registered environments, in order of registration. */

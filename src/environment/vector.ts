@@ -6,8 +6,91 @@ import { registrationOf, withTimeLimit } from "./registry.ts";
 import { checkAction, sizeOf } from "./spaces.ts";
 import { float64, parseState, partState } from "./state.ts";
 
+/** The buffers of a vector: a part of larger ones where its lanes are a part of another's. */
+export type LaneBuffers = Pick<VectorEnvironment, "observations" | "rewards" | "terminated" | "truncated">;
+
+/** Buffers of their own. */
+function allocate(spec: EnvironmentSpec, size: number): LaneBuffers {
+  return {
+    observations: new Float32Array(size * sizeOf(spec.observationSpace)),
+    rewards: new Float64Array(size),
+    terminated: new Uint8Array(size),
+    truncated: new Uint8Array(size),
+  };
+}
+
+/** A step's actions, a lane at a time. */
+export class LaneActions {
+  readonly #spec: EnvironmentSpec;
+  readonly #size: number;
+  readonly #width: number;
+  /** All numbers of a step's actions, and each lane's view of its own; `undefined` where actions are choices. */
+  readonly #boxes: { readonly numbers: Float32Array; readonly rows: readonly Float32Array[] } | undefined;
+  #actions: Int32Array | Float32Array = new Int32Array();
+
+  constructor(spec: EnvironmentSpec, size: number) {
+    const width = sizeOf(spec.actionSpace);
+    this.#spec = spec;
+    this.#size = size;
+    this.#width = width;
+    if (spec.actionSpace.kind === "box") {
+      const numbers = new Float32Array(size * width);
+      const rowOf = (_: unknown, lane: number): Float32Array => numbers.subarray(lane * width, (lane + 1) * width);
+      this.#boxes = { numbers, rows: Array.from({ length: size }, rowOf) };
+    }
+  }
+
+  /** @throws EnvironmentError when the actions are not as many as the lanes need, or that of a running lane is wrong. */
+  take(actions: Int32Array | Float32Array, { terminated, truncated }: LaneBuffers): void {
+    if (actions.length !== this.#size * this.#width) {
+      throw new EnvironmentError(
+        this.#spec.id,
+        `step() was given ${actions.length} numbers, expected ${this.#width} for each of ${this.#size} lanes`,
+      );
+    }
+    this.#actions = actions;
+    this.#boxes?.numbers.set(actions);
+    for (let lane = 0; lane < this.#size; lane++) {
+      if (!terminated[lane] && !truncated[lane]) checkAction(this.#spec, this.of(lane));
+    }
+  }
+
+  of(lane: number): Action {
+    return this.#boxes === undefined ? this.#actions[lane]! : this.#boxes.rows[lane]!;
+  }
+}
+
+export interface VectorState {
+  readonly [key: string]: Plain;
+  readonly lanes: readonly Plain[];
+  readonly observations: Float32Array;
+  readonly rewards: Float64Array;
+  readonly terminated: Uint8Array;
+  readonly truncated: Uint8Array;
+}
+
+/** @throws EnvironmentError when it is not from the `getState` of a vector of the same environment and size. */
+export function parseVectorState(vector: VectorEnvironment, state: Plain): VectorState {
+  const { spec, size } = vector;
+  const { length } = vector.observations;
+  const flags = z.instanceof(Uint8Array).refine((values) => values.length === size, `expected ${size} flags`);
+  const schema = z.strictObject({
+    lanes: z.array(partState).length(size),
+    observations: z.instanceof(Float32Array).refine((values) => values.length === length, `expected ${length} numbers`),
+    rewards: float64(size),
+    terminated: flags,
+    truncated: flags,
+  });
+  return parseState(spec.id, schema, state);
+}
+
+/** @throws EnvironmentError always: there is no such lane. */
+export function refuseLane(spec: EnvironmentSpec, size: number, lane: number): never {
+  throw new EnvironmentError(spec.id, `lane is ${lane}, expected an integer from 0 to ${size - 1}`);
+}
+
 /** Single environments that advance in lock-step in this thread. */
-class LaneVector implements VectorEnvironment {
+export class LaneVector implements VectorEnvironment {
   readonly spec: EnvironmentSpec;
   readonly size: number;
   readonly observations: Float32Array;
@@ -16,34 +99,24 @@ class LaneVector implements VectorEnvironment {
   readonly truncated: Uint8Array;
   readonly #lanes: readonly Environment[];
   readonly #observationSize: number;
-  readonly #actionSize: number;
-  /** All numbers of a step's actions, and each lane's view of its own; `undefined` where actions are choices. */
-  readonly #boxes: { readonly numbers: Float32Array; readonly rows: readonly Float32Array[] } | undefined;
+  readonly #actions: LaneActions;
 
-  constructor(spec: EnvironmentSpec, lanes: readonly Environment[]) {
-    const size = lanes.length;
+  /** Writes into `buffers`, if not into buffers of its own. */
+  constructor(spec: EnvironmentSpec, create: () => Environment, size: number, buffers = allocate(spec, size)) {
     this.spec = spec;
     this.size = size;
-    this.#lanes = lanes;
+    this.#lanes = Array.from({ length: size }, () => withTimeLimit(create()));
     this.#observationSize = sizeOf(spec.observationSpace);
-    this.#actionSize = sizeOf(spec.actionSpace);
-    this.observations = new Float32Array(size * this.#observationSize);
-    this.rewards = new Float64Array(size);
-    this.terminated = new Uint8Array(size);
-    this.truncated = new Uint8Array(size);
-    if (spec.actionSpace.kind === "box") {
-      const numbers = new Float32Array(size * this.#actionSize);
-      const rowOf = (lane: number): Float32Array =>
-        numbers.subarray(lane * this.#actionSize, (lane + 1) * this.#actionSize);
-      this.#boxes = { numbers, rows: lanes.map((_, lane) => rowOf(lane)) };
-    }
+    this.#actions = new LaneActions(spec, size);
+    this.observations = buffers.observations;
+    this.rewards = buffers.rewards;
+    this.terminated = buffers.terminated;
+    this.truncated = buffers.truncated;
   }
 
   reset(lane: number, seed?: number): void {
     const environment = this.#lanes[lane];
-    if (environment === undefined) {
-      throw new EnvironmentError(this.spec.id, `lane is ${lane}, expected an integer from 0 to ${this.size - 1}`);
-    }
+    if (environment === undefined) refuseLane(this.spec, this.size, lane);
     this.#observe(lane, environment.reset(seed));
     this.rewards[lane] = 0;
     this.terminated[lane] = 0;
@@ -52,22 +125,13 @@ class LaneVector implements VectorEnvironment {
 
   /** Refuses a wrong action before any lane moves. */
   step(actions: Int32Array | Float32Array): void {
-    if (actions.length !== this.size * this.#actionSize) {
-      throw new EnvironmentError(
-        this.spec.id,
-        `step() was given ${actions.length} numbers, expected ${this.#actionSize} for each of ${this.size} lanes`,
-      );
-    }
-    this.#boxes?.numbers.set(actions);
-    for (let lane = 0; lane < this.size; lane++) {
-      if (!this.#ended(lane)) checkAction(this.spec, this.#action(actions, lane));
-    }
+    this.#actions.take(actions, this);
     for (let lane = 0; lane < this.size; lane++) {
       if (this.#ended(lane)) {
         this.rewards[lane] = 0;
         continue;
       }
-      const step = this.#lanes[lane]!.step(this.#action(actions, lane));
+      const step = this.#lanes[lane]!.step(this.#actions.of(lane));
       this.#observe(lane, step.observation);
       this.rewards[lane] = step.reward;
       this.terminated[lane] = step.terminated ? 1 : 0;
@@ -75,7 +139,7 @@ class LaneVector implements VectorEnvironment {
     }
   }
 
-  getState(): Plain {
+  getState(): VectorState {
     return {
       lanes: this.#lanes.map((lane) => lane.getState()),
       observations: this.observations.slice(),
@@ -86,19 +150,7 @@ class LaneVector implements VectorEnvironment {
   }
 
   setState(state: Plain): void {
-    const { size } = this;
-    const flags = z.instanceof(Uint8Array).refine((values) => values.length === size, `expected ${size} flags`);
-    const length = this.observations.length;
-    const schema = z.strictObject({
-      lanes: z.array(partState).length(size),
-      observations: z
-        .instanceof(Float32Array)
-        .refine((values) => values.length === length, `expected ${length} numbers`),
-      rewards: float64(size),
-      terminated: flags,
-      truncated: flags,
-    });
-    const saved = parseState(this.spec.id, schema, state);
+    const saved = parseVectorState(this, state);
     for (const [lane, environment] of this.#lanes.entries()) environment.setState(saved.lanes[lane]!);
     this.observations.set(saved.observations);
     this.rewards.set(saved.rewards);
@@ -106,12 +158,12 @@ class LaneVector implements VectorEnvironment {
     this.truncated.set(saved.truncated);
   }
 
-  #ended(lane: number): boolean {
-    return (this.terminated[lane]! | this.truncated[lane]!) !== 0;
+  close(): void {
+    // Nothing is held outside this thread.
   }
 
-  #action(actions: Int32Array | Float32Array, lane: number): Action {
-    return this.#boxes === undefined ? actions[lane]! : this.#boxes.rows[lane]!;
+  #ended(lane: number): boolean {
+    return (this.terminated[lane]! | this.truncated[lane]!) !== 0;
   }
 
   #observe(lane: number, observation: Float32Array): void {
@@ -133,10 +185,7 @@ class LaneVector implements VectorEnvironment {
  */
 export function vectorOf(spec: EnvironmentSpec, create: () => Environment, size: number): VectorEnvironment {
   if (!Number.isInteger(size) || size < 1) throw new UsageError("size", `is ${size}, expected an integer from 1`);
-  return new LaneVector(
-    spec,
-    Array.from({ length: size }, () => withTimeLimit(create())),
-  );
+  return new LaneVector(spec, create, size);
 }
 
 /**

@@ -119,7 +119,9 @@ export class Evaluator {
     return scoreOf(await this.returns(parameters, seed, set, episodes, acting), stream(seed, `bootstrap/${set}`));
   }
 
+  /** Frees the compiled network and closes the lanes. */
   async dispose(): Promise<void> {
     await this.#program.dispose();
+    await this.#lanes.close();
   }
 }

@@ -1,4 +1,5 @@
-import { makeVector } from "../environment/vector.ts";
+import type { VectorEnvironment } from "../environment/environment.ts";
+import { LaneThreads } from "../environment/threads.ts";
 import { type Emitted, EVENTS_VERSION } from "../events.ts";
 import type { Plain } from "../plain.ts";
 import { type DqnOptions, type DqnState, trainDqn } from "../teacher/dqn.ts";
@@ -15,7 +16,7 @@ export interface Plan {
   readonly environment: string;
   readonly preset: string;
   readonly seed: number;
-  /** Worker threads for students; their number never changes a result. */
+  /** Threads for the lanes of a slow environment, this one included, and for students; their number never changes a result. */
   readonly workers: number;
   /** URLs of modules that register the environment, for the worker threads; none are needed for the package's own. */
   readonly modules?: readonly string[];
@@ -50,6 +51,20 @@ export async function* pipeline(
   resume?: Plain,
   onTeacher?: (teacher: Teacher) => void,
 ): AsyncGenerator<Emitted, Outcome> {
+  const threads = await LaneThreads.start(plan.environment, plan.workers, plan.modules ?? []);
+  try {
+    return yield* stages(plan, (size) => threads.vector(size), resume, onTeacher);
+  } finally {
+    await threads.close();
+  }
+}
+
+async function* stages(
+  plan: Plan,
+  makeLanes: (size: number) => VectorEnvironment,
+  resume?: Plain,
+  onTeacher?: (teacher: Teacher) => void,
+): AsyncGenerator<Emitted, Outcome> {
   const saved = resume as PlanState | undefined;
   const { environment, seed, workers, modules = [] } = plan;
   if (!saved) {
@@ -62,7 +77,6 @@ export async function* pipeline(
     teacher = saved.teacher as unknown as Teacher;
   } else {
     if (!saved) yield { type: "stage-started", step: 0, stage: "teacher", iteration: 0 };
-    const makeLanes = (size: number) => makeVector(environment, size);
     const { options } = plan.teacher;
     const inner = saved?.inner;
     const training =
@@ -82,6 +96,7 @@ export async function* pipeline(
       seed,
       workers,
       modules,
+      makeLanes,
       stepsBefore: updates,
     },
     saved?.stage === "pops" ? (saved.inner as PopsState) : undefined,

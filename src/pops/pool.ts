@@ -1,21 +1,9 @@
 import { once } from "node:events";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import type { Distilled, DistillJob, DistillState } from "../distillation/distill.ts";
 import { NumericError, reasonOf } from "../errors.ts";
+import { startThread } from "../thread.ts";
 import type { WorkerContext, WorkerReply, WorkerRequest } from "./worker.ts";
-
-/** Starts the worker from its TypeScript source (through tsx) or its compiled JavaScript, whichever this file is. */
-function startWorker(context: WorkerContext): Worker {
-  const entry = new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js", import.meta.url);
-  if (entry.pathname.endsWith(".js")) return new Worker(entry, { workerData: context });
-  const tsx = dirname(createRequire(import.meta.url).resolve("tsx/package.json"));
-  const loader = pathToFileURL(join(tsx, "dist/esm/api/index.mjs")).href;
-  const source = `import(${JSON.stringify(loader)}).then(({ register }) => { register(); return import(${JSON.stringify(entry.href)}); })`;
-  return new Worker(source, { eval: true, workerData: context });
-}
 
 interface Task {
   readonly job: DistillJob;
@@ -74,7 +62,7 @@ export class Pool {
   }
 
   #spawn(): Worker {
-    const worker = startWorker(this.#context);
+    const worker = startThread(new URL("./worker.ts", import.meta.url), { workerData: this.#context });
     worker.on("message", (reply: WorkerReply) => {
       const task = this.#busy.get(worker);
       if (!task) return;

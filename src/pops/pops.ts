@@ -6,7 +6,8 @@ import {
   type DistillJob,
   distillSchema,
 } from "../distillation/distill.ts";
-import { makeVector } from "../environment/vector.ts";
+import type { VectorEnvironment } from "../environment/environment.ts";
+import { specOf } from "../environment/registry.ts";
 import type { Emitted, EventOf } from "../events.ts";
 import { type Architecture, checkFits, countsOf, describe, hiddenWidths } from "../network/architecture.ts";
 import type { Score } from "../network/policy.ts";
@@ -16,7 +17,7 @@ import { redundancyOf } from "../shrinking/redundancy.ts";
 import { ladder, resizeByUnits, resizeByWeights } from "../shrinking/resize.ts";
 import { slice, strongestUnits } from "../shrinking/slice.ts";
 import { Pool } from "./pool.ts";
-import { objectiveOf, type Proof, proveCandidate, proveTeacher } from "./proof.ts";
+import { lanesOf, objectiveOf, type Proof, proveCandidate, proveTeacher } from "./proof.ts";
 import { firstPassing, type JobsState } from "./search.ts";
 import { withCheckpoints } from "./stage.ts";
 
@@ -141,6 +142,8 @@ export interface PopsContext {
   readonly workers: number;
   /** URLs of modules that register environments, for the worker threads. */
   readonly modules?: readonly string[];
+  /** Makes the environments that the main thread plays; without it they are `makeVector`'s. */
+  readonly makeLanes?: (size: number) => VectorEnvironment;
   /** Updates made before, on the run's step axis. */
   readonly stepsBefore: number;
 }
@@ -154,8 +157,8 @@ export interface PopsContext {
  */
 export async function* pops(context: PopsContext, resume?: PopsState): AsyncGenerator<Emitted, Answer> {
   const { environment, teacher, options, seed } = context;
-  const makeLanes = (size: number) => makeVector(environment, size);
-  checkFits(teacher.architecture, makeLanes(1).spec);
+  const makeLanes = lanesOf(context);
+  checkFits(teacher.architecture, specOf(environment));
   const s: PopsState = resume ? { ...resume } : begin(context);
   const proof = s.proof ?? (yield* proveTeacher(context, s.step));
   s.proof = proof;

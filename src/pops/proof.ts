@@ -1,3 +1,4 @@
+import type { VectorEnvironment } from "../environment/environment.ts";
 import { makeVector } from "../environment/vector.ts";
 import { ObjectiveError } from "../errors.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
@@ -21,6 +22,11 @@ export function objectiveOf({ objective, retention }: PopsOptions, teacher: Proo
   return retention === null ? objective : mean - (1 - retention) * Math.abs(mean);
 }
 
+/** Makes the lanes that the main thread plays. */
+export function lanesOf({ environment, makeLanes }: PopsContext): (size: number) => VectorEnvironment {
+  return makeLanes ?? ((size) => makeVector(environment, size));
+}
+
 /** Plays fresh episodes that belong to this network alone. Drawn actions are only tried where the greedy ones do. */
 async function prove(
   context: PopsContext,
@@ -29,9 +35,9 @@ async function prove(
   episodes: number,
   passes: (score: Score) => boolean,
 ): Promise<Proof & { passed: boolean }> {
-  const { environment, seed } = context;
+  const { seed } = context;
   const { architecture, parameters } = network;
-  const evaluator = await Evaluator.create(architecture, makeVector(environment, Math.min(100, episodes)));
+  const evaluator = await Evaluator.create(architecture, lanesOf(context)(Math.min(100, episodes)));
   const set = `proof/${name}`;
   const score = await evaluator.score(parameters, seed, set, episodes);
   const passed = passes(score);

@@ -278,6 +278,7 @@ export async function* trainDqn(
   } finally {
     await trainer.dispose();
     await acting.dispose();
+    await lanes.close();
   }
 }
 

@@ -178,6 +178,7 @@ export async function* trainPpo(
   } finally {
     await trainer.dispose();
     await rollout.dispose();
+    await lanes.close();
   }
 }
 

@@ -145,7 +145,7 @@ class Marker {
 }
 
 export const create = () => new Marker();
-register({ spec, create });
+register({ spec, create, slow: true });
 `;
 
 it("compresses for an environment of the user's own, in worker threads too", () => {

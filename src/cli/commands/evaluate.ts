@@ -1,5 +1,5 @@
 import { specOf } from "../../environment/registry.ts";
-import { makeVector } from "../../environment/vector.ts";
+import { LaneThreads } from "../../environment/threads.ts";
 import { UsageError } from "../../errors.ts";
 import { Evaluator } from "../../evaluation/evaluate.ts";
 import { loadPolicy } from "../../importing/load.ts";
@@ -9,11 +9,12 @@ export interface EvaluateFlags {
   readonly env?: string;
   readonly episodes: number;
   readonly seed: number;
+  readonly workers: number;
   readonly sampled?: boolean;
   readonly json?: boolean;
 }
 
-export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promise<void> {
+export async function evaluatePolicy(file: string, flags: EvaluateFlags, modules: readonly string[]): Promise<void> {
   const policy = await loadPolicy(file);
   const environment = flags.env ?? policy.environment;
   if (environment === undefined) throw new UsageError("--env", `${file} names no environment: state one`);
@@ -23,9 +24,11 @@ export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promis
     throw new UsageError("--sampled", `${file} holds Q-values, which are no distribution to draw actions from`);
   }
   const acting = flags.sampled ? "sampled" : "greedy";
-  const evaluator = await Evaluator.create(architecture, makeVector(environment, Math.min(100, flags.episodes)));
+  const threads = await LaneThreads.start(environment, flags.workers, modules);
+  const evaluator = await Evaluator.create(architecture, threads.vector(Math.min(100, flags.episodes)));
   const score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes, acting);
   await evaluator.dispose();
+  await threads.close();
   if (flags.json) {
     process.stdout.write(
       `${JSON.stringify({ environment, architecture, ...countsOf(architecture), acting, score })}\n`,

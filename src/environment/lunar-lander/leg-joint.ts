@@ -41,7 +41,7 @@ const AT_LOWER_LIMIT = 1;
 
 /**
  * A `RevoluteJoint` of planck with a velocity iteration of our own. A step does 180 of them for each leg, and planck's,
- * which allocates some 15 vectors, took three quarters of the step. The operations and their order are planck's, so all
+ * which allocates five to ten vectors, took two thirds of the step. The operations and their order are planck's, so all
  * results are too, bit for bit (test/environment/leg-joint.test.ts).
  * @param definition With motor and limits enabled, and limits that differ; both bodies can turn.
  */
