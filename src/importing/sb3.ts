@@ -152,3 +152,65 @@ function activationOf(given: string | undefined, usual: Activation, path: string
   if (activation === undefined) throw new FileError(path, `has the activation ${name}; read are ReLU and Tanh`);
   return activation;
 }
+
+type Data = z.infer<typeof dataSchema>;
+
+/** What the outputs mean, by the action space. SAC and TD3 squash their outputs by a tanh onto the range of the actions. */
+function headOf(
+  algorithm: string,
+  data: Data,
+  tensors: ReadonlyMap<string, TorchTensor>,
+  path: string,
+): Pick<Architecture, "head" | "gaussian"> {
+  const type = data.action_space[":type:"];
+  if (type.includes("Discrete'")) return { head: algorithm === "DQN" ? "q-values" : "logits" };
+  if (!type.includes("Box'")) throw new FileError(path, `has actions of ${type}; read are Discrete and Box`);
+  const [low, high] = boundsOf(data.action_space[":serialized:"], path);
+  const squashed = algorithm === "SAC" || algorithm === "TD3";
+  const learned = tensors.get("log_std");
+  // SAC's deviations depend on the state, gSDE's too, TD3 has none: 1 then, in units of the outputs.
+  const known = learned !== undefined && learned.shape.length === 1 && !squashed;
+  const logStd = known ? Array.from(learned.data) : low.map(() => 0);
+  const gaussian: Gaussian = { logStd, low, high, ...(squashed && { squash: true as const }) };
+  return { head: "gaussian", gaussian };
+}
+
+function unpickle(base64: string, path: string) {
+  const allowed = new Set([...SPACES, ...NUMPY_NAMES]);
+  return readPickle(Buffer.from(base64, "base64"), path, { allowed });
+}
+
+function boundsOf(serialized: string, path: string): [low: number[], high: number[]] {
+  const space = unpickle(serialized, `${path}, action_space`);
+  const state = space instanceof PickledObject && space.state instanceof PickledDict ? space.state : new PickledDict();
+  const [low, high] = (["low", "high"] as const).map((name) => numpyArray(state.get(name))?.data);
+  if (!low || !high || ![...low, ...high].every(Number.isFinite)) {
+    throw new FileError(path, "states no finite bounds of its actions");
+  }
+  return [[...low], [...high]];
+}
+
+/** Statistics of VecNormalize: (x - mean) / sqrt(var + epsilon), limited. */
+function normalizationOf(
+  { bytes, path }: NonNullable<Sb3Options["vecNormalize"]>,
+  inputs: number,
+): Normalization | undefined {
+  const allowed = new Set([...SPACES, ...NUMPY_NAMES, VEC_NORMALIZE, RUNNING]);
+  const root = readPickle(bytes, path, { allowed });
+  const state = root instanceof PickledObject && root.name === VEC_NORMALIZE ? root.state : null;
+  if (!(state instanceof PickledDict)) throw new FileError(path, "is no VecNormalize: expected what its save() wrote");
+  if (state.get("norm_obs") !== true) return undefined;
+  const running = state.get("obs_rms");
+  const moments = running instanceof PickledObject && running.state instanceof PickledDict ? running.state : undefined;
+  const mean = numpyArray(moments?.get("mean"))?.data;
+  const variance = numpyArray(moments?.get("var"))?.data;
+  const clip = state.get("clip_obs");
+  const epsilon = state.get("epsilon");
+  if (!mean || !variance || typeof clip !== "number" || typeof epsilon !== "number") {
+    throw new FileError(path, "has no statistics of observations as arrays: dictionaries of observations are not read");
+  }
+  if (mean.length !== inputs || variance.length !== inputs) {
+    throw new FileError(path, `has statistics of ${mean.length} numbers, the policy takes ${inputs}`);
+  }
+  return { mean: [...mean], deviation: variance.map((value) => Math.sqrt(value + epsilon)), clip };
+}
