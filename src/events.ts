@@ -40,8 +40,9 @@ export const eventSchema = z.discriminatedUnion("type", [
     architecture: architectureSchema.optional(),
   }),
   /**
-   * Teacher training. `progress` is the fraction of the step budget that is used; `loss` the mean since the last one. DQN
-   * states `epsilon`; PPO the parts of its loss, and how far its updates moved the policy.
+   * Teacher training. `progress` is the fraction of the step budget that is used. DQN states `epsilon`, and its `loss` is the
+   * mean since the last one; PPO states the parts of its loss and how far its updates moved the policy, means over the updates
+   * of the last rollout.
    */
   z.strictObject({
     type: z.literal("train"),
@@ -119,7 +120,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     architecture: architectureSchema,
     weights: count,
     loss: z.number(),
-    /** Fraction of held-out teacher states on which student and teacher choose the same action. */
+    /** With the teacher, on held-out states of it: fraction with the same action, or 1 less the mean distance in ranges of it. */
     agreement: z.number(),
     score: quick,
     passed: z.boolean(),

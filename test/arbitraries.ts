@@ -2,8 +2,32 @@ import fc from "fast-check";
 import { type Activation, type Architecture, layoutOf, parameterCount } from "../src/network/architecture.ts";
 
 const size = fc.integer({ min: 1, max: 6 });
+/** Sixteenths: exact in float32, and never the negative zero that JSON has not. */
+const sixteenths = (min: number, max: number): fc.Arbitrary<number> =>
+  fc.integer({ min: 16 * min, max: 16 * max }).map((x) => x / 16);
 
-/** Small dense networks with 0 to 3 hidden layers, each with an activation of its own. */
+/** The network as it is or with statistics, and with its own head or as a Gaussian. */
+export function dressed(plain: Architecture): fc.Arbitrary<Architecture> {
+  const inputs = plain.input.reduce((product, length) => product * length, 1);
+  const outputs = plain.layers.at(-1)!.units;
+  const each = (length: number, min: number, max: number): fc.Arbitrary<number[]> =>
+    fc.array(sixteenths(min, max), { minLength: length, maxLength: length });
+  const normalization = fc.record({
+    mean: each(inputs, -4, 4),
+    deviation: each(inputs, 0, 4).map((values) => values.map((value) => value + 0.25)),
+    clip: sixteenths(1, 10),
+  });
+  const gaussian = fc.record({ logStd: each(outputs, -2, 2), low: each(outputs, -4, 0), high: each(outputs, 1, 4) });
+  return fc.record({ statistics: fc.option(normalization), density: fc.option(gaussian) }).map(
+    ({ statistics, density }): Architecture => ({
+      ...plain,
+      ...(statistics && { normalization: statistics }),
+      ...(density && { head: "gaussian", gaussian: density }),
+    }),
+  );
+}
+
+/** Small dense networks with 0 to 3 hidden layers, each with an activation of its own, with and without statistics and a Gaussian. */
 export const architectures: fc.Arbitrary<Architecture> = fc
   .record({
     inputs: size,
@@ -19,7 +43,8 @@ export const architectures: fc.Arbitrary<Architecture> = fc
       { kind: "dense" as const, units: outputs, activation: "none" as const },
     ],
     head: "logits" as const,
-  }));
+  }))
+  .chain(dressed);
 
 /** A network whose weights are 0 with the given probability; biases never are. */
 export function sparseNetworks(

@@ -11,6 +11,7 @@ import { ppoSchema } from "../teacher/ppo.ts";
 
 /** Options of every teacher by its algorithm. */
 const teacherSchemas = { dqn: dqnSchema, ppo: ppoSchema } as const;
+const ALGORITHMS = ["dqn", "ppo"] as const;
 
 /** The effective configuration of a run: everything that decides its result. It is saved as `config.yaml`. */
 const configSchema = z.strictObject({
@@ -77,7 +78,7 @@ function overlay(base: Settings, over: Settings): Settings {
 }
 
 /** Every key that `--set` takes, as `a.b.c`, with its description; of teachers' only those of one algorithm, if it is given. */
-export function settingKeys(algorithm?: keyof typeof teacherSchemas): Map<string, string> {
+export function settingKeys(algorithm?: (typeof ALGORITHMS)[number]): Map<string, string> {
   const keys = new Map<string, string>();
   const visit = (schema: unknown, path: string): void => {
     if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
@@ -93,9 +94,7 @@ export function settingKeys(algorithm?: keyof typeof teacherSchemas): Map<string
       keys.set(path, schema.description ?? "");
     }
   };
-  for (const [name, schema] of Object.entries(teacherSchemas)) {
-    if (algorithm === undefined || algorithm === name) visit(schema, "teacher");
-  }
+  for (const name of algorithm === undefined ? ALGORITHMS : [algorithm]) visit(teacherSchemas[name], "teacher");
   visit(configSchema.shape.pops, "pops");
   return keys;
 }
@@ -127,7 +126,12 @@ function validate(raw: unknown): Config | string {
   const parsed = configSchema.safeParse(raw);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  if (issue?.code === "unrecognized_keys") return unknownKey([...issue.path, issue.keys[0]].join("."));
+  if (issue?.code === "unrecognized_keys") {
+    const key = [...issue.path, issue.keys[0]].join(".");
+    const algorithm = ALGORITHMS.find((name) => settingKeys(name).has(key));
+    if (algorithm === undefined) return unknownKey(key);
+    return `${key} is a setting of ${algorithm} alone: set teacher.algorithm=${algorithm}, or leave it out`;
+  }
   return `${issue?.path.join(".") ?? ""}: ${issue?.message.replace("Invalid input: ", "") ?? "is not valid"}`;
 }
 

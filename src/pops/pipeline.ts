@@ -9,7 +9,7 @@ import { type Answer, type PopsOptions, type PopsState, pops } from "./pops.ts";
 import { withCheckpoints } from "./stage.ts";
 
 /** Options of a teacher; `algorithm` says which. */
-export type TeacherOptions = DqnOptions | PpoOptions;
+type TeacherOptions = DqnOptions | PpoOptions;
 
 /** What a run does, by its effective configuration. */
 export interface Plan {

@@ -4,9 +4,24 @@ import { ObjectiveError } from "../errors.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
 import type { Emitted } from "../events.ts";
 import { countsOf, describe } from "../network/architecture.ts";
-import type { Score } from "../network/policy.ts";
+import type { Policy, Score } from "../network/policy.ts";
 import type { Plain } from "../plain.ts";
-import type { Network, PopsContext, PopsOptions } from "./pops.ts";
+
+type Network = Pick<Policy, "architecture" | "parameters">;
+
+/** What proofs need to know of a compression (`PopsContext`). */
+interface ProofContext {
+  readonly environment: string;
+  readonly teacher: Network;
+  readonly options: {
+    readonly objective: number;
+    readonly retention: number | null;
+    readonly teacherEpisodes: number;
+    readonly proofEpisodes: number;
+  };
+  readonly seed: number;
+  readonly makeLanes?: (size: number) => VectorEnvironment;
+}
 
 /** Scores on held-out episodes: of the greedy actions, by which everything is judged, and of drawn ones. */
 export interface Proof {
@@ -17,19 +32,19 @@ export interface Proof {
 }
 
 /** What a policy has to hold: the objective, or the share of the teacher's mean that `retention` states. */
-export function objectiveOf({ objective, retention }: PopsOptions, teacher: Proof): number {
+export function objectiveOf({ objective, retention }: ProofContext["options"], teacher: Proof): number {
   const { mean } = teacher.score;
   return retention === null ? objective : mean - (1 - retention) * Math.abs(mean);
 }
 
 /** Makes the lanes that the main thread plays. */
-export function lanesOf({ environment, makeLanes }: PopsContext): (size: number) => VectorEnvironment {
+export function lanesOf({ environment, makeLanes }: ProofContext): (size: number) => VectorEnvironment {
   return makeLanes ?? ((size) => makeVector(environment, size));
 }
 
 /** Plays fresh episodes that belong to this network alone. Drawn actions are only tried where the greedy ones do. */
 async function prove(
-  context: PopsContext,
+  context: ProofContext,
   network: Network,
   name: string,
   episodes: number,
@@ -51,7 +66,7 @@ async function prove(
  * The teacher's own score on held-out episodes: what cannot do the task is not worth compressing.
  * @throws ObjectiveError when its mean misses the objective
  */
-export async function* proveTeacher(context: PopsContext, step: number): AsyncGenerator<Emitted, Proof> {
+export async function* proveTeacher(context: ProofContext, step: number): AsyncGenerator<Emitted, Proof> {
   const { teacher, options } = context;
   const { architecture } = teacher;
   const { objective } = options;
@@ -72,7 +87,7 @@ export async function* proveTeacher(context: PopsContext, step: number): AsyncGe
 
 /** A candidate's fresh episodes: it holds the objective when the lower bound of its mean reaches it. `index` counts proofs. */
 export async function* proveCandidate(
-  context: PopsContext,
+  context: ProofContext,
   candidate: Network,
   objective: number,
   index: number,

@@ -5,7 +5,8 @@ import {
   type Activation,
   type Architecture,
   dense,
-  describe,
+  hiddenWidths,
+  inputSize,
   layoutOf,
   type Normalization,
   outputSize,
@@ -19,7 +20,8 @@ import type { Teacher } from "./teacher.ts";
 
 export interface ActorCriticOptions {
   readonly hidden: readonly number[];
-  readonly criticHidden?: readonly number[] | undefined;
+  /** Of a separate critic; `null` for the actor's. */
+  readonly criticHidden: readonly number[] | null;
   readonly activation: Activation;
   readonly initializer: Initializer;
   readonly critic: "separate" | "shared";
@@ -87,7 +89,7 @@ export class ActorCritic {
 
   /** What stays behind when the actor ships. */
   get critic(): Architecture {
-    return this.#critic ?? dense(this.#trunk.layers.at(-2)?.units ?? this.actor.input[0]!, [], 1, "q-values");
+    return this.#critic ?? dense(hiddenWidths(this.actor).at(-1) ?? inputSize(this.actor), [], 1, "q-values");
   }
 
   /** Fresh parameters from the streams `initialization/teacher` and `initialization/critic`. */
@@ -148,10 +150,5 @@ export class ActorCritic {
       result.set(parameters.subarray(source, source + to.outputs), to.weights.offset + row * to.outputs);
     }
     return { architecture, parameters: result };
-  }
-
-  /** `8-64-64-4 with a separate critic 8-64-64-1`, for messages. */
-  toString(): string {
-    return `${describe(this.actor)} with a ${this.#options.critic} critic ${describe(this.critic)}`;
   }
 }

@@ -42,13 +42,15 @@ export function generalizedAdvantages(rollout: RolloutValues, gamma: number, lam
 /** 1 - Var(target - value) / Var(target): how well values explain their targets; 0 where the targets do not vary. */
 export function explainedVariance(values: Float32Array, targets: Float32Array): number {
   const variance = (at: (i: number) => number): number => {
-    let sum = 0;
+    // Welford's sums: exactly 0 for equal numbers, and no digits lost where the mean is large.
+    let mean = 0;
     let squares = 0;
     for (let i = 0; i < targets.length; i++) {
-      sum += at(i);
-      squares += at(i) ** 2;
+      const distance = at(i) - mean;
+      mean += distance / (i + 1);
+      squares += distance * (at(i) - mean);
     }
-    return squares / targets.length - (sum / targets.length) ** 2;
+    return squares / targets.length;
   };
   const total = variance((i) => targets[i]!);
   return total > 0 ? 1 - variance((i) => targets[i]! - values[i]!) / total : 0;

@@ -24,8 +24,9 @@ export const ppoSchema = z.strictObject({
     .array(count)
     .min(0)
     .max(16)
-    .optional()
-    .describe("units of a separate critic; as the actor if not given"),
+    .nullable()
+    .default(null)
+    .describe("units of a separate critic's hidden layers; null for the actor's"),
   critic: z
     .enum(["separate", "shared"])
     .default("separate")

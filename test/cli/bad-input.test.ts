@@ -46,12 +46,26 @@ it.each<[parameters: string, code: number, message: string]>([
   ["run CartPol-v1", 2, 'environment: there is no environment "CartPol-v1"; did you mean "CartPole-v1"?'],
   ["run Breakout", 2, `environment: there is no environment "Breakout"; known are ${known}`],
   [
-    "run Pendulum-v1",
+    "run Pendulum-v1 --set teacher.algorithm=dqn",
     2,
-    "environment: Pendulum-v1 has continuous actions; DQN, the only teacher so far, needs choices",
+    "teacher.algorithm: Pendulum-v1 has continuous actions, DQN needs choices: use ppo",
+  ],
+  [
+    "run CartPole-v1 --set teacher.gaeLambda=0.9",
+    2,
+    "--set: teacher.gaeLambda is a setting of ppo alone: set teacher.algorithm=ppo, or leave it out",
+  ],
+  [
+    "run CartPole-v1 --set teacher.algorithm=ppo --set teacher.double=false",
+    2,
+    "--set: teacher.double is a setting of dqn alone: set teacher.algorithm=dqn, or leave it out",
   ],
   ["run CartPole-v1 --preset papr", 2, '--preset: CartPole-v1 has no preset "papr"; did you mean "paper"?'],
-  ["run CartPole-v1 --preset fastest", 2, '--preset: CartPole-v1 has no preset "fastest"; it has default, paper'],
+  [
+    "run CartPole-v1 --preset fastest",
+    2,
+    '--preset: CartPole-v1 has no preset "fastest"; it has default, paper, quick',
+  ],
   [
     "run CartPole-v1 --set pops.objektive=3",
     2,

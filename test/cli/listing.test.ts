@@ -1,5 +1,7 @@
 import { expect, it } from "vitest";
 import { environmentIds } from "../../src/environment/registry.ts";
+import { dqnSchema } from "../../src/teacher/dqn.ts";
+import { ppoSchema } from "../../src/teacher/ppo.ts";
 import { pops } from "./fixtures/pops.ts";
 
 it("lists environments with spaces, limits and presets", async () => {
@@ -7,16 +9,16 @@ it("lists environments with spaces, limits and presets", async () => {
     code: 0,
     stderr: "",
     stdout: [
-      "environment               observation     action  step limit  solved at         presets",
-      "CartPole-v0                       [4]  2 choices         200        195  default, paper",
-      "CartPole-v1                       [4]  2 choices         500        475  default, paper",
-      "Acrobot-v1                        [6]  3 choices         500       -100  default, paper",
-      "MountainCar-v0                    [2]  3 choices         200       -110  default, paper",
-      "MountainCarContinuous-v0          [2]        [1]         999         90  default, paper",
-      "Pendulum-v1                       [3]        [1]         200       none  default, paper",
-      "LunarLander-v2                    [8]  4 choices        1000        200  default, paper",
-      "LunarLander-v3                    [8]  4 choices        1000        200  default, paper",
-      "LunarLanderContinuous-v3          [8]        [2]        1000        200  default, paper",
+      "environment               observation     action  step limit  solved at                     presets",
+      "CartPole-v0                       [4]  2 choices         200        195       default, paper, quick",
+      "CartPole-v1                       [4]  2 choices         500        475       default, paper, quick",
+      "Acrobot-v1                        [6]  3 choices         500       -100       default, paper, quick",
+      "MountainCar-v0                    [2]  3 choices         200       -110       default, paper, quick",
+      "MountainCarContinuous-v0          [2]        [1]         999         90       default, paper, quick",
+      "Pendulum-v1                       [3]        [1]         200       none       default, paper, quick",
+      "LunarLander-v2                    [8]  4 choices        1000        200  default, paper, quick, dqn",
+      "LunarLander-v3                    [8]  4 choices        1000        200  default, paper, quick, dqn",
+      "LunarLanderContinuous-v3          [8]        [2]        1000        200       default, paper, quick",
       "",
     ].join("\n"),
   });
@@ -29,7 +31,7 @@ it("lists environments as one JSON array", async () => {
   expect(rows[1]).toMatchObject({
     rewardThreshold: 475,
     actionSpace: { kind: "discrete", n: 2 },
-    presets: ["default", "paper"],
+    presets: ["default", "paper", "quick"],
   });
 });
 
@@ -38,7 +40,9 @@ it("lists every setting with its value and what it means", async () => {
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   const lines = stdout.trimEnd().split("\n");
   for (const line of lines) expect(line).toMatch(/^(teacher|pops)(\.\w+)+ = \S.* {2}# \S/);
-  expect(lines).toContain("pops.objective = -100  # mean return that a policy has to hold");
+  expect(lines).toContain(
+    "pops.objective = -100  # mean return that the teacher has to reach and a policy has to hold",
+  );
 });
 
 it("lists the settings of a preset", async () => {
@@ -46,16 +50,28 @@ it("lists the settings of a preset", async () => {
   expect(stdout).toContain('\npops.rule = "weights"  #');
 });
 
-it("accepts its own list of settings as settings", async () => {
-  const { stdout } = await pops("settings", "MountainCar-v0");
-  const settings = stdout
-    .trimEnd()
-    .split("\n")
-    .flatMap((line) => ["--set", line.replace(/ {2}#.*/, "").replace(" = ", "=")]);
-  // The first thing after the settings that is wrong.
-  const ended = await pops("run", "MountainCar-v0", ...settings, "--out", "/dev/null/run");
-  expect(ended.stderr).toMatch(/^pops: \/dev\/null\/run: could not be made: /);
+it("lists the settings of the teacher's algorithm alone", async () => {
+  const keysOf = async (...parameters: string[]): Promise<string[]> =>
+    [...(await pops("settings", ...parameters)).stdout.matchAll(/^teacher\.(\w+) =/gm)].map(([, key]) => key!);
+  expect((await keysOf("LunarLander-v3")).toSorted()).toEqual(Object.keys(ppoSchema.shape).toSorted());
+  expect((await keysOf("LunarLander-v3", "--preset", "dqn")).toSorted()).toEqual(
+    Object.keys(dqnSchema.shape).toSorted(),
+  );
 });
+
+it.each(["MountainCar-v0", "LunarLander-v3"])(
+  "accepts its own list of settings of %s as settings",
+  async (environment) => {
+    const { stdout } = await pops("settings", environment);
+    const settings = stdout
+      .trimEnd()
+      .split("\n")
+      .flatMap((line) => ["--set", line.replace(/ {2}#.*/, "").replace(" = ", "=")]);
+    // The first thing after the settings that is wrong.
+    const ended = await pops("run", environment, ...settings, "--out", "/dev/null/run");
+    expect(ended.stderr).toMatch(/^pops: \/dev\/null\/run: could not be made: /);
+  },
+);
 
 it("prints its version, and help with every command", async () => {
   expect(await pops("--version")).toEqual({ code: 0, stdout: "0.1.0\n", stderr: "" });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { newFolder, pops, remove, start, temporaryFolder } from "./fixtures/pops.ts";
 
-const settings = [
+const changes = [
   "teacher.hidden=[8]",
   "teacher.totalSteps=2000",
   "teacher.environments=5",
@@ -13,7 +13,8 @@ const settings = [
   "teacher.evaluationInterval=500",
   "teacher.evaluationEpisodes=4",
   "teacher.stopScore=1000",
-].flatMap((setting) => ["--set", setting]);
+];
+const settings = ["--preset", "dqn", ...changes.flatMap((change) => ["--set", change])];
 
 const EVENTS = "events.jsonl";
 const TEACHER = "policies/teacher.safetensors";

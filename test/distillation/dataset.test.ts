@@ -1,15 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { collect, LabelledStates } from "../../src/distillation/dataset.ts";
+import type { EnvironmentSpec } from "../../src/environment/environment.ts";
 import { makeEnvironment } from "../../src/environment/registry.ts";
-import { makeVector } from "../../src/environment/vector.ts";
+import { box } from "../../src/environment/spaces.ts";
+import { makeVector, vectorOf } from "../../src/environment/vector.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { compileForward } from "../../src/evaluation/evaluate.ts";
 import { argmax } from "../../src/network/action.ts";
-import { dense } from "../../src/network/architecture.ts";
+import { type Architecture, dense } from "../../src/network/architecture.ts";
 import { initialize } from "../../src/network/parameters.ts";
 import { predictor } from "../../src/network/predict.ts";
 import { Pcg64 } from "../../src/random/pcg64.ts";
+import { Match } from "../environment/match.ts";
+import { withStep } from "../environment/wrapped.ts";
 
 /** States (k, k + 1/2) with labels -k, for k from `from` to `to` - 1. */
 function rows(from: number, to: number): [observations: Float32Array, labels: Float32Array] {
@@ -144,5 +148,67 @@ describe("collecting", () => {
 
   it("leaves the greedy path when it explores", async () => {
     expect((await collected(0.5)).observations).not.toEqual((await collected(0)).observations);
+  });
+
+  describe("for continuous actions", () => {
+    /** Always answers 5 and -5, far outside the bounds [-1, 1] and [0, 3]. */
+    const architecture: Architecture = {
+      ...dense(1, [], 2, "gaussian"),
+      gaussian: { logStd: [0, 0], low: [-1, 0], high: [1, 3] },
+    };
+    const spec: EnvironmentSpec = {
+      ...new Match().spec,
+      actionSpace: box([-1, 0], [1, 3]),
+    };
+
+    async function actionsOf(exploration: number): Promise<{ actions: number[][]; states: LabelledStates }> {
+      const actions: number[][] = [];
+      const inner = vectorOf(spec, () => new Match(), 4);
+      const lanes = withStep(inner, (given) => {
+        for (let lane = 0; lane < 4; lane++) actions.push([...given.subarray(2 * lane, 2 * lane + 2)]);
+        return inner.step(given);
+      });
+      const player = await compileForward(architecture, 4);
+      player.bind("parameters", Float32Array.of(0, 0, 5, -5));
+      const states = new LabelledStates(4 * 500, 1, 2);
+      await collect(
+        { player, architecture, teacher: player, lanes, steps: 500, exploration, random: new Pcg64(6) },
+        states,
+      );
+      await player.dispose();
+      return { actions, states };
+    }
+
+    it("plays the means within the bounds", async () => {
+      const { actions } = await actionsOf(0);
+      expect(new Set(actions.map(String))).toEqual(new Set(["1,0"]));
+    });
+
+    it("labels states with the means themselves, not with what acts", async () => {
+      const { states } = await actionsOf(0.5);
+      expect(new Set(states.labels)).toEqual(new Set([5, -5]));
+    });
+
+    it("explores the asked share of actions, uniformly within the bounds of each dimension", async () => {
+      const { actions } = await actionsOf(0.5);
+      const explored = actions.filter(([a, b]) => a !== 1 || b !== 0);
+      // Within 4 standard deviations of a binomial.
+      expect(Math.abs(explored.length - 1000)).toBeLessThan(4 * Math.sqrt(500));
+      for (const [d, low, high] of [
+        [0, -1, 1],
+        [1, 0, 3],
+      ] as const) {
+        const tenths = new Array<number>(10).fill(0);
+        for (const action of explored) {
+          expect(action[d]).toBeGreaterThanOrEqual(low);
+          expect(action[d]).toBeLessThanOrEqual(high);
+          tenths[Math.min(9, Math.floor((10 * (action[d]! - low)) / (high - low)))]!++;
+        }
+        const expected = explored.length / 10;
+        const chiSquare = tenths.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);
+        // The 99.9 % quantile with 9 degrees of freedom.
+        expect(chiSquare).toBeLessThan(27.9);
+      }
+    });
   });
 });

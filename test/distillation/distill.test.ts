@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   agreementOf,
   collectTeacherStates,
+  compileDistillation,
   type DistillContext,
   type Distilled,
   type DistillJob,
@@ -12,8 +13,9 @@ import {
 } from "../../src/distillation/distill.ts";
 import type { VectorEnvironment } from "../../src/environment/environment.ts";
 import { vectorOf } from "../../src/environment/vector.ts";
-import { dense } from "../../src/network/architecture.ts";
+import { type Architecture, dense } from "../../src/network/architecture.ts";
 import { Identity } from "../environment/identity.ts";
+import { Match } from "../environment/match.ts";
 import { scripted, scriptedLanes } from "../environment/scripted.ts";
 
 const length = 8;
@@ -187,5 +189,93 @@ describe("agreement", () => {
     const wrong = Float32Array.of(0, 1, 1, 0, 0, 0);
     const clear = { ...states, observations: states.observations.slice(0, 4), labels: states.labels.slice(0, 4) };
     expect(await agreementOf(architecture, wrong, clear)).toBe(0);
+  });
+
+  it("of continuous actions is 1 less their mean distance in ranges of the action, both within the bounds", async () => {
+    const gaussian: Architecture = {
+      ...dense(2, [], 2, "gaussian"),
+      gaussian: { logStd: [0, 0], low: [-1, 0], high: [1, 4] },
+    };
+    // Students answer the observations: 0.5 is a quarter of the first range off, 3 and 3 are the same, 9 and 4 act alike,
+    // and -1 and 1 are a whole range apart.
+    const rows = {
+      next: 0,
+      observations: Float32Array.of(0.5, 3, -1, 9),
+      labels: Float32Array.of(0, 3, 1, 4),
+    };
+    const agreement = await agreementOf(gaussian, Float32Array.of(1, 0, 0, 1, 0, 0), rows);
+    expect(agreement).toBeCloseTo(1 - (0.25 + 0 + 1 + 0) / 4, 6);
+    expect([...rows.labels]).toEqual([0, 3, 1, 4]);
+  });
+});
+
+describe("the loss", () => {
+  const labels = [3, 0, -1, 0.5, 2, 2];
+  const observations = [1, 0, 0, 0, 1, 0];
+
+  /** The loss of two states' labels for a student that puts out 0 (its outputs' gaussian, if any, has deviations 1). */
+  async function lossOf(architecture: Architecture, options: Partial<DistillOptions>): Promise<number> {
+    const trainer = await compileDistillation(architecture, distillSchema.parse({ batchSize: 2, ...options }));
+    trainer.restart(new Float32Array(12));
+    trainer.program.floats("observations").set(observations);
+    trainer.program.floats("labels").set(labels);
+    const loss = await trainer.update(1e-9);
+    await trainer.dispose();
+    return loss;
+  }
+
+  /** KL of the tempered teacher to a student that knows nothing: ln 3 less its entropy. */
+  const tempered = (temperature: number): number => {
+    const rows = [labels.slice(0, 3), labels.slice(3)].map((row) => {
+      const exps = row.map((x) => Math.exp((x - Math.max(...row)) / temperature));
+      const p = exps.map((x) => x / exps.reduce((a, b) => a + b));
+      return Math.log(3) + p.reduce((sum, x) => sum + (x > 0 ? x * Math.log(x) : 0), 0);
+    });
+    return (rows[0]! + rows[1]!) / 2;
+  };
+
+  it.each([
+    ["q-values", 0.25],
+    ["logits", 2],
+  ] as const)("of %s is tempered by the temperature that is theirs", async (head, temperature) => {
+    const options = { temperature: 0.25, logitsTemperature: 2 };
+    expect(await lossOf(dense(3, [], 3, head), options)).toBeCloseTo(tempered(temperature), 5);
+    expect(Math.abs(tempered(2) - tempered(0.25))).toBeGreaterThan(0.1);
+  });
+
+  it("of a Gaussian's means is that of Gaussians, whatever temperature and loss say", async () => {
+    const gaussian = { logStd: [0, 0, 0], low: [-9, -9, -9], high: [9, 9, 9] };
+    const architecture: Architecture = { ...dense(3, [], 3, "gaussian"), gaussian };
+    const expected = labels.reduce((sum, x) => sum + x ** 2 / 2, 0) / 2;
+    for (const loss of ["kl", "paper"] as const) {
+      expect(await lossOf(architecture, { loss, temperature: 0.1, logitsTemperature: 5 })).toBeCloseTo(expected, 5);
+    }
+  });
+});
+
+describe("a Gaussian teacher with statistics of its own", () => {
+  const architecture: Architecture = {
+    ...dense(1, [4], 1, "gaussian", "tanh"),
+    normalization: { mean: [100], deviation: [2], clip: 10 },
+    gaussian: { logStd: [-1], low: [-1], high: [1] },
+  };
+  /** tanh(x / 10) four times, each times 2.5 after: nearly x, the number that is seen as 100 + 2 x. */
+  const parameters = Float32Array.of(0.1, 0.1, 0.1, 0.1, 0, 0, 0, 0, 2.5, 2.5, 2.5, 2.5, 0);
+  const makeLanes = (size: number): VectorEnvironment => {
+    const create = (): Match => new Match({ offset: 100, scale: 2 });
+    return vectorOf(create().spec, create, size);
+  };
+
+  it("teaches a student that passes, keeps them, and agrees", async () => {
+    const options = distillSchema.parse({ ...quick, updates: 300, learningRate: 0.02, batchSize: 32 });
+    const shared = { teacher: { architecture, parameters }, options, objective: -0.05, seed: 1, makeLanes };
+    const states = await collectTeacherStates(shared);
+    const smaller = { ...architecture, layers: architecture.layers.slice(-1) };
+    const rounds = distill({ ...shared, states }, { architecture: smaller, start: 0 });
+    let next = await rounds.next();
+    while (next.done !== true) next = await rounds.next();
+    expect(next.value).toMatchObject({ passed: true });
+    expect(next.value.agreement).toBeGreaterThan(0.95);
+    expect(next.value.agreement).toBeLessThan(1);
   });
 });

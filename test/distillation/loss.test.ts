@@ -1,6 +1,9 @@
+import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { distillationLoss, paperLoss } from "../../src/distillation/loss.ts";
+import { distillationLoss, gaussianLoss, paperLoss } from "../../src/distillation/loss.ts";
+import type { Gaussian } from "../../src/network/architecture.ts";
+import { gradient } from "../../src/tensor/gradient.ts";
 import { input } from "../../src/tensor/graph.ts";
 import { Program } from "../../src/tensor/program.ts";
 
@@ -120,4 +123,128 @@ describe.each<[string, Loss, number]>([
       { numRuns: 20 },
     );
   });
+});
+
+/** The loss of [rows, dimensions] means and its gradient with respect to the student's, row by row. */
+async function gaussianOf(
+  teacher: readonly (readonly number[])[],
+  student: readonly (readonly number[])[],
+  gaussian: Gaussian,
+): Promise<{ loss: number; slopes: number[] }> {
+  const shape = [teacher.length, teacher[0]!.length];
+  const [a, b] = [input(shape), input(shape)];
+  const loss = gaussianLoss(a, b, gaussian);
+  const outputs = { loss, slopes: gradient(loss, [b])[0]! };
+  const program = await Program.compile({ inputs: { a, b }, outputs });
+  program.floats("a").set(teacher.flat());
+  program.floats("b").set(student.flat());
+  await program.run();
+  const result = { loss: program.floats("loss")[0]!, slopes: [...program.floats("slopes")] };
+  await program.dispose();
+  return result;
+}
+
+describe("the loss of Gaussian policies", () => {
+  /** Deviations 1/2 and 2. */
+  const logStd = [Math.log(0.5), Math.log(2)];
+  const far: Gaussian = { logStd, low: [-100, -100], high: [100, 100] };
+  const near: Gaussian = { logStd, low: [-1, -1], high: [1, 1] };
+  const means = fc.array(fc.array(fc.double({ min: -3, max: 3, noNaN: true }), { minLength: 2, maxLength: 2 }), {
+    minLength: 3,
+    maxLength: 3,
+  });
+
+  /** KL(N(m, s) || N(n, t)) = ln(t / s) + (s^2 + (m - n)^2) / (2 t^2) - 1/2, summed over dimensions; the mean over rows. */
+  function closedForm(teacher: readonly number[][], student: readonly number[][]): number {
+    const std = logStd.map(Math.exp);
+    const rows = teacher.map((row, k) =>
+      row.reduce((sum, m, d) => {
+        const [s, t] = [std[d]!, std[d]!];
+        return sum + Math.log(t / s) + (s ** 2 + (m - student[k]![d]!) ** 2) / (2 * t ** 2) - 0.5;
+      }, 0),
+    );
+    return rows.reduce((a, b) => a + b) / rows.length;
+  }
+
+  it("is half the squared distance in deviations: a mean that is off by one deviation costs 1/2", async () => {
+    expect((await gaussianOf([[0, 0]], [[0.5, 0]], far)).loss).toBeCloseTo(0.5, 6);
+    expect((await gaussianOf([[0, 0]], [[0.5, 4]], far)).loss).toBeCloseTo(0.5 + 2, 6);
+  });
+
+  it("is the closed-form KL within the bounds, the mean over the batch", async () => {
+    const check = async (teacher: number[][], student: number[][]): Promise<void> => {
+      const { loss } = await gaussianOf(teacher, student, far);
+      const expected = closedForm(teacher, student);
+      expect(Math.abs(loss - expected)).toBeLessThan(1e-5 * (1 + expected));
+    };
+    await fc.assert(fc.asyncProperty(means, means, check), { numRuns: 20 });
+  });
+
+  // One dimension of deviation 1/2 within [-1, 1]: the slope is 4 times what the student is off by.
+  it.each([
+    ["both within the bounds", 0.5, 0.75, 0.125, 1],
+    ["both above", 3, 2, 0, 0],
+    ["both above, the student by more", 2, 30, 0, 0],
+    ["both below", -3, -2, 0, 0],
+    ["the teacher above, the student at the bound", 3, 1, 0, 0],
+    ["the teacher above, the student short of it: drawn to the bound", 3, 0.5, 0.5, -2],
+    ["the teacher below, the student short of it: drawn to the bound", -3, -0.5, 0.5, 2],
+    ["the teacher above, the student below", 3, -2, 18, -12],
+    ["the teacher within, the student above: drawn back to the teacher", 0.5, 2, 4.5, 6],
+    ["the teacher at the bound, the student above", 1, 1.5, 0.5, 2],
+  ])("with %s: teacher %d, student %d", async (_, teacher, student, expected, slope) => {
+    const one = { logStd: [Math.log(0.5)], low: [-1], high: [1] };
+    const { loss, slopes } = await gaussianOf([[teacher]], [[student]], one);
+    expect(loss).toBeCloseTo(expected, 5);
+    expect(slopes[0]).toBeCloseTo(slope, 5);
+  });
+
+  it("never grows when teacher and student are limited to the bounds, where they act alike", async () => {
+    const limited = (rows: readonly number[][]) => rows.map((row) => row.map((x) => Math.max(-1, Math.min(1, x))));
+    const check = async (teacher: number[][], student: number[][]): Promise<void> => {
+      const { loss } = await gaussianOf(teacher, student, near);
+      const within = await gaussianOf(limited(teacher), limited(student), near);
+      expect(within.loss).toBeLessThanOrEqual(loss * (1 + 1e-5) + 1e-6);
+    };
+    await fc.assert(fc.asyncProperty(means, means, check), { numRuns: 20 });
+  });
+});
+
+const { POPS_PYTHON: python = "python3" } = process.env;
+const probe = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)";
+const hasTorch = spawnSync(python, ["-c", probe]).status === 0;
+
+it.skipIf(!hasTorch)("agrees with torch.distributions.kl_divergence (needs Python with torch)", async () => {
+  const teacher = [
+    [0.5, -1],
+    [2, 0.25],
+  ];
+  const student = [
+    [1, -1.5],
+    [-0.5, 3],
+  ];
+  const logits = [
+    [1, 0, -2],
+    [0.5, 0.5, 3],
+  ];
+  const other = [
+    [0, 0.25, 1],
+    [-1, 2, 2],
+  ];
+  const logStd = [-0.4, 0.7];
+  const program = `
+import json, sys, torch
+from torch.distributions import Categorical, Independent, Normal, kl_divergence
+given = {name: torch.tensor(values) for name, values in json.load(sys.stdin).items()}
+std = given["logStd"].exp()
+gaussians = [Independent(Normal(given[name], std), 1) for name in ("teacher", "student")]
+softmaxes = [Categorical(logits=logits) for logits in (given["logits"] / 0.5, given["other"])]
+print(json.dumps([kl_divergence(*pair).mean().item() for pair in (gaussians, softmaxes)]))`;
+  const given = JSON.stringify({ teacher, student, logits, other, logStd });
+  const { stdout, stderr } = spawnSync(python, ["-c", program], { encoding: "utf8", input: given });
+  expect(stderr).toBe("");
+  const expected = JSON.parse(stdout) as [number, number];
+  const { loss } = await gaussianOf(teacher, student, { logStd, low: [-9, -9], high: [9, 9] });
+  expect(loss).toBeCloseTo(expected[0], 5);
+  expect(await lossOf(distillationLoss, logits, other, 0.5)).toBeCloseTo(expected[1], 5);
 });

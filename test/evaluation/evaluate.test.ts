@@ -1,11 +1,11 @@
 import fc from "fast-check";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { makeEnvironment } from "../../src/environment/registry.ts";
 import { makeVector, vectorOf } from "../../src/environment/vector.ts";
 import { EnvironmentError, ShapeError, UsageError } from "../../src/errors.ts";
 import { Evaluator, episodeSeed } from "../../src/evaluation/evaluate.ts";
 import { scoreOf, summarize } from "../../src/evaluation/statistics.ts";
-import { argmax } from "../../src/network/action.ts";
+import { argmax, limitActions, sampleChoice, sampleGaussian } from "../../src/network/action.ts";
 import { type Architecture, dense } from "../../src/network/architecture.ts";
 import { initialize } from "../../src/network/parameters.ts";
 import { predictor } from "../../src/network/predict.ts";
@@ -101,6 +101,90 @@ it("leaves the parameters alone", async () => {
   const parameters = beginner.parameters.slice();
   await returnsOf({ architecture: small, parameters }, 2, 3);
   expect(parameters).toEqual(beginner.parameters);
+});
+
+describe("drawn actions", () => {
+  /** Leans towards balancing, and draws: every episode falls at another time. */
+  const undecided: Player = { ...balancing, parameters: balancing.parameters.map((x) => 2 * x) };
+  const gaussian: Player = {
+    architecture: {
+      ...dense(3, [], 1, "gaussian"),
+      normalization: { mean: [0, 0, 0], deviation: [0.7, 0.7, 3], clip: 5 },
+      gaussian: { logStd: [0.5], low: [-2], high: [2] },
+    },
+    parameters: Float32Array.of(0.1, -0.5, -1, 0.2),
+  };
+  const episodes = 7;
+  const SET = "held-out";
+
+  async function drawn(environment: string, { architecture, parameters }: Player, lanes: number, seed = 1) {
+    const evaluator = await Evaluator.create(architecture, makeVector(environment, lanes));
+    const returns = await evaluator.returns(parameters, seed, SET, episodes, "sampled");
+    await evaluator.dispose();
+    return [...returns];
+  }
+
+  it.each([
+    ["choices", "CartPole-v1", undecided],
+    ["continuous actions within their bounds", "Pendulum-v1", gaussian],
+  ])("(%s) give the returns of a plain loop over one environment with a stream an episode", async (_, id, player) => {
+    const predict = predictor(player);
+    const expected = Array.from({ length: episodes }, (__, index) => {
+      const environment = makeEnvironment(id);
+      const draws = stream(1, `actions/${SET}`, index);
+      let observation = environment.reset(episodeSeed(1, SET, index));
+      let total = 0;
+      for (;;) {
+        const outputs = predict(observation);
+        const { gaussian: density } = player.architecture;
+        const action = new Float32Array(1);
+        if (density) {
+          sampleGaussian(outputs, density.logStd, draws, action);
+          limitActions(player.architecture, action);
+        }
+        const step = environment.step(density ? action : sampleChoice(outputs, draws));
+        total += step.reward;
+        if (step.terminated || step.truncated) return total;
+        observation = step.observation;
+      }
+    });
+    const returns = await drawn(id, player, 3);
+    for (const [k, value] of returns.entries()) expect(value).toBeCloseTo(expected[k]!, 2);
+    expect(new Set(returns).size).toBeGreaterThan(3);
+  });
+
+  it("are the same for the same seed and others for another", async () => {
+    const returns = await drawn("CartPole-v1", undecided, 3);
+    expect(await drawn("CartPole-v1", undecided, 3)).toEqual(returns);
+    expect(await drawn("CartPole-v1", undecided, 3, 2)).not.toEqual(returns);
+  });
+
+  it.each([1, 2, 5, 7, 10])("do not depend on the number of lanes (%d)", async (lanes) => {
+    expect(await drawn("CartPole-v1", undecided, lanes)).toEqual(await drawn("CartPole-v1", undecided, 3));
+  });
+
+  it("leave greedy episodes, before and after, as they are without", async () => {
+    const greedy = await returnsOf(undecided, 3, episodes);
+    const evaluator = await Evaluator.create(undecided.architecture, makeVector("CartPole-v1", 3));
+    const before = await evaluator.returns(undecided.parameters, 1, SET, episodes);
+    const sampled = await evaluator.returns(undecided.parameters, 1, SET, episodes, "sampled");
+    const after = await evaluator.returns(undecided.parameters, 1, SET, episodes);
+    await evaluator.dispose();
+    expect([[...before], [...after]]).toEqual([greedy, greedy]);
+    expect([...sampled]).not.toEqual(greedy);
+  });
+
+  it("of Q-values are the greedy ones", async () => {
+    expect(await drawn("CartPole-v1", beginner, 3)).toEqual(await returnsOf(beginner, 3, episodes));
+  });
+
+  it("are scored over the same episodes as greedy ones, with the bounds of their own returns", async () => {
+    const evaluator = await Evaluator.create(undecided.architecture, makeVector("CartPole-v1", 3));
+    const score = await evaluator.score(undecided.parameters, 1, SET, episodes, "sampled");
+    await evaluator.dispose();
+    const returns = Float64Array.from(await drawn("CartPole-v1", undecided, 3));
+    expect(score).toEqual(scoreOf(returns, stream(1, `bootstrap/${SET}`)));
+  });
 });
 
 it("refuses an episode that does not end", async () => {

@@ -12,7 +12,7 @@ import { decodeSafetensors } from "../../src/safetensors.ts";
 import { NO_DIGEST, seal } from "../../src/seal.ts";
 import { decodeModel } from "../../src/tensor/onnx-reader.ts";
 import { mutate } from "./fixtures/mutate.ts";
-import { exact, small } from "./fixtures/policies.ts";
+import { exact, small, smallGaussian } from "./fixtures/policies.ts";
 import { denseVariables, writeCheckpoint } from "./fixtures/tf-writer.ts";
 
 const TRIALS = 10_000;
@@ -46,6 +46,10 @@ function expectTypedOnly(name: string, read: (random: ReturnType<typeof stream>)
   for (let trial = 0; trial < TRIALS; trial += 1) attempt(() => read(random));
 }
 
+const policies = [
+  ["Q-values", small],
+  ["a Gaussian of normalised observations", smallGaussian],
+] as const;
 const safetensors = policyToSafetensors(small);
 const onnx = policyToOnnx(small);
 const variables = denseVariables({ fc_1: [3, 4], fc_2: [4, 4], logits: [4, 2] });
@@ -55,12 +59,12 @@ function readTf(indexBytes: Uint8Array, data: readonly Uint8Array[] = shards): P
   return policyFromTfVariables(decodeTfCheckpoint(indexBytes, data, "hostile"), {}, "hostile");
 }
 
-it("reads a mutated safetensors policy as it was or refuses it", () => {
-  expectEqualOrRefused(safetensors, "safetensors", (bytes) => policyFromSafetensors(bytes, "hostile"));
+it.each(policies)("reads a mutated safetensors policy (%s) as it was or refuses it", (_, policy) => {
+  expectEqualOrRefused(policyToSafetensors(policy), "safetensors", (bytes) => policyFromSafetensors(bytes, "hostile"));
 });
 
-it("reads a mutated ONNX policy as it was or refuses it", () => {
-  expectEqualOrRefused(onnx, "onnx", (bytes) => policyFromOnnx(bytes, "hostile"));
+it.each(policies)("reads a mutated ONNX policy (%s) as it was or refuses it", (_, policy) => {
+  expectEqualOrRefused(policyToOnnx(policy), "onnx", (bytes) => policyFromOnnx(bytes, "hostile"));
 });
 
 it("reads a mutated TensorFlow index as it was or refuses it", () => {
@@ -71,17 +75,22 @@ it("reads mutated TensorFlow data as it was or refuses it", () => {
   expectEqualOrRefused(shards[0]!, "tf-data", (bytes) => readTf(index, [bytes]));
 });
 
-it("throws only FileErrors on mutated safetensors policies whose digest was made to fit", () => {
-  expectTypedOnly("safetensors-sealed", (random) => {
-    const bytes = mutate(safetensors, random);
-    if (bytes.length > DIGEST_OFFSET + NO_DIGEST.length) seal(bytes, DIGEST_OFFSET);
-    return policyFromSafetensors(bytes, "hostile");
-  });
-});
+it.each(policies)(
+  "throws only FileErrors on mutated safetensors policies (%s) whose digest was made to fit",
+  (_, policy) => {
+    const whole = policyToSafetensors(policy);
+    expectTypedOnly("safetensors-sealed", (random) => {
+      const bytes = mutate(whole, random);
+      if (bytes.length > DIGEST_OFFSET + NO_DIGEST.length) seal(bytes, DIGEST_OFFSET);
+      return policyFromSafetensors(bytes, "hostile");
+    });
+  },
+);
 
-it("throws only FileErrors on mutated ONNX policies whose digest was made to fit", () => {
+it.each(policies)("throws only FileErrors on mutated ONNX policies (%s) whose digest was made to fit", (_, policy) => {
+  const whole = policyToOnnx(policy);
   expectTypedOnly("onnx-sealed", (random) => {
-    const bytes = mutate(onnx, random);
+    const bytes = mutate(whole, random);
     if (bytes.length > NO_DIGEST.length) seal(bytes, bytes.length - NO_DIGEST.length);
     return policyFromOnnx(bytes, "hostile");
   });

@@ -113,6 +113,67 @@ it.each([
   expect(architectureSchema.safeParse(value).success).toBe(false);
 });
 
+const normalized: Architecture = {
+  ...pixels,
+  normalization: { mean: [0, 1, 2, 3, 4, 5], deviation: [1, 1, 1, 1, 1, 1], clip: 10 },
+};
+const gaussian: Architecture = {
+  ...dense(4, [5], 2, "gaussian"),
+  gaussian: { logStd: [0, 0], low: [-1, -1], high: [1, 2] },
+};
+
+it("counts the statistics of a normalisation as bytes, not as parameters, and a Gaussian's deviations not at all", () => {
+  const plain = countsOf(pixels);
+  expect(countsOf(normalized)).toEqual({ ...plain, bytes: plain.bytes + 4 * 12 });
+  expect(parameterCount(normalized)).toBe(parameterCount(pixels));
+  expect(countsOf(gaussian)).toEqual(countsOf(dense(4, [5], 2, "logits")));
+});
+
+const withStatistics = (change: object) => ({
+  ...normalized,
+  normalization: { ...normalized.normalization, ...change },
+});
+const withGaussian = (change: object) => ({ ...gaussian, gaussian: { ...gaussian.gaussian, ...change } });
+it.each<[string, unknown, string, string]>([
+  ["too few means", withStatistics({ mean: [1] }), "normalization.mean", "has 1 numbers, an observation has 6"],
+  [
+    "too many deviations",
+    withStatistics({ deviation: [1, 1, 1, 1, 1, 1, 1] }),
+    "normalization.deviation",
+    "has 7 numbers, an observation has 6",
+  ],
+  ["a deviation of 0", withStatistics({ deviation: [1, 1, 0, 1, 1, 1] }), "normalization.deviation.2", "Too small"],
+  ["no limit of what is normalised", withStatistics({ clip: undefined }), "normalization.clip", "expected number"],
+  ["a limit of 0", withStatistics({ clip: 0 }), "normalization.clip", "Too small"],
+  [
+    "a mean that is not finite",
+    withStatistics({ mean: [0, 0, 0, 0, 0, Infinity] }),
+    "normalization.mean.5",
+    "expected number",
+  ],
+  ["a gaussian head alone", dense(4, [], 2, "gaussian"), "gaussian", "is missing for a gaussian head"],
+  [
+    "a Gaussian of another head",
+    { ...gaussian, head: "logits" },
+    "gaussian",
+    "belongs to a gaussian head, this one is logits",
+  ],
+  [
+    "too many deviations of actions",
+    withGaussian({ logStd: [0, 0, 0] }),
+    "gaussian.logStd",
+    "has 3 numbers, the network has 2 outputs",
+  ],
+  ["no lower bounds", withGaussian({ low: [] }), "gaussian.low", "has 0 numbers, the network has 2 outputs"],
+  ["too few upper bounds", withGaussian({ high: [1] }), "gaussian.high", "has 1 numbers, the network has 2 outputs"],
+  ["a deviation beyond float32", withGaussian({ logStd: [0, 100] }), "gaussian.logStd.1", "Too big"],
+  ["a bound at infinity", withGaussian({ low: [-Infinity, 0] }), "gaussian.low.0", "expected number"],
+])("refuses %s and names the field", (_name, value, field, message) => {
+  const issues = architectureSchema.safeParse(value).error!.issues;
+  expect(issues.map(({ path }) => path.join("."))).toEqual([field]);
+  expect(issues[0]!.message).toContain(message);
+});
+
 describe("an environment", () => {
   const spec = {
     id: "Toy-v0",
@@ -125,6 +186,16 @@ describe("an environment", () => {
   it("fits a network with its observations and actions", () => {
     expect(() => {
       checkFits(teacher, spec);
+    }).not.toThrow();
+  });
+
+  it("fits a network with its observations and the bounds of its actions, as float32", () => {
+    expect(() => {
+      const { gaussian: bounds, ...rest } = gaussian;
+      checkFits(
+        { ...rest, gaussian: { ...bounds!, low: [-0.1, -1] } },
+        { ...spec, actionSpace: box([-0.1, -1], [1, 2]) },
+      );
     }).not.toThrow();
   });
 
@@ -147,6 +218,25 @@ describe("an environment", () => {
       teacher,
       { ...spec, actionSpace: box([0], [1]) },
       "Toy-v0 has continuous actions, which q-values cannot choose",
+    ],
+    ["a Gaussian where there are choices", gaussian, spec, "Toy-v0 has choices, which gaussian cannot choose"],
+    [
+      "actions with another number of dimensions",
+      gaussian,
+      { ...spec, actionSpace: box([-1], [1]) },
+      "4-5-2 has 2 outputs, but Toy-v0 has 1 numbers an action",
+    ],
+    [
+      "another lower bound of actions",
+      gaussian,
+      { ...spec, actionSpace: box([-1, -2], [1, 2]) },
+      "its actions are bounded by other numbers (low) than those of Toy-v0",
+    ],
+    [
+      "another upper bound of actions",
+      gaussian,
+      { ...spec, actionSpace: box([-1, -1], [2, 1]) },
+      "its actions are bounded by other numbers (high) than those of Toy-v0",
     ],
   ])("does not fit %s", (_name, architecture, given, message) => {
     expect(() => {

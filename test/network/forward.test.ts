@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
 import { compileForward } from "../../src/evaluation/evaluate.ts";
-import { argmax } from "../../src/network/action.ts";
+import { argmax, limitActions } from "../../src/network/action.ts";
 import { type Architecture, dense, inputSize, outputSize } from "../../src/network/architecture.ts";
 import { forward } from "../../src/network/forward.ts";
 import { predictor } from "../../src/network/predict.ts";
@@ -41,6 +41,23 @@ it("a batch has the same outputs by hand, and the greedy actions", async () => {
   await program.dispose();
 });
 
+it("observations are normalised and limited first: [5, -100, 7] by means [1, 0, 7], deviations [2, 10, 1] and clip 3", async () => {
+  const architecture: Architecture = {
+    ...dense(3, [], 3, "logits"),
+    normalization: { mean: [1, 0, 7], deviation: [2, 10, 1], clip: 3 },
+  };
+  const same = Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0);
+  const observation = Float32Array.of(5, -100, 7);
+  expect([...predictor({ architecture, parameters: same })(observation)]).toEqual([2, -3, 0]);
+  const program = await compileForward(architecture, 1);
+  program.bind("parameters", same);
+  program.bind("observations", observation);
+  await program.run();
+  expect([...program.floats("outputs")]).toEqual([2, -3, 0]);
+  await program.dispose();
+  expect([...observation]).toEqual([5, -100, 7]);
+});
+
 it("decides as a batched program does, whatever the architecture", async () => {
   const check = async (architecture: Architecture, rows: number, seed: number): Promise<void> => {
     const width = inputSize(architecture);
@@ -59,7 +76,10 @@ it("decides as a batched program does, whatever the architecture", async () => {
       // Relative to the largest output: the rounding of large sums does not shrink with their result.
       const scale = 1 + Math.max(...expected.map(Math.abs));
       for (const [i, value] of actual.entries()) expect(Math.abs(value - expected[i]!) / scale).toBeLessThan(1e-5);
-      expect(program.ints("actions")[row]).toBe(argmax(actual));
+      const action = actual.slice();
+      limitActions(architecture, action);
+      if (architecture.gaussian) expect(program.floats("actions").slice(row * size, (row + 1) * size)).toEqual(action);
+      else expect(program.ints("actions")[row]).toBe(argmax(actual));
     }
     await program.dispose();
   };

@@ -1,9 +1,11 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { NumericError, ObjectiveError, UsageError } from "../../src/errors.ts";
+import { lower95 } from "../../src/evaluation/statistics.ts";
 import { eventSchema } from "../../src/events.ts";
 import { type Architecture, countsOf, dense, describe as sizes } from "../../src/network/architecture.ts";
 import type { Plain } from "../../src/plain.ts";
 import { type Answer, type Network, type PopsContext, type PopsState, pops, popsSchema } from "../../src/pops/pops.ts";
+import { objectiveOf } from "../../src/pops/proof.ts";
 import { type Drained, drain, only } from "../drain.ts";
 import { cartPoleTeacher, linearCartPole } from "./hand-made.ts";
 import "./identity-module.ts";
@@ -73,6 +75,14 @@ describe("the whole loop", () => {
       score: result.score,
       smaller: true,
     });
+  });
+
+  it("proves teacher and answer, logits both, with drawn actions too", () => {
+    const proofs = only(run.events, "proof").filter(({ passed }) => passed);
+    expect(proofs.map(({ role }) => role)).toEqual(["teacher", "candidate"]);
+    for (const { sampled, score } of proofs) expect(sampled!.episodes).toBe(score.episodes);
+    expect(run.result.teacher).toEqual({ score: proofs[0]!.score, sampled: proofs[0]!.sampled });
+    expect(run.result.sampled).toEqual(proofs[1]!.sampled);
   });
 
   it("yields valid events on an axis of steps that begins where it was told to and never falls", () => {
@@ -196,10 +206,10 @@ describe("the proof", () => {
   const saved = ({ architecture, parameters }: Network) => ({ architecture, parameters });
 
   /** A run that has come to its end with these policies, which all passed their selection. */
-  const prove = (passing: readonly Network[], squeezeStarts = 0): Promise<Drained<Answer>> =>
+  const prove = (passing: readonly Network[], squeezeStarts = 0, change: object = {}): Promise<Drained<Answer>> =>
     compress(
       {},
-      { ...settings, squeezeStarts },
+      { ...settings, squeezeStarts, ...change },
       {
         phase: "proof",
         step: 2_000,
@@ -248,10 +258,75 @@ describe("the proof", () => {
     expect(result.score.lower95).toBeGreaterThanOrEqual(settings.objective);
   });
 
+  it("of a retention holds that share of the teacher's mean instead of the objective", async () => {
+    // The teacher's proof says 200.
+    const held = await prove([teacher, good], 0, { objective: 100, retention: 0.9 });
+    expect(only(held.events, "proof").map(({ objective }) => objective)).toEqual([180]);
+    expect(held.result).toMatchObject({ ...good, objective: 180 });
+    const plain = await prove([good], 0, { objective: 100 });
+    expect(plain.result.objective).toBe(100);
+  });
+
+  it("carries the score of drawn actions beside that of the greedy ones", async () => {
+    const { events, result } = await prove([good]);
+    const [proof] = only(events, "proof");
+    expect(proof!.sampled).toMatchObject({ episodes: settings.proofEpisodes });
+    expect(proof!.sampled!.mean).not.toBe(proof!.score.mean);
+    expect(result.sampled).toEqual(proof!.sampled);
+  });
+
+  it("carries no score of drawn actions for Q-values, nor where the greedy ones failed", async () => {
+    const q = { ...good, architecture: { ...good.architecture, head: "q-values" as const } };
+    const [proof] = only((await prove([q])).events, "proof");
+    expect(proof).toMatchObject({ passed: true });
+    expect(proof).not.toHaveProperty("sampled");
+    const failed = await prove([bad]);
+    expect(only(failed.events, "proof")[0]).not.toHaveProperty("sampled");
+    // The answer is the teacher, whose proof had none.
+    expect(failed.result.sampled).toBeNull();
+  });
+
   it("leaves the teacher when all fail", async () => {
     const run = await prove([bad]);
     expect(tried(run)).toEqual([["4-2", false]]);
     expect(run.result).toMatchObject({ ...teacher, smaller: false, score });
+  });
+});
+
+describe("what a policy has to hold", () => {
+  const holds = (retention: number | null, mean: number): number =>
+    objectiveOf(popsSchema.parse({ objective: 150, lowerBound: 0, retention }), {
+      score: { mean, sd: 0, min: mean, lower95: mean, interval95: [mean, mean], episodes: 2 },
+      sampled: null,
+    });
+
+  it.each([
+    [null, 200, 150],
+    [0.95, 200, 190],
+    [1, 200, 200],
+    // As much may be lost of a loss.
+    [0.95, -160, -168],
+    [1, -160, -160],
+    [0.5, 0, 0],
+  ])("with a retention of %j of a teacher with %d is %d", (retention, mean, expected) => {
+    expect(holds(retention, mean)).toBeCloseTo(expected, 9);
+  });
+
+  it("decides which students pass, from the teacher's own score", async () => {
+    const { events, result } = await compress(
+      {},
+      { ...settings, objective: 20, retention: 0.9, maxIterations: 1, squeezeStarts: 0 },
+    );
+    const [first] = only(events, "proof");
+    expect(first).toMatchObject({ role: "teacher", objective: 20 });
+    const objective = 0.9 * first!.score.mean;
+    expect(result.objective).toBe(objective);
+    const candidates = only(events, "candidate");
+    expect(candidates.length).toBeGreaterThan(0);
+    for (const { passed, score } of candidates) {
+      if (passed) expect(lower95(score)).toBeGreaterThanOrEqual(objective);
+      else if (score.episodes === distill.selectionEpisodes) expect(lower95(score)).toBeLessThan(objective);
+    }
   });
 });
 

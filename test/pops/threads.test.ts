@@ -4,6 +4,7 @@ import type { Plain } from "../../src/plain.ts";
 import { type Outcome, type Plan, pipeline } from "../../src/pops/pipeline.ts";
 import { popsSchema } from "../../src/pops/pops.ts";
 import { dqnSchema } from "../../src/teacher/dqn.ts";
+import { ppoSchema } from "../../src/teacher/ppo.ts";
 import { type Drained, drain } from "../drain.ts";
 
 /** Every stage with an environment whose lanes are shared out; no lander is so bad that it fails. */
@@ -69,6 +70,32 @@ it("a run goes on with another number of workers to the same end, from the train
     expect(resumed.events).toEqual(alone.events.slice(events));
     expect(resumed.result).toEqual(alone.result);
   }
+});
+
+it("continuous rollouts are the same with lanes in threads", async () => {
+  const options = ppoSchema.parse({
+    algorithm: "ppo",
+    hidden: [8],
+    environments: 5,
+    nSteps: 40,
+    batchSize: 50,
+    totalSteps: 400,
+    evaluationInterval: 400,
+    evaluationEpisodes: 3,
+    stopScore: 1000,
+  });
+  const train = (workers: number): Promise<Drained<Outcome>> =>
+    drain(
+      pipeline({
+        environment: "LunarLanderContinuous-v3",
+        preset: "default",
+        seed: 3,
+        workers,
+        teacher: { options },
+        pops: undefined,
+      }),
+    );
+  expect(await train(2)).toEqual(await train(1));
 });
 
 it("a run that is stopped early ends its threads", async () => {

@@ -152,8 +152,7 @@ describe("the ladder of the squeeze search", () => {
         for (const [k, rung] of rungs.entries()) {
           expect(weightsOf(rung)).toBeLessThan(weightsOf(passing));
           if (k > 0) expect(weightsOf(rung)).toBeGreaterThanOrEqual(growth * weightsOf(rungs[k - 1]!));
-          expect(rung.input).toEqual(passing.input);
-          expect(rung.layers.at(-1)).toEqual(passing.layers.at(-1));
+          expect({ ...rung, layers: rung.layers.slice(-1) }).toEqual({ ...passing, layers: passing.layers.slice(-1) });
         }
       }),
     );

@@ -26,6 +26,6 @@ export function showSettings(environment: string, flags: { preset: string }): vo
   const valueAt = (key: string): unknown =>
     key.split(".").reduce<unknown>((inner, part) => (inner as Record<string, unknown>)[part], config);
   for (const [key, description] of settingKeys(config.teacher.algorithm)) {
-    process.stdout.write(`${key} = ${JSON.stringify(valueAt(key)) ?? "not set"}  # ${description}\n`);
+    process.stdout.write(`${key} = ${JSON.stringify(valueAt(key))}  # ${description}\n`);
   }
 }
