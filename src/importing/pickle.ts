@@ -233,7 +233,9 @@ class Machine {
   global(module: string, attribute: string): void {
     const name = `${module}.${attribute}`;
     if (!this.#options.allowed.has(name)) {
-      this.#fail(`needs ${JSON.stringify(name)}, which is not among the names that may stand in a policy; nothing was executed`);
+      this.#fail(
+        `needs ${JSON.stringify(name)}, which is not among the names that may stand in a policy; nothing was executed`,
+      );
     }
     this.push(new PickledGlobal(name));
   }

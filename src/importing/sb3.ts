@@ -11,12 +11,21 @@ import { ZipArchive } from "./zip.ts";
 
 const MAX_ENTRY_BYTES = 2 ** 30;
 
-const SPACES = ["gymnasium.spaces.box.Box", "gymnasium.spaces.discrete.Discrete", "gym.spaces.box.Box", "gym.spaces.discrete.Discrete"];
+const SPACES = [
+  "gymnasium.spaces.box.Box",
+  "gymnasium.spaces.discrete.Discrete",
+  "gym.spaces.box.Box",
+  "gym.spaces.discrete.Discrete",
+];
 const VEC_NORMALIZE = "stable_baselines3.common.vec_env.vec_normalize.VecNormalize";
 const RUNNING = "stable_baselines3.common.running_mean_std.RunningMeanStd";
 
 /** What is used of the entry `data`. Classes are stated by their names, spaces readably and as a pickle. */
-const spaceSchema = z.looseObject({ ":type:": z.string(), ":serialized:": z.string(), _shape: z.array(z.number()).nullish() });
+const spaceSchema = z.looseObject({
+  ":type:": z.string(),
+  ":serialized:": z.string(),
+  _shape: z.array(z.number()).nullish(),
+});
 const dataSchema = z.looseObject({
   policy_class: z.looseObject({ __module__: z.string() }),
   policy_kwargs: z.looseObject({ activation_fn: z.string().optional() }),
@@ -68,7 +77,8 @@ export function policyFromSb3(bytes: Uint8Array, path: string, options: Sb3Optio
   if (weights === undefined) throw new FileError(path, "has no policy.pth");
   const tensors = readTorch(weights, `${path}, policy.pth`);
   const foreign = [...tensors.keys()].find((name) => name.includes("features_extractor"));
-  if (foreign !== undefined) throw new FileError(path, `has a features extractor with weights (${foreign}): MlpPolicy is read`);
+  if (foreign !== undefined)
+    throw new FileError(path, `has a features extractor with weights (${foreign}): MlpPolicy is read`);
   const layers = family.layers.flatMap((pattern) => denseLayers(tensors, pattern, path));
   const hidden = activationOf(data.policy_kwargs.activation_fn, family.activation, path);
   const head = headOf(family.algorithm, data, tensors, path);
@@ -127,7 +137,11 @@ function denseLayers(tensors: ReadonlyMap<string, TorchTensor>, pattern: string,
   const prefix = pattern.replace(/\*$/, "");
   const names = pattern.endsWith("*")
     ? [...tensors.keys()]
-        .flatMap((key) => (key.startsWith(prefix) && /^\d+\.weight$/.test(key.slice(prefix.length)) ? [key.slice(0, -".weight".length)] : []))
+        .flatMap((key) =>
+          key.startsWith(prefix) && /^\d+\.weight$/.test(key.slice(prefix.length))
+            ? [key.slice(0, -".weight".length)]
+            : [],
+        )
         .toSorted((a, b) => Number(a.slice(prefix.length)) - Number(b.slice(prefix.length)))
     : [pattern];
   return names.map((name) => {

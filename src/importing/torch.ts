@@ -1,12 +1,5 @@
 import { FileError } from "../errors.ts";
-import {
-  PickledDict,
-  PickledGlobal,
-  PickledList,
-  PickledObject,
-  type Pickled,
-  readPickle,
-} from "./pickle.ts";
+import { type Pickled, PickledDict, PickledGlobal, PickledList, PickledObject, readPickle } from "./pickle.ts";
 import { ZipArchive } from "./zip.ts";
 
 /** A tensor of a PyTorch file, row-major and widened to float32. */
@@ -112,7 +105,13 @@ class TensorReader {
     const format = storage instanceof PickledObject ? STORAGES[storage.name] : undefined;
     const shape = this.#sizes(size);
     const strides = this.#sizes(stride);
-    if (format === undefined || !(storage instanceof PickledObject) || typeof offset !== "number" || !shape || !strides) {
+    if (
+      format === undefined ||
+      !(storage instanceof PickledObject) ||
+      typeof offset !== "number" ||
+      !shape ||
+      !strides
+    ) {
       this.#fail(name, "is no dense tensor of numbers");
     }
     const key = String(storage.args[0]);
@@ -143,7 +142,9 @@ class TensorReader {
 
   #sizes(value: Pickled | undefined): number[] | undefined {
     if (!(value instanceof PickledList) || value.items.length > 8) return undefined;
-    const sizes = value.items.filter((item): item is number => typeof item === "number" && Number.isInteger(item) && item >= 0);
+    const sizes = value.items.filter(
+      (item): item is number => typeof item === "number" && Number.isInteger(item) && item >= 0,
+    );
     return sizes.length === value.items.length ? sizes : undefined;
   }
 

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import {
   actionsOf,
   argmax,
+  boundActions,
   greedyActions,
-  limitActions,
   sampleAction,
   sampleChoice,
   sampleGaussian,
@@ -106,13 +106,13 @@ describe("a draw from a Gaussian", () => {
 describe("limits", () => {
   it("are those of each dimension, row after row", () => {
     const actions = Float32Array.of(-3, -3, 0.5, 0.5, 3, 7, -1, 5);
-    limitActions(continuous, actions);
+    boundActions(continuous, actions);
     expect([...actions]).toEqual([-1, 0, 0.5, 0.5, 1, 5, -1, 5]);
   });
 
   it("are none where there are no bounds", () => {
     const actions = Float32Array.of(-3, 7);
-    limitActions(choices, actions);
+    boundActions(choices, actions);
     expect([...actions]).toEqual([-3, 7]);
   });
 });
