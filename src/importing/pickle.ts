@@ -54,11 +54,13 @@ export interface PickleOptions {
   readonly allowed: ReadonlySet<string>;
   /** Makes sense of references to storages outside of the pickle (PyTorch); refused when not given. */
   readonly persistent?: (id: readonly Pickled[]) => Pickled;
+  /** What to do about a name that is not allowed. */
+  readonly hint?: string;
 }
 
-/** Values that a pickle of at most 64 MiB may build; real policies have thousands. */
-const MAX_STEPS = 4_000_000;
-/** How deep values may nest. */
+/** Operations of one pickle; real policies need thousands. One byte can make a dictionary of some 300, so this bounds memory. */
+const MAX_STEPS = 500_000;
+/** Marks that may be open at once. */
 const MAX_MARKS = 1_000;
 
 const MARK = Symbol("mark");
@@ -94,10 +96,12 @@ class Machine {
     for (let step = 0; step < MAX_STEPS; step++) {
       const at = this.#at;
       const code = this.#byte();
-      if (code === 0x2e) return this.#pop();
-      const operation = OPERATIONS.get(code);
-      if (operation === undefined) this.#fail(`opcode 0x${code.toString(16)} is not allowed`, at);
-      operation(this);
+      if (code === 0x2e) return this.pop();
+      const value = VALUES.get(code);
+      const action = ACTIONS.get(code);
+      if (value) this.#stack.push(value(this));
+      else if (action) action(this);
+      else this.#fail(`opcode 0x${code.toString(16)} is not allowed`, at);
     }
     return this.#fail(`has more than ${MAX_STEPS} operations`);
   }
@@ -162,205 +166,171 @@ class Machine {
     return Number.isSafeInteger(Number(value)) ? Number(value) : value;
   }
 
-  push(value: Pickled): void {
-    this.#stack.push(value);
-  }
-
-  #pop(): Pickled {
-    const value = this.#stack.pop();
-    if (value === undefined || value === MARK) this.#fail("takes a value that is not there");
-    return value as Pickled;
-  }
-
   pop(): Pickled {
-    return this.#pop();
-  }
-
-  top(): Pickled {
-    const value = this.#pop();
-    this.push(value);
+    const value = this.#stack.pop();
+    if (value === undefined || value === MARK) return this.#fail("takes a value that is not there");
     return value;
   }
 
-  mark(): void {
-    if (++this.#marks > MAX_MARKS) this.#fail(`is deeper than ${MAX_MARKS} levels`);
-    this.#stack.push(MARK);
+  /** The last `count` values, in their order. */
+  popItems(count: number): Pickled[] {
+    return Array.from({ length: count }, () => this.pop()).toReversed();
+  }
+
+  top(): Pickled {
+    const value = this.pop();
+    this.#stack.push(value);
+    return value;
+  }
+
+  mark(): number {
+    if (++this.#marks > MAX_MARKS) this.#fail(`has more than ${MAX_MARKS} open marks`);
+    return this.#stack.push(MARK);
   }
 
   /** All values above the last mark. */
   popMark(): Pickled[] {
     const from = this.#stack.lastIndexOf(MARK);
     if (from < 0) this.#fail("a mark is missing");
-    const values = this.#stack.splice(from + 1) as Pickled[];
+    const values = this.#stack.splice(from + 1).filter((value) => value !== MARK);
     this.#stack.pop();
     this.#marks--;
     return values;
   }
 
-  list(items: readonly Pickled[]): PickledList {
-    const list = new PickledList();
+  extend(items: readonly Pickled[]): PickledList {
+    const list = this.top();
+    if (!(list instanceof PickledList)) return this.#fail("adds to what is no list");
     for (const item of items) list.items.push(item);
     return list;
   }
 
-  extend(items: readonly Pickled[]): void {
-    const list = this.top();
-    if (!(list instanceof PickledList)) this.#fail("adds to what is no list");
-    for (const item of items) list.items.push(item);
+  setItems(items: readonly Pickled[]): PickledDict {
+    const target = this.top();
+    const dict = target instanceof PickledObject ? target.items : target;
+    return dict instanceof PickledDict ? this.filled(dict, items) : this.#fail("sets items of what is no dictionary");
   }
 
-  setItems(items: readonly Pickled[]): void {
-    const target = this.top();
-    const holder = target instanceof PickledObject ? target.items : target;
-    if (!(holder instanceof PickledDict) || items.length % 2 !== 0) this.#fail("sets items of what is no dictionary");
+  /** The dictionary with keys and values set that follow each other in `items`. */
+  filled(dict: PickledDict, items: readonly Pickled[]): PickledDict {
+    if (items.length % 2 !== 0) this.#fail("a key has no value");
     for (let i = 0; i < items.length; i += 2) {
       const key = items[i]!;
       if (typeof key !== "string" && typeof key !== "number") this.#fail("a key is neither text nor a number");
-      holder.entries.set(key, items[i + 1]!);
+      dict.entries.set(key, items[i + 1]!);
     }
+    return dict;
   }
 
-  memoize(index = this.#memo.size): void {
-    this.#memo.set(index, this.top());
+  memoize(index = this.#memo.size): Pickled {
+    const value = this.top();
+    this.#memo.set(index, value);
+    return value;
   }
 
-  recall(index: number): void {
+  recall(index: number): Pickled {
     const value = this.#memo.get(index);
-    if (value === undefined) this.#fail(`nothing was kept as ${index}`);
-    this.push(value);
+    return value === undefined ? this.#fail(`nothing was kept as ${index}`) : value;
   }
 
-  global(module: string, attribute: string): void {
+  /** Of module and attribute. */
+  global([module, attribute]: readonly Pickled[]): PickledGlobal {
+    if (typeof module !== "string" || typeof attribute !== "string") return this.#fail("a name is no text");
     const name = `${module}.${attribute}`;
     if (!this.#options.allowed.has(name)) {
-      this.#fail(
-        `needs ${JSON.stringify(name)}, which is not among the names that may stand in a policy; nothing was executed`,
-      );
+      const { hint = "it is no policy that PoPS reads" } = this.#options;
+      this.#fail(`needs ${JSON.stringify(name.slice(0, 200))}, which is refused (nothing was executed): ${hint}`);
     }
-    this.push(new PickledGlobal(name));
+    return new PickledGlobal(name);
   }
 
-  /** Stands for a call, which is not made. */
-  make(callee: Pickled, args: Pickled): void {
-    if (!(callee instanceof PickledGlobal) || !(args instanceof PickledList)) this.#fail("calls what has no name");
-    this.push(new PickledObject(callee.name, args.items));
+  /** Stands for a call of a class or function with arguments, which is not made. */
+  made([callee, args]: readonly Pickled[]): PickledObject {
+    if (!(callee instanceof PickledGlobal) || !(args instanceof PickledList))
+      return this.#fail("calls what has no name");
+    return new PickledObject(callee.name, args.items);
   }
 
-  build(): void {
-    const state = this.#pop();
+  build(state: Pickled): PickledObject {
     const target = this.top();
-    if (!(target instanceof PickledObject)) this.#fail("gives a state to what is no object");
+    if (!(target instanceof PickledObject)) return this.#fail("gives a state to what is no object");
     target.state = state;
+    return target;
   }
 
-  persistent(): void {
-    const id = this.#pop();
+  persistent(id: Pickled): Pickled {
     const { persistent } = this.#options;
-    if (persistent === undefined || !(id instanceof PickledList)) this.#fail("refers to something outside");
-    this.push(persistent(id.items));
+    if (persistent === undefined || !(id instanceof PickledList)) return this.#fail("refers to something outside");
+    return persistent(id.items);
   }
 
-  protocol(): void {
-    const version = this.unsigned(1);
-    if (version < 2 || version > 5) this.#fail(`protocol ${version}, expected 2 to 5`);
+  protocol(version: number): number {
+    return version < 2 || version > 5 ? this.#fail(`protocol ${version}, expected 2 to 5`) : version;
   }
 }
 
-const tuple =
-  (size: number) =>
-  (m: Machine): void => {
-    const items = Array.from({ length: size }, () => m.pop()).toReversed();
-    m.push(m.list(items));
-  };
+/** Opcodes of Python's pickletools that put one value on the stack, by their byte. */
+const VALUES = new Map<number, (m: Machine) => Pickled>([
+  [0x4e, () => null],
+  [0x88, () => true],
+  [0x89, () => false],
+  [0x4b, (m) => m.unsigned(1)],
+  [0x4d, (m) => m.unsigned(2)],
+  [0x4a, (m) => m.int32()],
+  [0x8a, (m) => m.long(m.unsigned(1))],
+  [0x8b, (m) => m.long(m.unsigned(4))],
+  [0x47, (m) => m.float64()],
+  [0x8c, (m) => m.text(m.unsigned(1))],
+  [0x58, (m) => m.text(m.unsigned(4))],
+  [0x8d, (m) => m.text(m.unsigned(8))],
+  [0x43, (m) => m.raw(m.unsigned(1))],
+  [0x42, (m) => m.raw(m.unsigned(4))],
+  [0x8e, (m) => m.raw(m.unsigned(8))],
+  [0x96, (m) => m.raw(m.unsigned(8))],
+  [0x5d, () => new PickledList()],
+  [0x6c, (m) => listOf(m.popMark())],
+  // Tuples.
+  [0x29, () => new PickledList()],
+  [0x85, (m) => listOf(m.popItems(1))],
+  [0x86, (m) => listOf(m.popItems(2))],
+  [0x87, (m) => listOf(m.popItems(3))],
+  [0x74, (m) => listOf(m.popMark())],
+  // Sets.
+  [0x8f, () => new PickledList()],
+  [0x91, (m) => listOf(m.popMark())],
+  [0x7d, () => new PickledDict()],
+  [0x64, (m) => m.filled(new PickledDict(), m.popMark())],
+  [0x32, (m) => m.top()],
+  [0x68, (m) => m.recall(m.unsigned(1))],
+  [0x6a, (m) => m.recall(m.unsigned(4))],
+  [0x63, (m) => m.global([m.line(), m.line()])],
+  [0x93, (m) => m.global(m.popItems(2))],
+  [0x52, (m) => m.made(m.popItems(2))],
+  [0x81, (m) => m.made(m.popItems(2))],
+  [0x51, (m) => m.persistent(m.pop())],
+]);
 
-/** Opcodes of Python's pickletools by their byte. What is not here is refused. */
-const OPERATIONS = new Map<number, (m: Machine) => void>([
-  [0x80, (m) => m.protocol()],
+/** The other opcodes. What is in neither table is refused. */
+const ACTIONS = new Map<number, (m: Machine) => unknown>([
+  [0x80, (m) => m.protocol(m.unsigned(1))],
   // FRAME: the length of what follows says nothing that is needed.
-  [0x95, (m) => void m.unsigned(8)],
+  [0x95, (m) => m.unsigned(8)],
   [0x28, (m) => m.mark()],
-  [0x30, (m) => void m.pop()],
-  [0x31, (m) => void m.popMark()],
-  [0x32, (m) => m.push(m.top())],
-  [0x4e, (m) => m.push(null)],
-  [0x88, (m) => m.push(true)],
-  [0x89, (m) => m.push(false)],
-  [0x4b, (m) => m.push(m.unsigned(1))],
-  [0x4d, (m) => m.push(m.unsigned(2))],
-  [0x4a, (m) => m.push(m.int32())],
-  [0x8a, (m) => m.push(m.long(m.unsigned(1)))],
-  [0x8b, (m) => m.push(m.long(m.unsigned(4)))],
-  [0x47, (m) => m.push(m.float64())],
-  [0x8c, (m) => m.push(m.text(m.unsigned(1)))],
-  [0x58, (m) => m.push(m.text(m.unsigned(4)))],
-  [0x8d, (m) => m.push(m.text(m.unsigned(8)))],
-  [0x43, (m) => m.push(m.raw(m.unsigned(1)))],
-  [0x42, (m) => m.push(m.raw(m.unsigned(4)))],
-  [0x8e, (m) => m.push(m.raw(m.unsigned(8)))],
-  [0x96, (m) => m.push(m.raw(m.unsigned(8)))],
-  [0x5d, (m) => m.push(new PickledList())],
-  [0x6c, (m) => m.push(m.list(m.popMark()))],
-  [0x61, (m) => m.extend([m.pop()])],
+  [0x30, (m) => m.pop()],
+  [0x31, (m) => m.popMark()],
+  [0x61, (m) => m.extend(m.popItems(1))],
   [0x65, (m) => m.extend(m.popMark())],
-  [0x29, tuple(0)],
-  [0x85, tuple(1)],
-  [0x86, tuple(2)],
-  [0x87, tuple(3)],
-  [0x74, (m) => m.push(m.list(m.popMark()))],
-  [0x7d, (m) => m.push(new PickledDict())],
-  [
-    0x64,
-    (m) => {
-      const items = m.popMark();
-      m.push(new PickledDict());
-      m.setItems(items);
-    },
-  ],
-  [
-    0x73,
-    (m) => {
-      const value = m.pop();
-      m.setItems([m.pop(), value]);
-    },
-  ],
-  [0x75, (m) => m.setItems(m.popMark())],
-  // Sets, as lists.
-  [0x8f, (m) => m.push(new PickledList())],
   [0x90, (m) => m.extend(m.popMark())],
-  [0x91, (m) => m.push(m.list(m.popMark()))],
+  [0x73, (m) => m.setItems(m.popItems(2))],
+  [0x75, (m) => m.setItems(m.popMark())],
   [0x94, (m) => m.memoize()],
   [0x71, (m) => m.memoize(m.unsigned(1))],
   [0x72, (m) => m.memoize(m.unsigned(4))],
-  [0x68, (m) => m.recall(m.unsigned(1))],
-  [0x6a, (m) => m.recall(m.unsigned(4))],
-  [
-    0x63,
-    (m) => {
-      const module = m.line();
-      m.global(module, m.line());
-    },
-  ],
-  [
-    0x93,
-    (m) => {
-      const attribute = m.pop();
-      m.global(String(m.pop()), String(attribute));
-    },
-  ],
-  [
-    0x52,
-    (m) => {
-      const args = m.pop();
-      m.make(m.pop(), args);
-    },
-  ],
-  [
-    0x81,
-    (m) => {
-      const args = m.pop();
-      m.make(m.pop(), args);
-    },
-  ],
-  [0x62, (m) => m.build()],
-  [0x51, (m) => m.persistent()],
+  [0x62, (m) => m.build(m.pop())],
 ]);
+
+function listOf(items: readonly Pickled[]): PickledList {
+  const list = new PickledList();
+  for (const item of items) list.items.push(item);
+  return list;
+}

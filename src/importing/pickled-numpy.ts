@@ -19,15 +19,17 @@ export const NUMPY_NAMES = [
 export interface NumpyArray {
   readonly shape: readonly number[];
   readonly data: readonly number[];
+  /** Code of its numbers, for example `f4`. */
+  readonly dtype: string;
 }
 
-const formats: Readonly<Record<string, { bytes: number; read: (view: DataView, at: number) => number }>> = {
-  f4: { bytes: 4, read: (view, at) => view.getFloat32(at, true) },
-  f8: { bytes: 8, read: (view, at) => view.getFloat64(at, true) },
-  i4: { bytes: 4, read: (view, at) => view.getInt32(at, true) },
-  i8: { bytes: 8, read: (view, at) => Number(view.getBigInt64(at, true)) },
-  u1: { bytes: 1, read: (view, at) => view.getUint8(at) },
-};
+const formats = new Map<string, { bytes: number; read: (view: DataView, at: number) => number }>([
+  ["f4", { bytes: 4, read: (view, at) => view.getFloat32(at, true) }],
+  ["f8", { bytes: 8, read: (view, at) => view.getFloat64(at, true) }],
+  ["i4", { bytes: 4, read: (view, at) => view.getInt32(at, true) }],
+  ["i8", { bytes: 8, read: (view, at) => Number(view.getBigInt64(at, true)) }],
+  ["u1", { bytes: 1, read: (view, at) => view.getUint8(at) }],
+]);
 
 /** An array, or a scalar as one of shape []; `undefined` when it is neither, or of another kind of number. */
 export function numpyArray(value: Pickled | undefined): NumpyArray | undefined {
@@ -56,9 +58,10 @@ function decode(
   if (!shape || !(dtype instanceof PickledObject) || !(bytes instanceof Uint8Array)) return undefined;
   const [code] = dtype.args;
   const order = dtype.state instanceof PickledList ? dtype.state.items[1] : "<";
-  const format = typeof code === "string" && order !== ">" ? formats[code] : undefined;
+  const format = typeof code === "string" && order !== ">" ? formats.get(code) : undefined;
   const elements = shape.reduce((product, size) => product * size, 1);
-  if (!format || dtype.name !== "numpy.dtype" || bytes.length !== elements * format.bytes) return undefined;
+  if (!format || typeof code !== "string" || dtype.name !== "numpy.dtype" || bytes.length !== elements * format.bytes)
+    return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  return { shape, data: Array.from({ length: elements }, (_, i) => format.read(view, i * format.bytes)) };
+  return { shape, dtype: code, data: Array.from({ length: elements }, (_, i) => format.read(view, i * format.bytes)) };
 }

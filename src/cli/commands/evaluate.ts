@@ -4,9 +4,11 @@ import { UsageError } from "../../errors.ts";
 import { Evaluator } from "../../evaluation/evaluate.ts";
 import { loadPolicy } from "../../importing/load.ts";
 import { checkFits, countsOf, describe } from "../../network/architecture.ts";
+import { importOptions } from "../foreign.ts";
 
 export interface EvaluateFlags {
   readonly env?: string;
+  readonly vecNormalize?: string;
   readonly episodes: number;
   readonly seed: number;
   readonly workers: number;
@@ -15,7 +17,7 @@ export interface EvaluateFlags {
 }
 
 export async function evaluatePolicy(file: string, flags: EvaluateFlags, modules: readonly string[]): Promise<void> {
-  const policy = await loadPolicy(file);
+  const policy = await loadPolicy(file, importOptions(flags));
   const environment = flags.env ?? policy.environment;
   if (environment === undefined) throw new UsageError("--env", `${file} names no environment: state one`);
   const { architecture, parameters } = policy;
