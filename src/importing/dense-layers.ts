@@ -42,8 +42,9 @@ export interface Chain {
   readonly layers: readonly DenseLayer[];
   /** How the layers were found: `given`, `guessed`, or by which scheme of names. */
   readonly by: string;
-  /** Activation of the hidden layers; absent where the file does not say. */
+  /** Activation of hidden layers that is usual where layers have such names. */
   readonly hidden?: Activation;
+  /** Activations that the file states. */
   readonly activations?: readonly Activation[];
   /** Shape of an observation. */
   readonly input?: readonly number[];
@@ -91,13 +92,14 @@ export function policyOfChain(chain: Chain, options: ImportOptions, source: stri
   }
   const how = (given: unknown, said: unknown): string =>
     given === undefined ? (said === undefined ? "guessed" : "as the file says") : "given";
+  const guess = chain.hidden === undefined ? "guessed" : "usual with such names";
   const policy: Policy = {
     architecture,
     ...(environment && { environment: environment.id }),
     provenance: {
       source: `${source} ${basename(path)}`.slice(0, 10_000),
       layers: `${namesOf(layers)} (${chain.by})`.slice(0, 10_000),
-      activations: `${activations.join(", ")} (${how(options.activations, chain.activations ?? chain.hidden)})`,
+      activations: `${activations.join(", ")} (${chain.activations || options.activations ? how(options.activations, chain.activations) : guess})`,
       head: `${architecture.head} (${how(options.head, chain.head)})`,
       ...(statistics && { normalization: statistics.source.slice(0, 10_000) }),
       ...chain.notes,
@@ -107,7 +109,8 @@ export function policyOfChain(chain: Chain, options: ImportOptions, source: stri
   return finitePolicy(policy, path);
 }
 
-function usualActivations(layers: readonly DenseLayer[], hidden: Activation = "relu"): Activation[] {
+/** One activation in all hidden layers, none at the output. */
+export function usualActivations(layers: readonly DenseLayer[], hidden: Activation = "relu"): Activation[] {
   return layers.map((_, l): Activation => (l < layers.length - 1 ? hidden : "none"));
 }
 
@@ -137,7 +140,7 @@ function actingOf(
   return { head, gaussian: { logStd: [...deviations], low, high, ...(squash && { squash: true as const }) } };
 }
 
-export function namesOf(layers: readonly { readonly name: string }[]): string {
+function namesOf(layers: readonly { readonly name: string }[]): string {
   return layers.map(({ name }) => name).join(", ");
 }
 

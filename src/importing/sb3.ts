@@ -2,7 +2,7 @@ import { z } from "zod";
 import { FileError, reasonOf } from "../errors.ts";
 import type { Activation } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
-import { type Chain, type ImportOptions, policyOfChain } from "./dense-layers.ts";
+import { type Chain, type ImportOptions, policyOfChain, usualActivations } from "./dense-layers.ts";
 import { type Pickled, PickledDict, PickledGlobal, PickledObject, readPickle } from "./pickle.ts";
 import { NUMPY_NAMES, type NumpyArray, numpyArray } from "./pickled-numpy.ts";
 import { chainOfScheme, sb3Schemes } from "./state-dict.ts";
@@ -66,9 +66,11 @@ export function policyFromSb3(bytes: Uint8Array, path: string, options: ImportOp
   if (data.use_sde === true && scheme.squash) {
     throw new FileError(path, `is ${scheme.name} with use_sde, which limits its means before the tanh: not read`);
   }
+  const dense = chainOfScheme(tensors, scheme, "", path);
+  const hidden = activationOf(data.policy_kwargs.activation_fn, path) ?? scheme.hidden;
   const chain: Chain = {
-    ...chainOfScheme(tensors, scheme, "", path),
-    hidden: activationOf(data.policy_kwargs.activation_fn, path) ?? scheme.hidden,
+    ...dense,
+    activations: usualActivations(dense.layers, hidden),
     input: observationShape(data, path),
     ...actionsOf(data, path, scheme.head),
     ...(squash && { squash }),
