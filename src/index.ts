@@ -48,11 +48,16 @@ export {
 export { policyToOnnx } from "./exporting/onnx.ts";
 export { policyToSafetensors } from "./exporting/safetensors.ts";
 export { VERSION } from "./exporting/version.ts";
+export type { ImportOptions } from "./importing/dense-layers.ts";
 export { loadPolicy } from "./importing/load.ts";
 export { policyFromOnnx } from "./importing/onnx.ts";
 export { policyFromSafetensors } from "./importing/policy-safetensors.ts";
+export { policyFromSb3 } from "./importing/sb3.ts";
+export { policyFromStateDict } from "./importing/state-dict.ts";
 export { readTfCheckpoint, type TfVariable } from "./importing/tf-checkpoint.ts";
-export { policyFromTfVariables, type TfPolicyOptions } from "./importing/tf-policy.ts";
+export { policyFromTfVariables } from "./importing/tf-policy.ts";
+export { readTorch } from "./importing/torch.ts";
+export { readVecNormalize } from "./importing/vec-normalize.ts";
 // Policies.
 export { argmax } from "./network/action.ts";
 export {

@@ -17,7 +17,14 @@ export function dressed(plain: Architecture): fc.Arbitrary<Architecture> {
     deviation: each(inputs, 0, 4).map((values) => values.map((value) => value + 0.25)),
     clip: sixteenths(1, 10),
   });
-  const gaussian = fc.record({ logStd: each(outputs, -2, 2), low: each(outputs, -4, 0), high: each(outputs, 1, 4) });
+  const gaussian = fc
+    .record({
+      logStd: each(outputs, -2, 2),
+      low: each(outputs, -4, 0),
+      high: each(outputs, 1, 4),
+      squash: fc.option(fc.constant(true as const)),
+    })
+    .map(({ squash, ...density }) => ({ ...density, ...(squash && { squash }) }));
   return fc.record({ statistics: fc.option(normalization), density: fc.option(gaussian) }).map(
     ({ statistics, density }): Architecture => ({
       ...plain,

@@ -8,7 +8,7 @@ import { VERSION } from "../exporting/version.ts";
 import { showEnvironments, showSettings } from "./commands/environments.ts";
 import { evaluatePolicy } from "./commands/evaluate.ts";
 import { exportPolicy } from "./commands/export.ts";
-import { importTfCheckpoint } from "./commands/import.ts";
+import { type ImportFlags, importFile, importTfCheckpoint } from "./commands/import.ts";
 import { inspect } from "./commands/inspect.ts";
 import { compress, type RunFlags, run, train } from "./commands/run.ts";
 import { coloursOf, printable } from "./terminal.ts";
@@ -111,6 +111,15 @@ program.hook("preAction", async () => {
   }
 });
 
+const environmentOption = ["--env <id>", "environment, if the file names none or another is meant"] as const;
+const statisticsOption = [
+  "--vec-normalize <file>",
+  "statistics of observations that VecNormalize.save() of Stable-Baselines3 wrote",
+] as const;
+const headOption = [
+  "--head <kind>",
+  "what the outputs mean: q-values, logits or gaussian (default: as the file or the environment says, or q-values)",
+] as const;
 const environmentArgument = ["[environment]", "id, for example CartPole-v1 or gymnasium:CartPole-v1"] as const;
 
 runOptions(program.command("run").description("train a teacher, compress it, prove it, export it"))
@@ -120,14 +129,16 @@ runOptions(program.command("train").description("train a teacher only"))
   .argument(...environmentArgument)
   .action((environment: string | undefined, flags: RunFlags) => exitWith(train(environment, flags, modules())));
 runOptions(program.command("compress").description("compress a policy that is there"))
-  .option("--teacher <file>", "policy to compress (.safetensors or .onnx of PoPS)")
-  .option("--env <id>", "environment, if the file names none or another is meant")
+  .option("--teacher <file>", "policy to compress: of PoPS, Stable-Baselines3 (.zip), PyTorch, safetensors or ONNX")
+  .option(...environmentOption)
+  .option(...statisticsOption)
   .action((flags: RunFlags) => exitWith(compress(flags, modules())));
 
 environmentOptions(program.command("evaluate"))
   .description("play a policy and report its score with confidence bounds")
   .argument("<file>", "policy file")
-  .option("--env <id>", "environment, if the file names none or another is meant")
+  .option(...environmentOption)
+  .option(...statisticsOption)
   .option("--episodes <n>", "episodes", integer(2), 100)
   .option("--seed <n>", "seed of the episodes", integer(0), 1)
   .option("--workers <n>", "worker threads; their number never changes a result", integer(1), availableParallelism())
@@ -150,22 +161,52 @@ program
   .requiredOption("--output <file>", "file to write")
   .action((format: string, file: string, flags: { output: string }) => exportPolicy(format, file, flags));
 
-program
-  .command("import")
-  .description("make a policy file from a foreign one")
-  .command("tf-checkpoint")
-  .description("TensorFlow 1 checkpoint (index + data) of dense layers")
-  .argument("<prefix>", "path without .index")
-  .requiredOption("--output <file>", "file to write (.safetensors or .onnx)")
-  .option("--layers <names>", "layer names from the input on, by commas (default: guessed)", list)
-  .option(
-    "--activations <names>",
-    "relu, tanh or none for each layer, by commas (default: relu, none at the output)",
-    list,
-  )
-  .option("--head <kind>", "what the outputs mean: q-values or logits", "q-values")
-  .option("--env <id>", "environment of the policy")
-  .action((prefix: string, flags: Parameters<typeof importTfCheckpoint>[1]) => importTfCheckpoint(prefix, flags));
+const importing = program.command("import").description("make a policy file from a foreign one");
+
+/** Options of every import. */
+function importCommand(kind: string, argument: readonly [string, string], description: string): Command {
+  return importing
+    .command(kind)
+    .description(description)
+    .argument(...argument)
+    .requiredOption("--output <file>", "file to write (.safetensors or .onnx)")
+    .option(...environmentOption);
+}
+
+/** What a file of weights alone leaves open. */
+function layerOptions(command: Command): Command {
+  return command
+    .option("--layers <names>", "layer names from the input on, by commas (default: recognised or guessed)", list)
+    .option(
+      "--activations <names>",
+      "relu, tanh or none for each layer, by commas (default: recognised, or relu and none at the output)",
+      list,
+    )
+    .option(...headOption)
+    .option("--squash", "a tanh brings the outputs onto the range of continuous actions (default: they are limited)");
+}
+
+layerOptions(
+  importCommand(
+    "tf-checkpoint",
+    ["<prefix>", "path without .index"],
+    "TensorFlow 1 checkpoint (index + data) of dense layers",
+  ),
+).action((prefix: string, flags: ImportFlags) => importTfCheckpoint(prefix, flags));
+const policyFile = ["<file>", "file to read; nothing in it is executed"] as const;
+importCommand("sb3", policyFile, "Stable-Baselines3's model.zip: MlpPolicy of DQN, PPO, A2C, SAC, TD3 or DDPG")
+  .option(...statisticsOption)
+  .action((file: string, flags: ImportFlags) => importFile("sb3", file, flags));
+layerOptions(importCommand("torch", policyFile, "PyTorch state dict of dense layers (.pt, .pth)"))
+  .option(...statisticsOption)
+  .action((file: string, flags: ImportFlags) => importFile("torch", file, flags));
+layerOptions(importCommand("safetensors", policyFile, "safetensors file of dense layers, as PyTorch names them"))
+  .option(...statisticsOption)
+  .action((file: string, flags: ImportFlags) => importFile("safetensors", file, flags));
+importCommand("onnx", policyFile, "ONNX model that is a sequence of dense layers")
+  .option(...headOption)
+  .option(...statisticsOption)
+  .action((file: string, flags: ImportFlags) => importFile("onnx", file, flags));
 
 program
   .command("environments")

@@ -3,7 +3,7 @@ import type { VectorEnvironment } from "../environment/environment.ts";
 import { compileForward, Evaluator } from "../evaluation/evaluate.ts";
 import { lower95 } from "../evaluation/statistics.ts";
 import type { QuickScore } from "../events.ts";
-import { actionsOf, argmax, limitActions } from "../network/action.ts";
+import { actionsOf, argmax, boundActions } from "../network/action.ts";
 import { type Architecture, describe, inputSize, outputSize, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import { INITIALIZERS, initialize } from "../network/parameters.ts";
@@ -274,7 +274,7 @@ export async function agreementOf(
   const { gaussian } = architecture;
   if (gaussian !== undefined) {
     const taught = states.labels.slice();
-    limitActions(architecture, taught);
+    boundActions(architecture, taught);
     const distances = taught.map((action, i) => {
       const d = i % outputs;
       return Math.abs(action - actions[i]!) / (gaussian.high[d]! - gaussian.low[d]!);

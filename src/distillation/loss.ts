@@ -17,6 +17,7 @@ import {
   sub,
   sum,
   type Tensor,
+  tanh,
   where,
 } from "../tensor/graph.ts";
 
@@ -46,14 +47,21 @@ export function paperLoss(teacher: Tensor, student: Tensor, temperature: number)
  * [batch, dimensions]. Students keep the teacher's standard deviations, so log(std_S / std_T) + (std_T^2 + (mean_T -
  * mean_S)^2) / (2 std_S^2) - 1/2 comes down to (mean_T - mean_S)^2 / (2 std^2). A teacher's mean beyond a bound acts as the
  * bound does, and so would any student's mean out there: where both lie beyond the same bound nothing is lost, and a
- * student that falls short of it is drawn to the bound.
+ * student that falls short of it is drawn to the bound. Squashed means are compared after the tanh, for the same reason: far
+ * out, means that differ act alike.
  */
-export function gaussianLoss(teacher: Tensor, student: Tensor, { logStd, low, high }: Gaussian): Tensor {
+export function gaussianLoss(teacher: Tensor, student: Tensor, gaussian: Gaussian): Tensor {
+  const { logStd, low, high, squash } = gaussian;
+  const precision = constant(logStd.map((value) => Math.exp(-value)));
+  if (squash) {
+    const distance = mul(sub(tanh(student), tanh(teacher)), precision);
+    return mean(mul(0.5, sum(square(distance), { axes: [1] })));
+  }
   const lowest = constant(low);
   const highest = constant(high);
   const error = sub(student, minimum(maximum(teacher, lowest), highest));
   const fromAbove = where(greater(teacher, highest), minimum(error, 0), error);
   const counted = where(less(teacher, lowest), maximum(fromAbove, 0), fromAbove);
-  const scaled = mul(counted, constant(logStd.map((value) => Math.exp(-value))));
+  const scaled = mul(counted, precision);
   return mean(mul(0.5, sum(square(scaled), { axes: [1] })));
 }

@@ -1,3 +1,4 @@
+import { rangesOf } from "../network/action.ts";
 import { type Activation, layoutOf, outputSize } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
 import { NO_DIGEST, seal } from "../seal.ts";
@@ -65,7 +66,12 @@ export function policyToOnnx(policy: Policy, options: { readonly action?: boolea
     if (activation !== "none") x = append(operators[activation], [x], result);
   }
   const results: OnnxValue[] = [{ name: head, dtype: "float32", dims: ["batch", outputSize(architecture)] }];
-  if (options.action !== false && gaussian) {
+  if (options.action !== false && gaussian?.squash) {
+    const { middle, half } = rangesOf(gaussian);
+    const scaled = append("Mul", [append("Tanh", [x], "squashed"), row("action.half", half)], "ranged");
+    append("Add", [scaled, row("action.middle", middle)], "action");
+    results.push({ name: "action", dtype: "float32", dims: ["batch", outputSize(architecture)] });
+  } else if (options.action !== false && gaussian) {
     const limited = append("Max", [x, row("action.low", gaussian.low)], "above_low");
     append("Min", [limited, row("action.high", gaussian.high)], "action");
     results.push({ name: "action", dtype: "float32", dims: ["batch", outputSize(architecture)] });

@@ -1,33 +1,91 @@
 import { existsSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, extname } from "node:path";
-import { FileError } from "../errors.ts";
+import { FileError, UsageError } from "../errors.ts";
 import { readBounded } from "../files.ts";
 import type { Policy } from "../network/policy.ts";
-import { policyFromOnnx } from "./onnx.ts";
-import { policyFromSafetensors } from "./policy-safetensors.ts";
+import { decodeSafetensors } from "../safetensors.ts";
+import { decodeModel } from "../tensor/onnx-reader.ts";
+import type { ImportOptions } from "./dense-layers.ts";
+import { policyFromForeignOnnx } from "./foreign-onnx.ts";
+import { isOwnOnnx, policyFromOnnx } from "./onnx.ts";
+import { isOwnSafetensors, policyFromSafetensors } from "./policy-safetensors.ts";
+import { isSb3, policyFromSb3 } from "./sb3.ts";
+import { policyFromStateDict, stateDictOf } from "./state-dict.ts";
+import { isTorch, readTorch } from "./torch.ts";
+import { ZipArchive } from "./zip.ts";
 
 /** 1 GiB: 268 million parameters. */
 const MAX_POLICY_BYTES = 2 ** 30;
 
+/** Kinds of foreign files, as `pops import` names them. */
+export type ForeignKind = "sb3" | "torch" | "safetensors" | "onnx";
+
 /**
- * Reads a policy file of PoPS: `.safetensors` or `.onnx`, by the extension or, where that is another one, by the content.
+ * Reads a policy file. PoPS' own are `.safetensors` or `.onnx`, by the extension or, where that is another one, by the content.
+ * Foreign ones become dense policies: Stable-Baselines3's zip files, PyTorch's state dicts, and safetensors and ONNX files of
+ * others, told apart by their content; `options` say what these leave open.
  *
+ * @param expected refuse everything else than foreign files of this kind
  * @throws FileError when it is missing, over 1 GiB, of another kind, or malformed
+ * @throws UsageError when `options` say something of a file that PoPS wrote, which leaves nothing open
  */
-export async function loadPolicy(path: string): Promise<Policy> {
+export async function loadPolicy(path: string, options: ImportOptions = {}, expected?: ForeignKind): Promise<Policy> {
   if (await isTfCheckpoint(path)) {
     throw new FileError(path, "is a TensorFlow checkpoint: convert it first with `pops import tf-checkpoint`");
   }
   const bytes = readBounded(path, MAX_POLICY_BYTES);
-  switch (kindOf(bytes, path)) {
-    case "safetensors":
-      return policyFromSafetensors(bytes, path);
-    case "onnx":
-      return policyFromOnnx(bytes, path);
-    case undefined:
-      throw new FileError(path, "is no policy file: expected .safetensors or .onnx that PoPS wrote");
+  const [kind, read] = readerOf(bytes, path, options);
+  if (expected !== undefined && kind !== expected) {
+    throw new FileError(path, `is ${names[kind]}, expected ${names[expected]}`);
   }
+  return read();
+}
+
+const names = {
+  pops: "a policy that PoPS wrote",
+  sb3: "a zip of Stable-Baselines3",
+  torch: "a state dict of PyTorch",
+  safetensors: "a safetensors file of others",
+  onnx: "an ONNX model of others",
+} as const;
+
+function readerOf(bytes: Uint8Array, path: string, options: ImportOptions): [ForeignKind | "pops", () => Policy] {
+  switch (containerOf(bytes, path)) {
+    case "safetensors": {
+      const file = decodeSafetensors(bytes, path);
+      if (isOwnSafetensors(file)) {
+        return ["pops", () => leavesNothingOpen(policyFromSafetensors(bytes, path), options, path)];
+      }
+      return ["safetensors", () => policyFromStateDict(stateDictOf(file), options, "safetensors file", path)];
+    }
+    case "onnx": {
+      const model = decodeModel(bytes, path);
+      if (isOwnOnnx(model)) return ["pops", () => leavesNothingOpen(policyFromOnnx(bytes, path), options, path)];
+      return ["onnx", () => policyFromForeignOnnx(model, path, options)];
+    }
+    case "zip": {
+      const archive = new ZipArchive(bytes, path);
+      if (isSb3(archive)) return ["sb3", () => policyFromSb3(bytes, path, options)];
+      if (isTorch(archive)) return ["torch", () => policyFromTorch(bytes, path, options)];
+      throw new FileError(path, `is a zip archive, but neither ${names.sb3} nor ${names.torch}`);
+    }
+    case "pickle":
+      return ["torch", () => policyFromTorch(bytes, path, options)];
+    case undefined:
+      throw new FileError(path, `is no policy file: expected .safetensors, .onnx, ${names.sb3} or ${names.torch}`);
+  }
+}
+
+function policyFromTorch(bytes: Uint8Array, path: string, options: ImportOptions): Policy {
+  return policyFromStateDict(readTorch(bytes, path), options, "PyTorch file", path);
+}
+
+/** The environment is no claim about the file: a policy may be played in another one. */
+function leavesNothingOpen(policy: Policy, options: ImportOptions, path: string): Policy {
+  const claim = Object.keys(options).find((key) => key !== "environment");
+  if (claim !== undefined) throw new UsageError(claim, `cannot be given for ${path}, which says it itself`);
+  return policy;
 }
 
 /** A prefix `X` of `X.index`, one of the checkpoint's files, or a folder with one. */
@@ -39,10 +97,13 @@ async function isTfCheckpoint(path: string): Promise<boolean> {
   return found.isDirectory() && (await readdir(path).catch(() => [])).some(isIndex);
 }
 
-function kindOf(bytes: Uint8Array, path: string): "safetensors" | "onnx" | undefined {
+function containerOf(bytes: Uint8Array, path: string): "safetensors" | "onnx" | "zip" | "pickle" | undefined {
   const extension = extname(basename(path)).toLowerCase();
   if (extension === ".safetensors") return "safetensors";
   if (extension === ".onnx") return "onnx";
+  if (bytes[0] === 0x50 && bytes[1] === 0x4b) return "zip";
+  // PyTorch before 1.6, which is refused by name.
+  if (bytes[0] === 0x80 && [".pt", ".pth"].includes(extension)) return "pickle";
   // The JSON header of safetensors begins at byte 8; an ONNX model begins with its IR version, field 1.
   if (bytes[8] === 0x7b) return "safetensors";
   return bytes[0] === 0x08 ? "onnx" : undefined;

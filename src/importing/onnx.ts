@@ -1,11 +1,17 @@
 import { FileError } from "../errors.ts";
 import type { Policy } from "../network/policy.ts";
 import { checkSeal, NO_DIGEST } from "../seal.ts";
+import type { OnnxModel } from "../tensor/onnx-model.ts";
 import { decodeModel } from "../tensor/onnx-reader.ts";
 import { assemblePolicy, parseMetadata } from "./assemble.ts";
 
 /** Initialisers that repeat what the metadata holds: statistics of a normalisation, bounds of actions. */
 const derived = ["normalization.", "action."];
+
+/** Whether a model claims to be a policy of PoPS. */
+export function isOwnOnnx({ metadata }: OnnxModel): boolean {
+  return metadata["pops"] !== undefined;
+}
 
 /**
  * The policy in an `.onnx` file that PoPS wrote (`policyToOnnx`): the digest is the last entry of the file.

@@ -1,6 +1,6 @@
 import { FileError } from "../errors.ts";
 import type { Policy } from "../network/policy.ts";
-import { decodeSafetensors } from "../safetensors.ts";
+import { decodeSafetensors, type SafetensorsFile } from "../safetensors.ts";
 import { checkSeal } from "../seal.ts";
 import { assemblePolicy, parseMetadata } from "./assemble.ts";
 
@@ -9,6 +9,11 @@ export const POLICY_VERSION = "1";
 
 /** The digest is the first entry of the file, so it stands at one place: after the 8 bytes of header length and this. */
 export const DIGEST_OFFSET = 8 + '{"__metadata__":{"sha256":"'.length;
+
+/** Whether a file claims to be a policy of PoPS. */
+export function isOwnSafetensors({ metadata }: SafetensorsFile): boolean {
+  return metadata["format"] === POLICY_FORMAT;
+}
 
 /**
  * The policy in a `.safetensors` file that PoPS wrote (`policyToSafetensors`).

@@ -1,14 +1,26 @@
 import type { Pcg64 } from "../random/pcg64.ts";
-import { argmax as argmaxOf, constant, maximum, minimum, type Tensor } from "../tensor/graph.ts";
+import { add, argmax as argmaxOf, constant, maximum, minimum, mul, type Tensor, tanh } from "../tensor/graph.ts";
 import type { Program } from "../tensor/program.ts";
-import type { Architecture } from "./architecture.ts";
+import type { Architecture, Gaussian } from "./architecture.ts";
 
 /** Actions of a batch as a vector environment takes them: [batch] choices, or [batch, size] numbers. */
 export type Actions = Int32Array | Float32Array;
 
+/** Middle and half the range of each dimension. */
+export function rangesOf({ low, high }: Gaussian): { middle: number[]; half: number[] } {
+  return {
+    middle: low.map((value, d) => (value + high[d]!) / 2),
+    half: low.map((value, d) => (high[d]! - value) / 2),
+  };
+}
+
 /** Greedy actions of [batch, outputs] as an expression: the argmax (the first among equals), or the means within their bounds. */
 export function greedyActions({ gaussian }: Architecture, outputs: Tensor): Tensor {
   if (gaussian === undefined) return argmaxOf(outputs);
+  if (gaussian.squash) {
+    const { middle, half } = rangesOf(gaussian);
+    return add(mul(tanh(outputs), constant(half)), constant(middle));
+  }
   return minimum(maximum(outputs, constant(gaussian.low)), constant(gaussian.high));
 }
 
@@ -47,10 +59,17 @@ export function sampleGaussian(
   for (let d = 0; d < means.length; d++) into[d] = means[d]! + Math.exp(logStd[d]!) * random.normal();
 }
 
-/** Limits [batch, size] actions to the bounds, in place. */
-export function limitActions({ gaussian }: Architecture, actions: Float32Array): void {
+/** Brings [batch, size] draws or means within the bounds, in place: limited, or squashed. */
+export function boundActions({ gaussian }: Architecture, actions: Float32Array): void {
   if (gaussian === undefined) return;
-  const { low, high } = gaussian;
+  const { low, high, squash } = gaussian;
+  if (squash) {
+    const { middle, half } = rangesOf(gaussian);
+    for (let i = 0; i < actions.length; i++) {
+      actions[i] = middle[i % low.length]! + half[i % low.length]! * Math.tanh(actions[i]!);
+    }
+    return;
+  }
   for (let i = 0; i < actions.length; i++) {
     const d = i % low.length;
     actions[i] = Math.min(Math.max(actions[i]!, low[d]!), high[d]!);
@@ -76,6 +95,6 @@ export function sampleAction(
   } else if (gaussian !== undefined && actions instanceof Float32Array) {
     const into = actions.subarray(lane * size, (lane + 1) * size);
     sampleGaussian(row, gaussian.logStd, random, into);
-    limitActions(architecture, into);
+    boundActions(architecture, into);
   }
 }

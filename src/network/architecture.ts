@@ -21,12 +21,14 @@ const normalizationSchema = z.strictObject({
 /**
  * A diagonal Gaussian over actions in the environment's own units: the outputs are its means, `logStd` the logarithms of its
  * standard deviations, which do not depend on the observation. What acts is the draw (or, greedily, the mean) limited to
- * [low, high]: out there the density is that of the draw, not of what acts.
+ * [low, high]: out there the density is that of the draw, not of what acts. With `squash` the outputs are means before a tanh,
+ * and what acts is low + (tanh(draw) + 1) / 2 (high - low), as in SAC and TD3.
  */
 const gaussianSchema = z.strictObject({
   logStd: z.array(z.number().min(-20).max(20)),
   low: z.array(z.number()),
   high: z.array(z.number()),
+  squash: z.literal(true).exactOptional(),
 });
 
 /**

@@ -1,6 +1,6 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { sizeOf } from "../environment/spaces.ts";
-import { type Actions, limitActions, sampleChoice, sampleGaussian } from "../network/action.ts";
+import { type Actions, boundActions, sampleChoice, sampleGaussian } from "../network/action.ts";
 import { inputSize, type Normalization, outputSize } from "../network/architecture.ts";
 import type { Plain } from "../plain.ts";
 import type { Pcg64 } from "../random/pcg64.ts";
@@ -153,7 +153,7 @@ export class Rollout {
     }
     if (drawn instanceof Int32Array) return drawn;
     const limited = drawn.slice();
-    limitActions(this.#model.actor, limited);
+    boundActions(this.#model.actor, limited);
     return limited;
   }
 

@@ -2,7 +2,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
 /**
  * The part of an ONNX ModelProto that PoPS writes and reads: one graph of nodes of the default domain, tensors of four
- * types, no subgraphs, functions or external data. Field numbers are those of the ONNX standard (onnx.proto, IR
+ * types, no functions or external data; subgraphs are skipped. Field numbers are those of the ONNX standard (onnx.proto, IR
  * version 10); onnxruntime 1.30 runs `irVersion` 10 and `opset` 21.
  */
 export interface OnnxModel {
@@ -32,6 +32,8 @@ export interface OnnxNode {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: Readonly<Record<string, OnnxAttribute>>;
+  /** An attribute that was not read: a subgraph, a sparse tensor. Who needs the node has to refuse it. */
+  readonly unread?: string;
 }
 
 export type OnnxAttribute =

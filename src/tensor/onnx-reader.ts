@@ -115,7 +115,8 @@ function booleans(values: Uint8Array | Int32Array, refuse: (message: string) => 
   return Uint8Array.from(values);
 }
 
-function readAttribute(span: Span): [string, OnnxAttribute] {
+/** Name and value; no value where the type is another one, of a subgraph for example: its bytes are skipped. */
+function readAttribute(span: Span): [string, OnnxAttribute?] {
   let name = "";
   let code = 0;
   let float = 0;
@@ -140,7 +141,7 @@ function readAttribute(span: Span): [string, OnnxAttribute] {
   if (code === ATTRIBUTE_CODES.tensor && tensor !== undefined) return [name, { kind: "tensor", value: tensor }];
   if (code === ATTRIBUTE_CODES.floats) return [name, { kind: "floats", values: floats }];
   if (code === ATTRIBUTE_CODES.ints) return [name, { kind: "ints", values: ints }];
-  throw spanError(span, `attribute "${name}" has type ${code}, which is not supported (no subgraphs, sparse tensors)`);
+  return [name];
 }
 
 function readNode(span: Span): OnnxNode {
@@ -149,6 +150,7 @@ function readNode(span: Span): OnnxNode {
   let name = "";
   let opType = "";
   let domain = "";
+  let unread: string | undefined;
   const attributes = recordOf<OnnxAttribute>();
   for (const field of fieldsOf(span)) {
     if (field.number === 1) inputs.push(field.string());
@@ -158,13 +160,14 @@ function readNode(span: Span): OnnxNode {
     else if (field.number === 5) {
       const [key, attribute] = readAttribute(field.span());
       if (key in attributes) throw field.error(`node "${name}": attribute "${key}" stands twice`);
-      attributes[key] = attribute;
+      if (attribute) attributes[key] = attribute;
+      else unread = key;
     } else if (field.number === 7) domain = field.string();
   }
   if (domain !== "" && domain !== "ai.onnx") {
     throw spanError(span, `node "${name}": operator ${opType} of domain "${domain}", only standard ones are supported`);
   }
-  return { opType, name, inputs, outputs, attributes };
+  return { opType, name, inputs, outputs, attributes, ...(unread !== undefined && { unread }) };
 }
 
 function readShape(span: Span): (number | string)[] {
@@ -240,7 +243,7 @@ function readOpset(span: Span): number | undefined {
 
 /**
  * Reads an `.onnx` file. Only the structure is checked here: types, lengths, sizes. Memory stays proportional to the
- * file. Unknown fields are skipped; groups, subgraphs, functions, external data and other element types are refused.
+ * file. Unknown fields are skipped; subgraphs are skipped; groups, functions, external data and other element types are refused.
  *
  * @throws FileError naming `path` and the byte.
  */

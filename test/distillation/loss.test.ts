@@ -180,6 +180,16 @@ describe("the loss of Gaussian policies", () => {
     await fc.assert(fc.asyncProperty(means, means, check), { numRuns: 20 });
   });
 
+  it("compares squashed means behind the tanh: far out, means that differ act alike", async () => {
+    const squashed: Gaussian = { ...far, squash: true };
+    const { loss, slopes } = await gaussianOf([[0.5, -1]], [[0.25, 2]], squashed);
+    const [a, b] = [Math.tanh(0.25) - Math.tanh(0.5), Math.tanh(2) - Math.tanh(-1)];
+    expect(loss).toBeCloseTo(((a / 0.5) ** 2 + (b / 2) ** 2) / 2, 5);
+    expect(slopes[0]).toBeCloseTo((a / 0.5 ** 2) * (1 - Math.tanh(0.25) ** 2), 5);
+    expect(slopes[1]).toBeCloseTo((b / 2 ** 2) * (1 - Math.tanh(2) ** 2), 5);
+    expect((await gaussianOf([[20, 20]], [[30, 40]], squashed)).loss).toBe(0);
+  });
+
   // One dimension of deviation 1/2 within [-1, 1]: the slope is 4 times what the student is off by.
   it.each([
     ["both within the bounds", 0.5, 0.75, 0.125, 1],

@@ -27,6 +27,10 @@ const NAMES = [
   "inspect",
   "export",
   "import tf-checkpoint",
+  "import sb3",
+  "import torch",
+  "import safetensors",
+  "import onnx",
   "environments",
   "settings",
 ];

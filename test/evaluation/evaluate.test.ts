@@ -5,7 +5,7 @@ import { makeVector, vectorOf } from "../../src/environment/vector.ts";
 import { EnvironmentError, ShapeError, UsageError } from "../../src/errors.ts";
 import { Evaluator, episodeSeed } from "../../src/evaluation/evaluate.ts";
 import { scoreOf, summarize } from "../../src/evaluation/statistics.ts";
-import { argmax, limitActions, sampleChoice, sampleGaussian } from "../../src/network/action.ts";
+import { argmax, boundActions, sampleChoice, sampleGaussian } from "../../src/network/action.ts";
 import { type Architecture, dense } from "../../src/network/architecture.ts";
 import { initialize } from "../../src/network/parameters.ts";
 import { predictor } from "../../src/network/predict.ts";
@@ -140,7 +140,7 @@ describe("drawn actions", () => {
         const action = new Float32Array(1);
         if (density) {
           sampleGaussian(outputs, density.logStd, draws, action);
-          limitActions(player.architecture, action);
+          boundActions(player.architecture, action);
         }
         const step = environment.step(density ? action : sampleChoice(outputs, draws));
         total += step.reward;

@@ -77,6 +77,13 @@ const networks: [string, Architecture][] = [
     { ...dense(3, [6], 2, "gaussian", "tanh"), gaussian: { logStd: [0, -1], low: [-1, -0.5], high: [0.25, 1] } },
   ],
   [
+    "a squashed Gaussian",
+    {
+      ...dense(3, [6], 2, "gaussian"),
+      gaussian: { logStd: [0, 0], low: [-1, -0.5], high: [0.25, 2], squash: true },
+    },
+  ],
+  [
     "a Gaussian of normalised observations",
     {
       ...dense(4, [], 3, "gaussian"),
@@ -93,7 +100,13 @@ function greedyByHand({ head, gaussian }: Architecture, outputs: readonly number
     return [head === "logits" ? "logits" : "q_values", [outputs.length], best];
   }
   const { low, high } = gaussian;
-  const limited = outputs.map((row) => row.map((value, d) => Math.max(low[d]!, Math.min(high[d]!, value))));
+  const limited = outputs.map((row) =>
+    row.map((value, d) =>
+      gaussian.squash
+        ? low[d]! + ((Math.tanh(value) + 1) / 2) * (high[d]! - low[d]!)
+        : Math.max(low[d]!, Math.min(high[d]!, value)),
+    ),
+  );
   return ["mean", [outputs.length, low.length], limited.flat()];
 }
 

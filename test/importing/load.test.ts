@@ -35,7 +35,8 @@ it.each([
   ["a folder", () => root, "not a regular file"],
   ["an empty file", () => file("empty.onnx", ""), "no graph found"],
   ["an empty file without extension", () => file("empty", ""), "is no policy file"],
-  ["a file of another kind", () => file("model.zip", "PK\u0003\u0004 and so on"), "expected .safetensors or .onnx"],
+  ["a file of another kind", () => file("model.txt", "a text"), "expected .safetensors, .onnx, a zip of Stable"],
+  ["a zip archive that is cut", () => file("model.zip", "PK\u0003\u0004 and so on"), "its end record was not found"],
   ["ONNX under the name of safetensors", () => file("b.safetensors", policyToOnnx(small)), "byte 0: header of"],
   ["safetensors under the name of ONNX", () => file("b.onnx", policyToSafetensors(small)), "byte "],
 ])("refuses %s and names it", async (_name, make, problem) => {

@@ -2,20 +2,29 @@ import { expect, it } from "vitest";
 import { FileError } from "../../src/errors.ts";
 import { policyToOnnx } from "../../src/exporting/onnx.ts";
 import { policyToSafetensors } from "../../src/exporting/safetensors.ts";
+import { policyFromForeignOnnx } from "../../src/importing/foreign-onnx.ts";
 import { policyFromOnnx } from "../../src/importing/onnx.ts";
 import { DIGEST_OFFSET, policyFromSafetensors } from "../../src/importing/policy-safetensors.ts";
+import { policyFromSb3 } from "../../src/importing/sb3.ts";
+import { policyFromStateDict, stateDictOf } from "../../src/importing/state-dict.ts";
 import { decodeTfCheckpoint } from "../../src/importing/tf-checkpoint.ts";
 import { policyFromTfVariables } from "../../src/importing/tf-policy.ts";
+import { readTorch } from "../../src/importing/torch.ts";
+import { readVecNormalize } from "../../src/importing/vec-normalize.ts";
+import { ZipArchive } from "../../src/importing/zip.ts";
 import type { Policy } from "../../src/network/policy.ts";
 import { stream } from "../../src/random/pcg64.ts";
-import { decodeSafetensors } from "../../src/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../src/safetensors.ts";
 import { NO_DIGEST, seal } from "../../src/seal.ts";
+import { encodeModel } from "../../src/tensor/onnx-model.ts";
 import { decodeModel } from "../../src/tensor/onnx-reader.ts";
+import { sb3Of, torchOf, vecNormalizeOf, zipOf } from "./fixtures/foreign-writer.ts";
 import { mutate } from "./fixtures/mutate.ts";
 import { exact, small, smallGaussian } from "./fixtures/policies.ts";
 import { denseVariables, writeCheckpoint } from "./fixtures/tf-writer.ts";
 
-const TRIALS = 10_000;
+/** POPS_LONG=1 takes ten times as many. */
+const TRIALS = process.env["POPS_LONG"] === "1" ? 100_000 : 10_000;
 
 /** Runs `read` and returns what it read, or `undefined` when it refused with a FileError; anything else is thrown on. */
 function attempt<T>(read: () => T): T | undefined {
@@ -27,7 +36,7 @@ function attempt<T>(read: () => T): T | undefined {
   }
 }
 
-/** `read` on each of 10,000 mutations gives an equal policy or a FileError; most are refused. */
+/** `read` on each of the mutations gives an equal policy or a FileError; most are refused. */
 function expectEqualOrRefused(bytes: Uint8Array, name: string, read: (mutated: Uint8Array) => Policy): void {
   const random = stream(1, name);
   const expected = exact(read(bytes));
@@ -40,7 +49,7 @@ function expectEqualOrRefused(bytes: Uint8Array, name: string, read: (mutated: U
   expect(refused).toBeGreaterThan(0.8 * TRIALS);
 }
 
-/** `read` on each of 10,000 mutations returns or throws a FileError. */
+/** `read` on each of the mutations returns or throws a FileError. */
 function expectTypedOnly(name: string, read: (random: ReturnType<typeof stream>) => unknown): void {
   const random = stream(2, name);
   for (let trial = 0; trial < TRIALS; trial += 1) attempt(() => read(random));
@@ -110,4 +119,59 @@ it("throws only FileErrors on mutated safetensors and ONNX files of others", () 
     attempt(() => decodeSafetensors(mutate(safetensors, random), "hostile")),
     attempt(() => decodeModel(mutate(onnx, random), "hostile")),
   ]);
+});
+
+const torch = torchOf(small, ["q_net.q_net.0", "q_net.q_net.2"]);
+const sb3 = sb3Of("stable_baselines3.dqn.policies.DQNPolicy", torch, 3, false);
+const statistics = vecNormalizeOf([0.5, -1, 2], [1, 2, 3]);
+const foreign = encodeModel({ ...decodeModel(onnx, "x"), metadata: {} });
+
+/** `read` on each mutation returns or throws a FileError; no file format protects these bytes. */
+function expectTypedMutations(name: string, bytes: Uint8Array, read: (mutated: Uint8Array) => unknown): void {
+  expect(read(bytes)).toBeDefined();
+  expectTypedOnly(name, (random) => read(mutate(bytes, random)));
+}
+
+it("reads a mutated file of Stable-Baselines3 as it was or refuses it", () => {
+  expectEqualOrRefused(sb3, "sb3", (bytes) => policyFromSb3(bytes, "hostile"));
+});
+
+it("throws only FileErrors on files of Stable-Baselines3 whose pickles and weights were mutated inside", () => {
+  expectTypedOnly("sb3-inside", (random) => {
+    const weights = random.integer(2) === 0 ? torch : mutate(torch, random);
+    const whole = sb3Of("stable_baselines3.sac.policies.SACPolicy", weights, 3, true);
+    const data = new ZipArchive(whole, "hostile").read("data")!;
+    const json = Buffer.from(mutate(data, random));
+    return policyFromSb3(
+      zipOf([
+        { name: "data", content: json },
+        { name: "policy.pth", content: weights },
+      ]),
+      "hostile",
+    );
+  });
+});
+
+it("reads a mutated state dict of PyTorch as it was or refuses it; throws only FileErrors where its checksums fit", () => {
+  const read = (bytes: Uint8Array): Policy => policyFromStateDict(readTorch(bytes, "hostile"), {}, "x", "hostile");
+  expectEqualOrRefused(torch, "torch", read);
+  const archive = new ZipArchive(torch, "hostile");
+  const entries = archive.names.map((name) => ({ name, content: archive.read(name)! }));
+  expectTypedOnly("torch-pickle", (random) => {
+    const [pickle, ...rest] = entries;
+    return read(zipOf([{ name: pickle!.name, content: mutate(pickle!.content, random) }, ...rest]));
+  });
+});
+
+it("throws only FileErrors on mutated statistics of VecNormalize", () => {
+  expectTypedMutations("vec-normalize", statistics, (bytes) => readVecNormalize(bytes, "hostile"));
+});
+
+it("throws only FileErrors on mutated safetensors and ONNX models of others", () => {
+  expectTypedMutations("foreign-onnx", foreign, (bytes) =>
+    policyFromForeignOnnx(decodeModel(bytes, "hostile"), "hostile", {}),
+  );
+  expectTypedMutations("foreign-safetensors", encodeSafetensors(readTorch(torch, "x"), {}), (bytes) =>
+    policyFromStateDict(stateDictOf(decodeSafetensors(bytes, "hostile")), {}, "x", "hostile"),
+  );
 });

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { expect, it } from "vitest";
+import { specOf } from "../../src/environment/registry.ts";
 import { FileError, UsageError } from "../../src/errors.ts";
 import { readTfCheckpoint, type TfVariable } from "../../src/importing/tf-checkpoint.ts";
 import { policyFromTfVariables } from "../../src/importing/tf-policy.ts";
@@ -43,7 +44,7 @@ it("takes layers, activations, head and environment as given", () => {
     layers: ["pi/a", "pi/b"],
     activations: ["tanh", "relu"] as const,
     head: "logits" as const,
-    environment: "CartPole-v1",
+    environment: specOf("CartPole-v1"),
   };
   const policy = policyFromTfVariables(variables, options, "x");
   expect(policy.architecture.layers.map(({ activation }) => activation)).toEqual(["tanh", "relu"]);

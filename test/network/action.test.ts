@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import {
   actionsOf,
   argmax,
+  boundActions,
   greedyActions,
-  limitActions,
   sampleAction,
   sampleChoice,
   sampleGaussian,
@@ -106,13 +106,13 @@ describe("a draw from a Gaussian", () => {
 describe("limits", () => {
   it("are those of each dimension, row after row", () => {
     const actions = Float32Array.of(-3, -3, 0.5, 0.5, 3, 7, -1, 5);
-    limitActions(continuous, actions);
+    boundActions(continuous, actions);
     expect([...actions]).toEqual([-1, 0, 0.5, 0.5, 1, 5, -1, 5]);
   });
 
   it("are none where there are no bounds", () => {
     const actions = Float32Array.of(-3, 7);
-    limitActions(choices, actions);
+    boundActions(choices, actions);
     expect([...actions]).toEqual([-3, 7]);
   });
 });
@@ -145,6 +145,43 @@ describe("greedy actions of a batch", () => {
       [1.5, 5.5],
     ];
     expect(await greedy(continuous, rows)).toEqual([0.25, 2, -1, 0, 1, 5]);
+  });
+});
+
+describe("squashed actions", () => {
+  /** Middles 0 and 2.5, halves of the ranges 1 and 2.5. */
+  const squashed: Architecture = { ...continuous, gaussian: { ...continuous.gaussian!, squash: true } };
+
+  it("are on the range by a tanh, row after row: its ends are reached far out", () => {
+    const actions = Float32Array.of(0, 0, 0.5, -0.5, 40, -40);
+    boundActions(squashed, actions);
+    const half = Math.tanh(0.5);
+    const expected = [0, 2.5, half, 2.5 - 2.5 * half, 1, 0];
+    for (const [i, value] of expected.entries()) expect(actions[i]).toBeCloseTo(value, 6);
+    expect(actions.every((value, i) => value >= [-1, 0][i % 2]! && value <= [1, 5][i % 2]!)).toBe(true);
+  });
+
+  it("are the same in a program, and never beyond the bounds", async () => {
+    const x = input([3, 2]);
+    const program = await Program.compile({ inputs: { x }, outputs: { actions: greedyActions(squashed, x) } });
+    const means = [0, 0, 0.5, -0.5, 40, -40];
+    program.floats("x").set(means);
+    await program.run();
+    const expected = Float32Array.from(means);
+    boundActions(squashed, expected);
+    for (const [i, value] of expected.entries()) expect(program.floats("actions")[i]).toBeCloseTo(value, 6);
+    await program.dispose();
+  });
+
+  it("are drawn in front of the tanh", () => {
+    const outputs = Float32Array.of(9, 9, 0.3, -0.2);
+    const actions = new Float32Array(4);
+    sampleAction(squashed, outputs, 1, new Pcg64(7), actions);
+    const expected = new Float32Array(2);
+    sampleGaussian(outputs.subarray(2), squashed.gaussian!.logStd, new Pcg64(7), expected);
+    expect(actions[2]).toBeCloseTo(Math.tanh(expected[0]!), 6);
+    expect(actions[3]).toBeCloseTo(2.5 + 2.5 * Math.tanh(expected[1]!), 6);
+    expect(actions[0]).toBe(0);
   });
 });
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
 import { compileForward } from "../../src/evaluation/evaluate.ts";
-import { argmax, limitActions } from "../../src/network/action.ts";
+import { argmax, boundActions } from "../../src/network/action.ts";
 import { type Architecture, dense, inputSize, outputSize } from "../../src/network/architecture.ts";
 import { forward } from "../../src/network/forward.ts";
 import { predictor } from "../../src/network/predict.ts";
@@ -77,7 +77,7 @@ it("decides as a batched program does, whatever the architecture", async () => {
       const scale = 1 + Math.max(...expected.map(Math.abs));
       for (const [i, value] of actual.entries()) expect(Math.abs(value - expected[i]!) / scale).toBeLessThan(1e-5);
       const action = actual.slice();
-      limitActions(architecture, action);
+      boundActions(architecture, action);
       if (architecture.gaussian) expect(program.floats("actions").slice(row * size, (row + 1) * size)).toEqual(action);
       else expect(program.ints("actions")[row]).toBe(argmax(actual));
     }

@@ -5,9 +5,11 @@ import { loadPolicy } from "../../importing/load.ts";
 import { checkFits, countsOf, describe } from "../../network/architecture.ts";
 import type { Score } from "../../network/policy.ts";
 import { type EnvironmentFlags, gymnasiumOf } from "../environment.ts";
+import { importOptions } from "../foreign.ts";
 
 export interface EvaluateFlags extends EnvironmentFlags {
   readonly env?: string;
+  readonly vecNormalize?: string;
   readonly episodes: number;
   readonly seed: number;
   readonly workers: number;
@@ -16,7 +18,7 @@ export interface EvaluateFlags extends EnvironmentFlags {
 }
 
 export async function evaluatePolicy(file: string, flags: EvaluateFlags, modules: readonly string[]): Promise<void> {
-  const policy = await loadPolicy(file);
+  const policy = await loadPolicy(file, await importOptions(flags));
   const environment = flags.env ?? policy.environment;
   if (environment === undefined) throw new UsageError("--env", `${file} names no environment: state one`);
   const { architecture, parameters } = policy;

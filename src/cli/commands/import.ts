@@ -1,42 +1,32 @@
 import { extname } from "node:path";
-import { z } from "zod";
-import { UsageError } from "../../errors.ts";
+import type { ImportOptions } from "../../importing/dense-layers.ts";
+import { type ForeignKind, loadPolicy } from "../../importing/load.ts";
 import { readTfCheckpoint } from "../../importing/tf-checkpoint.ts";
 import { policyFromTfVariables } from "../../importing/tf-policy.ts";
-import { architectureSchema, checkFits, countsOf, describe } from "../../network/architecture.ts";
-import { knownEnvironment } from "../environment.ts";
+import { checkFits, countsOf, describe } from "../../network/architecture.ts";
+import type { Policy } from "../../network/policy.ts";
+import { type ForeignFlags, importOptions } from "../foreign.ts";
 import { writePolicy } from "./export.ts";
 
-const activationsSchema = z.array(z.enum(["relu", "tanh", "none"]));
-
-export interface ImportFlags {
+export interface ImportFlags extends ForeignFlags {
   readonly output: string;
-  readonly layers?: readonly string[];
-  readonly activations?: readonly string[];
-  readonly head: string;
-  readonly env?: string;
 }
 
 export async function importTfCheckpoint(prefix: string, flags: ImportFlags): Promise<void> {
-  const head = architectureSchema.shape.head.safeParse(flags.head);
-  if (!head.success) throw new UsageError("--head", `"${flags.head}" is neither q-values nor logits`);
-  const activations = activationsSchema.optional().safeParse(flags.activations);
-  if (!activations.success) throw new UsageError("--activations", "is a list of relu, tanh and none, by commas");
-  const known = flags.env === undefined ? undefined : await knownEnvironment(flags.env, {});
-  const policy = policyFromTfVariables(
-    readTfCheckpoint(prefix),
-    {
-      head: head.data,
-      ...(flags.layers && { layers: flags.layers }),
-      ...(activations.data && { activations: activations.data }),
-      ...(flags.env !== undefined && { environment: flags.env }),
-    },
-    prefix,
-  );
-  if (known) checkFits(policy.architecture, known.spec);
-  const { architecture } = policy;
+  const options = await importOptions(flags);
+  write(policyFromTfVariables(readTfCheckpoint(prefix), options, prefix), options, flags.output);
+}
+
+export async function importFile(kind: ForeignKind, file: string, flags: ImportFlags): Promise<void> {
+  const options = await importOptions(flags);
+  write(await loadPolicy(file, options, kind), options, flags.output);
+}
+
+function write(policy: Policy, { environment }: ImportOptions, output: string): void {
+  const { architecture, provenance } = policy;
+  if (environment) checkFits(architecture, environment);
   process.stdout.write(
-    `${describe(architecture)}, ${countsOf(architecture).weights} weights, activations ${architecture.layers.map((layer) => layer.activation).join(", ")}\n`,
+    `${describe(architecture)}, ${countsOf(architecture).weights} weights, activations ${architecture.layers.map((layer) => layer.activation).join(", ")}, ${provenance["head"] ?? ""}\n`,
   );
-  writePolicy(policy, extname(flags.output).slice(1), flags.output);
+  writePolicy(policy, extname(output).slice(1), output);
 }

@@ -71,7 +71,7 @@ async function inspectPolicy(path: string, json: boolean): Promise<void> {
   if (gaussian) {
     const { low, high, logStd } = gaussian;
     const parts = logStd.map((value, d) => `${low[d]} to ${high[d]} (deviation ${Math.exp(value).toPrecision(3)})`);
-    lines.push(`  actions: ${parts.join(", ")}`);
+    lines.push(`  actions: ${parts.join(", ")}${gaussian.squash ? ", by a tanh; deviations are in front of it" : ""}`);
   }
   if (score) {
     const { mean, episodes, lower95 } = score;

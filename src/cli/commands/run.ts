@@ -4,6 +4,7 @@ import { checkFits } from "../../network/architecture.ts";
 import type { Policy } from "../../network/policy.ts";
 import { type Config, resolveConfig } from "../config.ts";
 import { type EnvironmentFlags, givenOption, knownEnvironment } from "../environment.ts";
+import { importOptions } from "../foreign.ts";
 import { freeRunPath, resume, type SessionOptions, start } from "../session.ts";
 
 export interface RunFlags extends EnvironmentFlags {
@@ -18,6 +19,7 @@ export interface RunFlags extends EnvironmentFlags {
   readonly json?: boolean;
   readonly teacher?: string;
   readonly env?: string;
+  readonly vecNormalize?: string;
 }
 
 function sessionOptions(flags: RunFlags, out: string, modules: readonly string[]): SessionOptions {
@@ -77,7 +79,7 @@ export async function train(
 }
 
 export async function compress(flags: RunFlags, modules: readonly string[]): Promise<number> {
-  const teacher = flags.teacher === undefined ? undefined : await loadPolicy(flags.teacher);
+  const teacher = flags.teacher === undefined ? undefined : await loadPolicy(flags.teacher, await importOptions(flags));
   if (flags.resume) return goOn("compress", flags.env, flags, modules, teacher);
   if (teacher === undefined) throw new UsageError("--teacher", "is missing: name the policy file to compress");
   const environment = flags.env ?? teacher.environment;

@@ -1,0 +1,67 @@
+import { type Pickled, PickledList, PickledObject } from "./pickle.ts";
+
+/** Names that numpy's arrays and generators need in a pickle, of numpy 1 and 2. Generators are read and ignored. */
+export const NUMPY_NAMES = [
+  "numpy.dtype",
+  "numpy.ndarray",
+  ...["numpy.core", "numpy._core"].flatMap((core) => [
+    `${core}.multiarray._reconstruct`,
+    `${core}.multiarray.scalar`,
+    `${core}.numeric._frombuffer`,
+  ]),
+  "numpy.random._pickle.__generator_ctor",
+  "numpy.random._pickle.__bit_generator_ctor",
+  "numpy.random._pcg64.PCG64",
+  "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
+  "numpy.random.bit_generator.SeedSequence",
+] as const;
+
+export interface NumpyArray {
+  readonly shape: readonly number[];
+  readonly data: readonly number[];
+  /** Code of its numbers, for example `f4`. */
+  readonly dtype: string;
+}
+
+const formats = new Map<string, { bytes: number; read: (view: DataView, at: number) => number }>([
+  ["f4", { bytes: 4, read: (view, at) => view.getFloat32(at, true) }],
+  ["f8", { bytes: 8, read: (view, at) => view.getFloat64(at, true) }],
+  ["i4", { bytes: 4, read: (view, at) => view.getInt32(at, true) }],
+  ["i8", { bytes: 8, read: (view, at) => Number(view.getBigInt64(at, true)) }],
+  ["u1", { bytes: 1, read: (view, at) => view.getUint8(at) }],
+]);
+
+/** An array, or a scalar as one of shape []; `undefined` when it is neither, or of another kind of number. */
+export function numpyArray(value: Pickled | undefined): NumpyArray | undefined {
+  if (!(value instanceof PickledObject)) return undefined;
+  const { name, args, state } = value;
+  if (name.endsWith(".multiarray.scalar")) return decode([], args[0], args[1]);
+  if (name.endsWith(".numeric._frombuffer")) return decode(sizesOf(args[2]), args[1], args[0]);
+  if (name.endsWith(".multiarray._reconstruct") && state instanceof PickledList) {
+    const [, shape, dtype, fortran, bytes] = state.items;
+    return fortran === true ? undefined : decode(sizesOf(shape), dtype, bytes);
+  }
+  return undefined;
+}
+
+function sizesOf(value: Pickled | undefined): number[] | undefined {
+  if (!(value instanceof PickledList)) return undefined;
+  const sizes = value.items.filter((item): item is number => typeof item === "number" && item >= 0);
+  return sizes.length === value.items.length ? sizes : undefined;
+}
+
+function decode(
+  shape: readonly number[] | undefined,
+  dtype: Pickled | undefined,
+  bytes: Pickled | undefined,
+): NumpyArray | undefined {
+  if (!shape || !(dtype instanceof PickledObject) || !(bytes instanceof Uint8Array)) return undefined;
+  const [code] = dtype.args;
+  const order = dtype.state instanceof PickledList ? dtype.state.items[1] : "<";
+  const format = typeof code === "string" && order !== ">" ? formats.get(code) : undefined;
+  const elements = shape.reduce((product, size) => product * size, 1);
+  if (!format || typeof code !== "string" || dtype.name !== "numpy.dtype" || bytes.length !== elements * format.bytes)
+    return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return { shape, dtype: code, data: Array.from({ length: elements }, (_, i) => format.read(view, i * format.bytes)) };
+}

@@ -1,0 +1,167 @@
+import { FileError } from "../errors.ts";
+import type { Activation, Architecture } from "../network/architecture.ts";
+import type { Policy } from "../network/policy.ts";
+import type { SafetensorsFile } from "../safetensors.ts";
+import { type Chain, type DenseLayer, guessChain, type ImportOptions, policyOfChain } from "./dense-layers.ts";
+import type { NamedTensor } from "./torch.ts";
+
+/** How a library names the layers of its actors. */
+export interface Scheme {
+  readonly name: string;
+  /** Layers from the input on; `x.*` are those with a number in place of the star, in the order of the numbers. */
+  readonly layers: readonly string[];
+  readonly hidden: Activation;
+  readonly head: Architecture["head"];
+  readonly squash?: true;
+  /** Logarithms of the deviations of a Gaussian; their presence makes it one. */
+  readonly logStd?: string;
+}
+
+const sb3ActorCritic: Scheme = {
+  name: "Stable-Baselines3 PPO or A2C",
+  // Before version 1.8 layers could be shared with the critic.
+  layers: ["mlp_extractor.shared_net.*", "mlp_extractor.policy_net.*", "action_net"],
+  hidden: "tanh",
+  head: "logits",
+  logStd: "log_std",
+};
+const sb3Dqn: Scheme = {
+  name: "Stable-Baselines3 DQN",
+  layers: ["q_net.q_net.*"],
+  hidden: "relu",
+  head: "q-values",
+};
+const sb3Sac: Scheme = {
+  name: "Stable-Baselines3 SAC",
+  layers: ["actor.latent_pi.*", "actor.mu"],
+  hidden: "relu",
+  head: "gaussian",
+  squash: true,
+};
+const sb3Td3: Scheme = { ...sb3Sac, name: "Stable-Baselines3 TD3 or DDPG", layers: ["actor.mu.*"] };
+
+/** Schemes of Stable-Baselines3 by the class of the policy. */
+export const sb3Schemes: ReadonlyMap<string, Scheme> = new Map([
+  ["stable_baselines3.common.policies.ActorCriticPolicy", sb3ActorCritic],
+  ["stable_baselines3.dqn.policies.DQNPolicy", sb3Dqn],
+  ["stable_baselines3.sac.policies.SACPolicy", sb3Sac],
+  ["stable_baselines3.td3.policies.TD3Policy", sb3Td3],
+]);
+
+/** CleanRL's files of one algorithm each, `dqn.py`, `ppo.py` and so on. */
+const schemes: readonly Scheme[] = [
+  ...sb3Schemes.values(),
+  { name: "CleanRL PPO", layers: ["actor.*"], hidden: "tanh", head: "logits" },
+  { name: "CleanRL PPO", layers: ["actor_mean.*"], hidden: "tanh", head: "gaussian", logStd: "actor_logstd" },
+  { name: "CleanRL DQN", layers: ["network.*"], hidden: "relu", head: "q-values" },
+  { name: "CleanRL SAC", layers: ["fc1", "fc2", "fc_mean"], hidden: "relu", head: "gaussian", squash: true },
+  { name: "CleanRL TD3 or DDPG", layers: ["fc1", "fc2", "fc_mu"], hidden: "relu", head: "gaussian", squash: true },
+];
+
+type Tensors = ReadonlyMap<string, NamedTensor>;
+
+/**
+ * A dense policy from the tensors of a PyTorch state dict. A layer is `<name>.weight` [outputs, inputs] with `<name>.bias`
+ * [outputs], or none. Layers are those that `options` name, else those of Stable-Baselines3 or CleanRL by their names, else
+ * the one chain that uses every layer. A state dict inside of another dictionary is found when no other one there fits.
+ *
+ * @param source what kind of file it is, for `provenance`
+ * @throws FileError when there is no chain of dense layers, more than one, or a number is not finite
+ * @throws UsageError when the number of `activations` is not that of the layers
+ */
+export function policyFromStateDict(tensors: Tensors, options: ImportOptions, source: string, path: string): Policy {
+  return policyOfChain(findChain(tensors, options, path), options, source, path);
+}
+
+function findChain(tensors: Tensors, { layers }: ImportOptions, path: string): Chain {
+  const layerOf = (name: string): DenseLayer => layerNamed(tensors, name, path);
+  if (layers) return { layers: layers.map(layerOf), by: "given" };
+  const folders = new Set([...tensors.keys()].map((key) => key.slice(0, key.indexOf(".") + 1)));
+  // The whole file first; then each of its dictionaries, of which just one may fit.
+  const whole = schemeOf(tensors, "");
+  const fitting = whole ? [] : [...folders].slice(0, 100).filter((folder) => schemeOf(tensors, folder) !== undefined);
+  const folder = fitting.length === 1 ? fitting[0]! : "";
+  const scheme = whole ?? schemeOf(tensors, folder);
+  if (scheme) return chainOfScheme(tensors, scheme, folder, path);
+  const names = [...tensors.keys()].flatMap((key) =>
+    key.endsWith(".weight") ? [key.slice(0, -".weight".length)] : [],
+  );
+  return { layers: guessChain(names, layerOf, ".", path), by: "guessed" };
+}
+
+function schemeOf(tensors: Tensors, folder: string): Scheme | undefined {
+  return schemes.find(({ layers }) => {
+    const found = layers.map((pattern) => layerNames(tensors, folder + pattern));
+    return found.at(-1)!.length > 0 && found.every((names, l) => names.length > 0 || layers[l]!.endsWith("*"));
+  });
+}
+
+/** The layers of a scheme, below `folder`, with what the file says of how they act. */
+export function chainOfScheme(tensors: Tensors, scheme: Scheme, folder: string, path: string): Chain {
+  const names = scheme.layers.flatMap((pattern) => layerNames(tensors, folder + pattern));
+  if (names.length === 0) throw new FileError(path, `has none of the layers of ${scheme.name}`);
+  const logStd = scheme.logStd === undefined ? undefined : tensors.get(folder + scheme.logStd);
+  const outputs = tensors.get(`${names.at(-1)!}.weight`)?.shape[0];
+  const bounds = rescalingOf(tensors, folder);
+  return {
+    layers: names.map((name) => layerNamed(tensors, name, path)),
+    by: `named as in ${scheme.name}`,
+    hidden: scheme.hidden,
+    head: logStd ? "gaussian" : scheme.head,
+    // gSDE's are a matrix: its deviations depend on the state.
+    ...(logStd && logStd.data.length === outputs && { logStd: [...logStd.data] }),
+    ...(scheme.squash && { squash: true }),
+    ...(bounds && { bounds }),
+  };
+}
+
+/** CleanRL's actors keep middle and half the range of the actions. */
+function rescalingOf(tensors: Tensors, folder: string): Chain["bounds"] {
+  const scale = tensors.get(`${folder}action_scale`)?.data;
+  const bias = tensors.get(`${folder}action_bias`)?.data;
+  if (!scale || scale.length !== bias?.length) return undefined;
+  return { low: [...scale].map((half, d) => bias[d]! - half), high: [...scale].map((half, d) => bias[d]! + half) };
+}
+
+/** The layer of that name if there is one; of `x.*` those with a number in place of the star, in the order of the numbers. */
+function layerNames(tensors: Tensors, pattern: string): string[] {
+  if (!pattern.endsWith("*")) return tensors.has(`${pattern}.weight`) ? [pattern] : [];
+  const prefix = pattern.slice(0, -1);
+  const numbers = [...tensors.keys()].flatMap((key) => {
+    const number = key.startsWith(prefix) ? /^(\d{1,9})\.weight$/.exec(key.slice(prefix.length))?.[1] : undefined;
+    return number === undefined ? [] : [number];
+  });
+  return numbers.sort((a, b) => Number(a) - Number(b)).map((number) => prefix + number);
+}
+
+function layerNamed(tensors: Tensors, name: string, path: string): DenseLayer {
+  const weight = tensors.get(`${name}.weight`);
+  const bias = tensors.get(`${name}.bias`);
+  const [outputs, inputs] = weight?.shape ?? [];
+  const dense = weight?.shape.length === 2 && outputs !== undefined && inputs !== undefined;
+  if (!dense || (bias && bias.shape.join() !== `${outputs}`)) {
+    throw new FileError(
+      path,
+      `${JSON.stringify(name.slice(0, 200))} is no dense layer of it (weight [outputs, inputs], bias [outputs] or none)`,
+    );
+  }
+  const weights = transpose(weight.data, outputs, inputs);
+  return { name, inputs, outputs, weights, biases: bias?.data ?? new Float32Array(outputs) };
+}
+
+/** [rows, columns] to [columns, rows]. */
+export function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(rows * columns);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) result[c * rows + r] = values[r * columns + c]!;
+  return result;
+}
+
+/** Tensors of a safetensors file, as a state dict. */
+export function stateDictOf({ tensors }: SafetensorsFile): Map<string, NamedTensor> {
+  return new Map(
+    [...tensors].map(([name, { shape, data }]) => [
+      name,
+      { shape, data: data instanceof Float32Array ? data : Float32Array.from(data) },
+    ]),
+  );
+}

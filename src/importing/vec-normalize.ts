@@ -1,0 +1,34 @@
+import { FileError } from "../errors.ts";
+import type { Normalization } from "../network/architecture.ts";
+import { PickledDict, PickledObject, readPickle } from "./pickle.ts";
+import { NUMPY_NAMES, numpyArray } from "./pickled-numpy.ts";
+
+/** Spaces of Gymnasium and of gym, whose place it took. */
+export const SPACE_NAMES = ["gymnasium", "gym"].flatMap((library) =>
+  ["box.Box", "discrete.Discrete"].map((space) => `${library}.spaces.${space}`),
+);
+const VEC_NORMALIZE = "stable_baselines3.common.vec_env.vec_normalize.VecNormalize";
+const RUNNING = "stable_baselines3.common.running_mean_std.RunningMeanStd";
+
+/**
+ * The statistics of observations in the file that Stable-Baselines3's `VecNormalize.save` wrote: (x - mean) / sqrt(var +
+ * epsilon), limited to `clip_obs`. Nothing is executed.
+ * @throws FileError when it is another file, or holds no statistics of observations that are arrays
+ */
+export function readVecNormalize(bytes: Uint8Array, path: string): Normalization {
+  const allowed = new Set([...SPACE_NAMES, ...NUMPY_NAMES, VEC_NORMALIZE, RUNNING]);
+  const root = readPickle(bytes, path, { allowed, hint: "expected what VecNormalize.save() wrote" });
+  const state = root instanceof PickledObject && root.name === VEC_NORMALIZE ? root.state : null;
+  if (!(state instanceof PickledDict)) throw new FileError(path, "is no VecNormalize: expected what its save() wrote");
+  if (state.get("norm_obs") !== true) throw new FileError(path, "does not normalise observations: leave it out");
+  const running = state.get("obs_rms");
+  const moments = running instanceof PickledObject && running.state instanceof PickledDict ? running.state : undefined;
+  const mean = numpyArray(moments?.get("mean"))?.data;
+  const variance = numpyArray(moments?.get("var"))?.data;
+  const clip = state.get("clip_obs");
+  const epsilon = state.get("epsilon");
+  if (!mean || mean.length !== variance?.length || typeof clip !== "number" || typeof epsilon !== "number") {
+    throw new FileError(path, "has no statistics of observations as arrays: dictionaries of observations are not read");
+  }
+  return { mean: [...mean], deviation: variance.map((value) => Math.sqrt(value + epsilon)), clip };
+}

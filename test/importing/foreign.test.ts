@@ -1,0 +1,125 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { specOf } from "../../src/environment/registry.ts";
+import { FileError } from "../../src/errors.ts";
+import { loadPolicy } from "../../src/importing/load.ts";
+import { readVecNormalize } from "../../src/importing/vec-normalize.ts";
+import { argmax, boundActions } from "../../src/network/action.ts";
+import { checkFits, inputSize, outputSize } from "../../src/network/architecture.ts";
+import type { Policy } from "../../src/network/policy.ts";
+import { predictor } from "../../src/network/predict.ts";
+
+const { POPS_PYTHON: python = "python3" } = process.env;
+const NEEDED = ["torch", "stable_baselines3", "gymnasium", "onnx", "safetensors"];
+const probe = `import importlib.util as u, sys; sys.exit(any(u.find_spec(name) is None for name in ${JSON.stringify(NEEDED)}))`;
+const hasPackages = spawnSync(python, ["-c", probe]).status === 0;
+
+const casesSchema = z.array(
+  z.object({
+    name: z.string(),
+    file: z.string(),
+    environment: z.string(),
+    sb3: z.boolean().optional(),
+    vecNormalize: z.string().optional(),
+    activations: z.array(z.enum(["relu", "tanh", "none"])).optional(),
+    layers: z.array(z.string()).optional(),
+    squash: z.boolean().optional(),
+    head: z.enum(["q-values", "logits", "gaussian"]).optional(),
+  }),
+);
+type Case = z.infer<typeof casesSchema>[number];
+
+describe.skipIf(!hasPackages)(`models of other frameworks (needs Python with ${NEEDED.join(", ")})`, () => {
+  const folder = mkdtempSync(join(tmpdir(), "pops-models-"));
+  let cases: z.infer<typeof casesSchema> = [];
+  beforeAll(() => {
+    const script = fileURLToPath(new URL("fixtures/make-models.py", import.meta.url));
+    const { status, stderr } = spawnSync(python, [script, folder], { encoding: "utf8" });
+    if (status !== 0) throw new Error(stderr);
+    cases = casesSchema.parse(JSON.parse(readFileSync(join(folder, "cases.json"), "utf8")));
+  }, 240_000);
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  function floats(name: string): Float32Array {
+    return new Float32Array(new Uint8Array(readFileSync(join(folder, name))).buffer);
+  }
+
+  function load({ file, environment, vecNormalize, activations, layers, head, squash }: Case): Promise<Policy> {
+    return loadPolicy(join(folder, file), {
+      environment: specOf(environment),
+      ...(activations && { activations }),
+      ...(layers && { layers }),
+      ...(head && { head }),
+      ...(squash && { squash }),
+      ...(vecNormalize !== undefined && {
+        statistics: {
+          normalization: readVecNormalize(readFileSync(join(folder, vecNormalize)), vecNormalize),
+          source: vecNormalize,
+        },
+      }),
+    });
+  }
+
+  /** Largest difference of outputs, relative where they are beyond 1, and number of actions that differ. */
+  function compare(policy: Policy, { name }: Case): { error: number; different: number; rows: number } {
+    const { architecture } = policy;
+    const [inputs, outputs] = [inputSize(architecture), outputSize(architecture)];
+    const observations = floats(`${name}.observations`);
+    const expected = floats(`${name}.outputs`);
+    const actions = floats(`${name}.actions`);
+    const rows = observations.length / inputs;
+    const predict = predictor(policy);
+    let error = 0;
+    let different = 0;
+    for (let row = 0; row < rows; row++) {
+      const result = predict(observations.subarray(row * inputs, (row + 1) * inputs)).slice();
+      for (const [o, value] of result.entries()) {
+        const target = expected[row * outputs + o]!;
+        error = Math.max(error, Math.abs(value - target) / Math.max(1, Math.abs(target)));
+      }
+      if (architecture.gaussian) {
+        boundActions(architecture, result);
+        if (result.some((value, d) => Math.abs(value - actions[row * outputs + d]!) > 1e-5)) different++;
+      } else if (argmax(result) !== actions[row]) different++;
+    }
+    return { error, different, rows };
+  }
+
+  it("have equal outputs and greedy actions on 1,000 observations as policies of PoPS", async () => {
+    expect(cases.length).toBeGreaterThan(30);
+    const results = [];
+    for (const one of cases) {
+      const policy = await load(one).catch((error: unknown) => {
+        throw new Error(`${one.name}: ${String(error)}`);
+      });
+      checkFits(policy.architecture, specOf(one.environment));
+      results.push({ name: one.name, ...compare(policy, one) });
+    }
+    expect(results.filter(({ error, different, rows }) => !(error < 1e-5) || different > 0 || rows !== 1000)).toEqual(
+      [],
+    );
+  });
+
+  it.each([
+    ["cnn.zip", "CnnPolicy: read are the MlpPolicy"],
+    ["multi.zip", "MultiInputActorCriticPolicy: read are the MlpPolicy"],
+    ["discrete.zip", "has observations of Discrete"],
+    ["elu.zip", "has the activation torch.nn.modules.activation.ELU"],
+    ["sde.zip", "with use_sde"],
+    ["module.pt", 'needs "torch.nn.modules.linear.Linear", which is refused (nothing was executed)'],
+    ["conv.onnx", 'Conv "/0/Conv" is not understood'],
+    ["sigmoid.onnx", 'Sigmoid "/1/Sigmoid" is not understood'],
+    ["old.pt", "old format (before 1.6)"],
+  ])("are refused with the reason (%s)", async (name, problem) => {
+    const path = join(folder, `refused-${name}`);
+    await expect(loadPolicy(path)).rejects.toThrow(FileError);
+    await expect(loadPolicy(path)).rejects.toThrow(problem);
+  });
+});
