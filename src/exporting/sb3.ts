@@ -57,7 +57,8 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
     policy_class: serialized({
       global: dqn ? "stable_baselines3.dqn.policies.DQNPolicy" : "stable_baselines3.common.policies.ActorCriticPolicy",
     }),
-    policy_kwargs: serialized(kwargs),
+    // In words beside the pickle, as Stable-Baselines3 has it.
+    policy_kwargs: { ...serialized(kwargs), activation_fn: `<class '${activations[hidden]}'>` },
     observation_space: serialized(box(architecture.input, observations.low, observations.high)),
     action_space: serialized(
       gaussian

@@ -51,7 +51,8 @@ export function numpyArray(value: Pickled | undefined): NumpyArray | undefined {
   return undefined;
 }
 
-function sizesOf(value: Pickled | undefined): number[] | undefined {
+/** Sizes of a shape; `undefined` when it is none. */
+export function sizesOf(value: Pickled | undefined): number[] | undefined {
   if (!(value instanceof PickledList)) return undefined;
   const sizes = value.items.filter((item): item is number => typeof item === "number" && item >= 0);
   return sizes.length === value.items.length ? sizes : undefined;

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { specOf } from "../../src/environment/registry.ts";
 import { UsageError } from "../../src/errors.ts";
 import { policyToSb3 } from "../../src/exporting/sb3.ts";
+import { policyFromSb3 } from "../../src/importing/sb3.ts";
 import { argmax, boundActions } from "../../src/network/action.ts";
 import { type Architecture, dense, inputSize, outputSize } from "../../src/network/architecture.ts";
 import { predictor } from "../../src/network/predict.ts";
@@ -76,6 +77,19 @@ describe.skipIf(!hasPackages)(`what Stable-Baselines3 loads (needs Python with $
       else expect(actions[row]).toBe(argmax(result));
     }
   });
+});
+
+it.each(cases)("is read back with every weight: $name", ({ architecture, environment }) => {
+  const { normalization, ...plain } = architecture;
+  const policy = randomPolicy(plain);
+  const read = policyFromSb3(policyToSb3(policy, specOf(environment)), "x");
+  expect(read.architecture).toEqual({
+    ...plain,
+    ...(plain.gaussian && { gaussian: { ...plain.gaussian, logStd: plain.gaussian.logStd.map(Math.fround) } }),
+  });
+  expect(read.parameters).toEqual(policy.parameters);
+  if (normalization)
+    expect(policyFromSb3(policyToSb3(randomPolicy(architecture)), "x").parameters).not.toEqual(policy.parameters);
 });
 
 it("writes equal policies to equal bytes", () => {
