@@ -156,7 +156,7 @@ program
 program
   .command("export")
   .description("write a policy in another format")
-  .argument("<format>", "onnx or safetensors")
+  .argument("<format>", "onnx, safetensors, or sb3: a model.zip for Stable-Baselines3")
   .argument("<file>", "policy file")
   .requiredOption("--output <file>", "file to write")
   .action((format: string, file: string, flags: { output: string }) => exportPolicy(format, file, flags));

@@ -2,6 +2,8 @@ import { type Pickled, PickledList, PickledObject } from "./pickle.ts";
 
 /** Names that numpy's arrays and generators need in a pickle, of numpy 1 and 2. Generators are read and ignored. */
 export const NUMPY_NAMES = [
+  "numpy.array",
+  "numpy.float32",
   "numpy.dtype",
   "numpy.ndarray",
   ...["numpy.core", "numpy._core"].flatMap((core) => [
@@ -35,6 +37,11 @@ const formats = new Map<string, { bytes: number; read: (view: DataView, at: numb
 export function numpyArray(value: Pickled | undefined): NumpyArray | undefined {
   if (!(value instanceof PickledObject)) return undefined;
   const { name, args, state } = value;
+  // As PoPS writes them itself: numpy.array([...], "float32").
+  if (name === "numpy.array" && args[0] instanceof PickledList && args[1] === "float32") {
+    const data = args[0].items.filter((item) => typeof item === "number");
+    return data.length === args[0].items.length ? { shape: [data.length], dtype: "f4", data } : undefined;
+  }
   if (name.endsWith(".multiarray.scalar")) return decode([], args[0], args[1]);
   if (name.endsWith(".numeric._frombuffer")) return decode(sizesOf(args[2]), args[1], args[0]);
   if (name.endsWith(".multiarray._reconstruct") && state instanceof PickledList) {
@@ -44,7 +51,8 @@ export function numpyArray(value: Pickled | undefined): NumpyArray | undefined {
   return undefined;
 }
 
-function sizesOf(value: Pickled | undefined): number[] | undefined {
+/** Sizes of a shape; `undefined` when it is none. */
+export function sizesOf(value: Pickled | undefined): number[] | undefined {
   if (!(value instanceof PickledList)) return undefined;
   const sizes = value.items.filter((item): item is number => typeof item === "number" && item >= 0);
   return sizes.length === value.items.length ? sizes : undefined;

@@ -4,7 +4,7 @@ import type { Activation } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
 import { type Chain, type ImportOptions, policyOfChain, usualActivations } from "./dense-layers.ts";
 import { type Pickled, PickledDict, PickledGlobal, PickledObject, readPickle } from "./pickle.ts";
-import { NUMPY_NAMES, type NumpyArray, numpyArray } from "./pickled-numpy.ts";
+import { NUMPY_NAMES, type NumpyArray, numpyArray, sizesOf } from "./pickled-numpy.ts";
 import { chainOfScheme, sb3Schemes } from "./state-dict.ts";
 import { readTorch } from "./torch.ts";
 import { SPACE_NAMES } from "./vec-normalize.ts";
@@ -38,6 +38,7 @@ const OTHERS = [
 const activations = new Map<string, Activation>([
   ["torch.nn.modules.activation.ReLU", "relu"],
   ["torch.nn.modules.activation.Tanh", "tanh"],
+  ["torch.nn.modules.linear.Identity", "none"],
 ]);
 
 /** Whether a zip archive is one of Stable-Baselines3's. */
@@ -125,20 +126,27 @@ function activationOf(given: string | undefined, path: string): Activation | und
 function spaceOf(data: Data, part: "observation_space" | "action_space", path: string): [string, PickledDict] {
   const hint = "read are observations of a Box and actions of a Box or Discrete";
   const space = unpickle(data, part, [...SPACE_NAMES, ...NUMPY_NAMES], hint, path);
-  if (!(space instanceof PickledObject) || !(space.state instanceof PickledDict)) {
-    throw new FileError(path, `${part} is no space: ${hint}`);
-  }
-  return [space.name.split(".").at(-1)!, space.state];
+  if (!(space instanceof PickledObject)) throw new FileError(path, `${part} is no space: ${hint}`);
+  const { name, args, state } = space;
+  const kind = name.split(".").at(-1)!;
+  if (state instanceof PickledDict) return [kind, state];
+  // As PoPS writes them itself: Box(low, high, shape, dtype) and Discrete(n).
+  const made = new PickledDict();
+  if (kind === "Box")
+    for (const [i, key] of ["low", "high", "_shape"].entries()) made.entries.set(key, args[i] ?? null);
+  return [kind, made];
 }
 
 function observationShape(data: Data, path: string): number[] {
   const [kind, state] = spaceOf(data, "observation_space", path);
   const low = numpyArray(state.get("low"));
-  if (kind !== "Box" || !low) throw new FileError(path, `has observations of ${kind}, which are encoded: read is Box`);
-  const { dtype } = low;
-  if (dtype === "u1")
+  const shape = low?.shape ?? sizesOf(state.get("_shape"));
+  if (kind !== "Box" || !shape)
+    throw new FileError(path, `has observations of ${kind}, which are encoded: read is Box`);
+  if (low?.dtype === "u1") {
     throw new FileError(path, "has observations of bytes, which count as images: read is Box of floats");
-  return [...low.shape];
+  }
+  return [...shape];
 }
 
 /** What acts: choices from 0, or numbers within bounds. */

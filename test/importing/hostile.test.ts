@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { FileError } from "../../src/errors.ts";
 import { policyToOnnx } from "../../src/exporting/onnx.ts";
+import { pickleOf, type Pickle as Value } from "../../src/exporting/pickle.ts";
 import { policyFromForeignOnnx } from "../../src/importing/foreign-onnx.ts";
 import { readPickle } from "../../src/importing/pickle.ts";
 import { policyFromSb3 } from "../../src/importing/sb3.ts";
@@ -11,16 +12,7 @@ import { readVecNormalize } from "../../src/importing/vec-normalize.ts";
 import { ZipArchive } from "../../src/importing/zip.ts";
 import { encodeModel, type OnnxGraph, type OnnxNode } from "../../src/tensor/onnx-model.ts";
 import { decodeModel } from "../../src/tensor/onnx-reader.ts";
-import {
-  pickleOf,
-  sb3Of,
-  torchOf,
-  torchZip,
-  type Value,
-  vecNormalizeOf,
-  view,
-  zipOf,
-} from "./fixtures/foreign-writer.ts";
+import { sb3Of, torchOf, torchZip, vecNormalizeOf, view, zipOf } from "./fixtures/foreign-writer.ts";
 import { small } from "./fixtures/policies.ts";
 
 function expectRefused(read: () => unknown, problem: string): void {

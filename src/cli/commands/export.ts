@@ -1,7 +1,9 @@
 import { nearest } from "../../environment/nearest.ts";
+import { environmentIds, specOf } from "../../environment/registry.ts";
 import { UsageError } from "../../errors.ts";
 import { policyToOnnx } from "../../exporting/onnx.ts";
 import { policyToSafetensors } from "../../exporting/safetensors.ts";
+import { policyToSb3 } from "../../exporting/sb3.ts";
 import { writeAtomically } from "../../files.ts";
 import { loadPolicy } from "../../importing/load.ts";
 import type { Policy } from "../../network/policy.ts";
@@ -9,6 +11,11 @@ import type { Policy } from "../../network/policy.ts";
 const formats: Record<string, (policy: Policy) => Uint8Array> = {
   onnx: policyToOnnx,
   safetensors: policyToSafetensors,
+  sb3: (policy) => {
+    const { environment } = policy;
+    const known = environment !== undefined && environmentIds().includes(environment);
+    return policyToSb3(policy, known ? specOf(environment) : undefined);
+  },
 };
 
 /** Writes a policy file by the name of its format. */
