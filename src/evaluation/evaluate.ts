@@ -49,17 +49,19 @@ export class Evaluator {
     return new Evaluator(architecture, lanes, await compileForward(architecture, lanes.size));
   }
 
-  /** Undiscounted returns of episodes 0 to `episodes` - 1 of the set. */
+  /** Undiscounted returns of episodes `first` to `first + episodes` - 1 of the set. */
   async returns(
     parameters: Float32Array,
     seed: number,
     set: string,
     episodes: number,
     acting: Acting = "greedy",
+    first = 0,
   ): Promise<Float64Array> {
     const returns = new Float64Array(episodes);
-    for (let first = 0; first < episodes; first += this.#lanes.size) {
-      await this.#play(parameters, seed, set, first, returns, acting);
+    const { size } = this.#lanes;
+    for (let at = 0; at < episodes; at += size) {
+      await this.#play(parameters, seed, set, first + at, returns.subarray(at, at + size), acting);
     }
     return returns;
   }
@@ -79,7 +81,7 @@ export class Evaluator {
     program.bind("observations", lanes.observations);
     // Lanes past the last episode play one more episode each that nobody counts, so that every batch is full.
     for (let lane = 0; lane < lanes.size; lane++) await lanes.reset(lane, episodeSeed(seed, set, first + lane));
-    const counted = Math.min(lanes.size, returns.length - first);
+    const counted = returns.length;
     const actions = actionsOf(architecture, program);
     const outputs = program.floats("outputs");
     const random =
@@ -96,7 +98,7 @@ export class Evaluator {
       await lanes.step(actions);
       let running = 0;
       for (let lane = 0; lane < counted; lane++) {
-        returns[first + lane]! += lanes.rewards[lane]!;
+        returns[lane]! += lanes.rewards[lane]!;
         if (!lanes.terminated[lane] && !lanes.truncated[lane]) running++;
       }
       if (running === 0) return;

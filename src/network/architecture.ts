@@ -59,6 +59,9 @@ export const architectureSchema = z
         gaussian ? `belongs to a gaussian head, this one is ${head}` : "is missing for a gaussian head",
       );
     }
+    if (gaussian?.low.some((low, d) => low >= (gaussian.high[d] ?? Number.POSITIVE_INFINITY))) {
+      refuse(["gaussian", "low"], "has a bound that is not below that of high");
+    }
     for (const name of ["logStd", "low", "high"] as const) {
       const length = gaussian?.[name].length ?? outputs;
       if (length !== outputs) refuse(["gaussian", name], `has ${length} numbers, the network has ${outputs} outputs`);

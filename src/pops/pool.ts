@@ -4,19 +4,18 @@ import type { Distilled, DistillJob, DistillState } from "../distillation/distil
 import { errorOf } from "../environment/lane-call.ts";
 import { NumericError, reasonOf } from "../errors.ts";
 import { startThread } from "../thread.ts";
-import type { WorkerContext, WorkerReply, WorkerRequest } from "./worker.ts";
+import type { PlayJob, WorkerContext, WorkerReply, WorkerRequest, WorkerTask } from "./worker.ts";
 
 interface Task {
-  readonly job: DistillJob;
-  readonly resume: DistillState | undefined;
+  readonly task: WorkerTask;
   readonly onProgress: (state: DistillState) => void;
-  readonly resolve: (result: Distilled) => void;
+  readonly resolve: (result: Distilled | Float64Array) => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
- * Worker threads that distil students side by side, each with ONNX Runtime sessions of its own. A job's result depends on
- * the job alone, so any number of workers gives the same bits.
+ * Worker threads that distil students and play episodes side by side, each with ONNX Runtime sessions of its own. A job's
+ * result depends on the job alone, so any number of workers gives the same bits.
  */
 export class Pool {
   readonly #context: WorkerContext;
@@ -40,8 +39,18 @@ export class Pool {
     resume: DistillState | undefined,
     onProgress: (state: DistillState) => void,
   ): Promise<Distilled> {
+    // What a worker gives back is decided by what it was asked for.
+    return this.#run({ job, ...(resume && { resume }) }, onProgress) as Promise<Distilled>;
+  }
+
+  /** Undiscounted returns of a batch of episodes. */
+  play(play: PlayJob): Promise<Float64Array> {
+    return this.#run({ play }, () => undefined) as Promise<Float64Array>;
+  }
+
+  #run(task: WorkerTask, onProgress: Task["onProgress"]): Promise<Distilled | Float64Array> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ job, resume, onProgress, resolve, reject });
+      this.#queue.push({ task, onProgress, resolve, reject });
       this.#dispatch();
     });
   }
@@ -53,11 +62,7 @@ export class Pool {
       this.#queue.shift();
       this.#busy.set(worker, task);
       worker.ref();
-      const request: WorkerRequest = {
-        generation: Atomics.load(this.#generation, 0),
-        job: task.job,
-        ...(task.resume && { resume: task.resume }),
-      };
+      const request: WorkerRequest = { ...task.task, generation: Atomics.load(this.#generation, 0) };
       worker.postMessage(request);
     }
   }

@@ -197,7 +197,7 @@ async function* compress(context: Playing, resume?: PopsState): AsyncGenerator<E
         yield* squeezeRound(context, pool, s);
         yield checkpoint();
       }
-      const answer = yield* proofRound(context, s, proof);
+      const answer = yield* proofRound(context, pool, s, proof);
       if (answer) return answer;
       yield checkpoint();
     }
@@ -367,6 +367,7 @@ async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): As
  */
 async function* proofRound(
   context: Playing,
+  pool: Pool,
   s: PopsState,
   teacherProof: Proof,
 ): AsyncGenerator<Emitted, Answer | undefined> {
@@ -375,7 +376,7 @@ async function* proofRound(
   yield { type: "stage-started", step: s.step, stage: "proof", iteration: 0 };
   const smallest = s.passing.at(-1);
   const candidate = smallest && load(smallest);
-  const proof = candidate ? yield* proveCandidate(context, candidate, objective, s.disproved, s.step) : undefined;
+  const proof = candidate ? yield* proveCandidate(context, pool, candidate, objective, s.disproved, s.step) : undefined;
   if (candidate && !proof?.passed) {
     s.passing = s.passing.slice(0, -1);
     s.disproved++;

@@ -1,10 +1,13 @@
 import type { OpenEnvironment } from "../environment/open.ts";
 import { ObjectiveError } from "../errors.ts";
-import { Evaluator } from "../evaluation/evaluate.ts";
+import { type Acting, Evaluator } from "../evaluation/evaluate.ts";
+import { scoreOf } from "../evaluation/statistics.ts";
 import type { Emitted } from "../events.ts";
 import { countsOf, describe } from "../network/architecture.ts";
 import type { Policy, Score } from "../network/policy.ts";
 import type { Plain } from "../plain.ts";
+import { stream } from "../random/pcg64.ts";
+import type { Pool } from "./pool.ts";
 
 type Network = Pick<Policy, "architecture" | "parameters">;
 
@@ -35,24 +38,27 @@ export function objectiveOf({ objective, retention }: ProofContext["options"], t
   return retention === null ? objective : mean - (1 - retention) * Math.abs(mean);
 }
 
-/** Plays fresh episodes that belong to this network alone. Drawn actions are only tried where the greedy ones do. */
-async function prove(
-  context: ProofContext,
-  network: Network,
+/** Lanes that play a proof; the last batch of episodes may leave some of them out. */
+const LANES = 100;
+
+/** Returns of the first episodes of a set. */
+type Play = (set: string, acting: Acting) => Promise<Float64Array>;
+
+/** Judges fresh episodes that belong to this network alone. Drawn actions are only tried where the greedy ones do. */
+async function judge(
+  seed: number,
+  { architecture }: Network,
   name: string,
-  episodes: number,
+  play: Play,
   passes: (score: Score) => boolean,
 ): Promise<Proof & { passed: boolean }> {
-  const { seed, opened } = context;
-  const { architecture, parameters } = network;
-  const evaluator = await Evaluator.create(architecture, opened.vector(Math.min(100, episodes)));
   const set = `proof/${name}`;
-  const score = await evaluator.score(parameters, seed, set, episodes);
+  const scored = async (acting: Acting): Promise<Score> =>
+    scoreOf(await play(set, acting), stream(seed, `bootstrap/${set}`));
+  const score = await scored("greedy");
   const passed = passes(score);
   const draws = passed && architecture.head !== "q-values";
-  const sampled = draws ? await evaluator.score(parameters, seed, set, episodes, "sampled") : null;
-  await evaluator.dispose();
-  return { score, sampled, passed };
+  return { score, sampled: draws ? await scored("sampled") : null, passed };
 }
 
 /**
@@ -60,12 +66,15 @@ async function prove(
  * @throws ObjectiveError when its mean misses the objective
  */
 export async function* proveTeacher(context: ProofContext, step: number): AsyncGenerator<Emitted, Proof> {
-  const { teacher, options } = context;
+  const { teacher, options, opened, seed } = context;
   const { architecture } = teacher;
-  const { objective } = options;
+  const { objective, teacherEpisodes: episodes } = options;
   yield { type: "stage-started", step, stage: "proof", iteration: 0, architecture };
   const reaches = ({ mean }: Score): boolean => mean >= objective;
-  const { score, sampled, passed } = await prove(context, teacher, "teacher", options.teacherEpisodes, reaches);
+  const evaluator = await Evaluator.create(architecture, opened.vector(Math.min(LANES, episodes)));
+  const play: Play = (set, acting) => evaluator.returns(teacher.parameters, seed, set, episodes, acting);
+  const { score, sampled, passed } = await judge(seed, teacher, "teacher", play, reaches);
+  await evaluator.dispose();
   const { weights } = countsOf(architecture);
   const scores = { score, ...(sampled && { sampled }) };
   yield { type: "proof", step, role: "teacher", architecture, weights, ...scores, objective, passed };
@@ -78,9 +87,13 @@ export async function* proveTeacher(context: ProofContext, step: number): AsyncG
   return { score, sampled };
 }
 
-/** A candidate's fresh episodes: it holds the objective when the lower bound of its mean reaches it. `index` counts proofs. */
+/**
+ * A candidate's fresh episodes, whose batches the pool's threads play side by side: it holds the objective when the lower
+ * bound of its mean reaches it. `index` counts proofs.
+ */
 export async function* proveCandidate(
   context: ProofContext,
+  pool: Pool,
   candidate: Network,
   objective: number,
   index: number,
@@ -90,7 +103,16 @@ export async function* proveCandidate(
   const { weights } = countsOf(architecture);
   const holds = ({ lower95 }: Score): boolean => lower95 >= objective;
   const name = `${describe(architecture)}/${index}`;
-  const proof = await prove(context, candidate, name, context.options.proofEpisodes, holds);
+  const episodes = context.options.proofEpisodes;
+  const lanes = Math.min(LANES, episodes);
+  const play: Play = async (set, acting) => {
+    const firsts = Array.from({ length: Math.ceil(episodes / lanes) }, (_, batch) => batch * lanes);
+    const batches = firsts.map((first) =>
+      pool.play({ ...candidate, set, first, episodes: Math.min(lanes, episodes - first), lanes, acting }),
+    );
+    return Float64Array.from((await Promise.all(batches)).flatMap((returns) => Array.from(returns)));
+  };
+  const proof = await judge(context.seed, candidate, name, play, holds);
   const { score, sampled, passed } = proof;
   const scores = { score, ...(sampled && { sampled }) };
   yield { type: "proof", step, role: "candidate", architecture, weights, ...scores, objective, passed };

@@ -10,6 +10,8 @@ import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
 import { type Failure, failureOf } from "../environment/lane-call.ts";
 import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
 import { EnvironmentError, NumericError, UsageError } from "../errors.ts";
+import { type Acting, Evaluator } from "../evaluation/evaluate.ts";
+import type { Architecture } from "../network/architecture.ts";
 
 /** What every worker gets once. Environments are made by id, since functions don't cross threads. */
 export interface WorkerContext extends Omit<DistillContext, "makeLanes" | "signal"> {
@@ -22,15 +24,26 @@ export interface WorkerContext extends Omit<DistillContext, "makeLanes" | "signa
   readonly generation: Int32Array;
 }
 
-export interface WorkerRequest {
-  readonly generation: number;
-  readonly job: DistillJob;
-  readonly resume?: DistillState;
+/** A batch of a set of episodes: `episodes` of them, from number `first` on, in `lanes` lanes. */
+export interface PlayJob {
+  readonly architecture: Architecture;
+  readonly parameters: Float32Array;
+  readonly set: string;
+  readonly first: number;
+  readonly episodes: number;
+  readonly lanes: number;
+  readonly acting: Acting;
 }
+
+/** A student to be taught, or episodes to be played. */
+export type WorkerTask = { readonly job: DistillJob; readonly resume?: DistillState } | { readonly play: PlayJob };
+
+export type WorkerRequest = WorkerTask & { readonly generation: number };
 
 export type WorkerReply =
   | { readonly kind: "progress"; readonly state: DistillState }
-  | { readonly kind: "done"; readonly result: Distilled }
+  /** `Distilled` for a student, the returns for episodes. */
+  | { readonly kind: "done"; readonly result: Distilled | Float64Array }
   /** Errors lose their class between threads: `environment` is set when it was the environment's. */
   | {
       readonly kind: "failed";
@@ -51,6 +64,13 @@ async function work(
     },
   };
   const makeLanes = (size: number) => opened.vector(size);
+  if ("play" in request) {
+    const { architecture, parameters, set, first, episodes, lanes, acting } = request.play;
+    const evaluator = await Evaluator.create(architecture, makeLanes(lanes));
+    reply({ kind: "done", result: await evaluator.returns(parameters, context.seed, set, episodes, acting, first) });
+    await evaluator.dispose();
+    return;
+  }
   const rounds = distill({ ...context, makeLanes, signal }, request.job, request.resume);
   for (let next = await rounds.next(); ; next = await rounds.next()) {
     if (next.done) {

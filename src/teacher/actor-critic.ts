@@ -1,6 +1,6 @@
 import type { EnvironmentSpec } from "../environment/environment.ts";
 import { sizeOf } from "../environment/spaces.ts";
-import { EnvironmentError } from "../errors.ts";
+import { EnvironmentError, UsageError } from "../errors.ts";
 import {
   type Activation,
   type Architecture,
@@ -31,6 +31,9 @@ export interface ActorCriticOptions {
 /** Scale of the actor's output layer at the start: all actions are almost equally likely (Andrychowicz et al. 2021, section 3.2). */
 const OUTPUT_SCALE = 0.01;
 
+/** The bounds of a policy's `logStd`: beyond them a deviation is as good as 0, or as unbounded. */
+const limitLogStd = (value: number): number => Math.min(Math.max(value, -20), 20);
+
 /** What an actor-critic network says of a batch: `outputs` [rows, outputs], `values` [rows], `logStd` [outputs] of a Gaussian. */
 export interface Opinions {
   readonly outputs: Tensor;
@@ -54,7 +57,10 @@ export class ActorCritic {
   /** Parts of the flat vector. */
   readonly #parts: readonly [trunk: number, logStd: number, critic: number];
 
-  /** @throws EnvironmentError when actions are continuous and have no finite bounds */
+  /**
+   * @throws EnvironmentError when actions are continuous and have no finite bounds
+   * @throws UsageError when a shared critic is given layers of its own
+   */
   constructor(spec: EnvironmentSpec, options: ActorCriticOptions) {
     const { actionSpace, observationSpace } = spec;
     const inputs = sizeOf(observationSpace);
@@ -74,6 +80,9 @@ export class ActorCritic {
       ...(continuous && { gaussian: { logStd, low: [...actionSpace.low], high: [...actionSpace.high] } }),
     };
     const shared = options.critic === "shared";
+    if (shared && options.criticHidden !== null) {
+      throw new UsageError("teacher.criticHidden", "is for a separate critic; a shared one has the actor's layers");
+    }
     // As values go, the trunk's head means nothing; `logits` needs nothing else.
     this.#trunk = { ...dense(inputs, hidden, outputs + (shared ? 1 : 0), "logits", activation), input };
     this.#critic = shared
@@ -138,7 +147,7 @@ export class ActorCritic {
     const architecture: Architecture = {
       ...this.actor,
       ...(normalization && { normalization }),
-      ...(gaussian && { gaussian: { ...gaussian, logStd: Array.from(this.logStd(parameters)) } }),
+      ...(gaussian && { gaussian: { ...gaussian, logStd: Array.from(this.logStd(parameters), limitLogStd) } }),
     };
     if (this.#critic !== undefined) return { architecture, parameters: parameters.slice(0, this.#parts[0]) };
     const result = new Float32Array(parameterCount(architecture));

@@ -244,10 +244,11 @@ function shuffle(order: Int32Array, random: Pcg64): void {
   }
 }
 
-/** Mean 0 and (sample) deviation 1, in place. */
+/** Mean 0 and (sample) deviation 1, in place. A single value has no deviation and stays. */
 function standardize(values: Float32Array): void {
+  if (values.length < 2) return;
   const mean = values.reduce((total, x) => total + x, 0) / values.length;
   const squares = values.reduce((total, x) => total + (x - mean) ** 2, 0);
-  const deviation = Math.sqrt(squares / Math.max(1, values.length - 1)) + 1e-8;
+  const deviation = Math.sqrt(squares / (values.length - 1)) + 1e-8;
   for (let i = 0; i < values.length; i++) values[i] = (values[i]! - mean) / deviation;
 }

@@ -167,6 +167,12 @@ it.each<[string, unknown, string, string]>([
   ["no lower bounds", withGaussian({ low: [] }), "gaussian.low", "has 0 numbers, the network has 2 outputs"],
   ["too few upper bounds", withGaussian({ high: [1] }), "gaussian.high", "has 1 numbers, the network has 2 outputs"],
   ["a deviation beyond float32", withGaussian({ logStd: [0, 100] }), "gaussian.logStd.1", "Too big"],
+  [
+    "bounds that leave no range",
+    withGaussian({ low: [-1, 0], high: [1, 0] }),
+    "gaussian.low",
+    "is not below that of high",
+  ],
   ["a bound at infinity", withGaussian({ low: [-Infinity, 0] }), "gaussian.low.0", "expected number"],
 ])("refuses %s and names the field", (_name, value, field, message) => {
   const issues = architectureSchema.safeParse(value).error!.issues;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { EnvironmentSpec, Space } from "../../src/environment/environment.ts";
 import { box, discrete } from "../../src/environment/spaces.ts";
-import { EnvironmentError } from "../../src/errors.ts";
+import { EnvironmentError, UsageError } from "../../src/errors.ts";
 import { checkFits, dense, parameterCount } from "../../src/network/architecture.ts";
 import { predictor } from "../../src/network/predict.ts";
 import { stream } from "../../src/random/pcg64.ts";
@@ -127,6 +127,19 @@ it("values of a separate critic are those of its own network, which stands at th
   for (const [row, value] of values.entries()) {
     expect(predict(observations.subarray(4 * row, 4 * row + 4))[0]).toBeCloseTo(value, 5);
   }
+});
+
+it("refuses layers for a shared critic, which has the actor's", () => {
+  const shared = { ...options, critic: "shared", criticHidden: [8] } as const;
+  expect(() => new ActorCritic(choices, shared)).toThrow(
+    new UsageError("teacher.criticHidden", "is for a separate critic; a shared one has the actor's layers"),
+  );
+});
+
+it("keeps the deviations of a policy within what its file may hold", () => {
+  const model = new ActorCritic(continuous, options);
+  const parameters = new Float32Array(model.size).fill(90);
+  expect(model.policy(parameters, undefined).architecture.gaussian?.logStd).toEqual([20, 20]);
 });
 
 it("a shared critic is one more output of the last hidden layer, and counts as such", () => {
