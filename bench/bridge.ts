@@ -12,7 +12,7 @@ import { stream } from "../src/random/pcg64.ts";
 import { median, printMachine, startPeer, type Times } from "./measure.ts";
 
 /** Turns of ours and theirs, so that a passing load hits both. */
-const TURNS = 9;
+const TURNS = 5;
 
 interface Case {
   readonly id: string;
@@ -31,7 +31,7 @@ const atari: GymnasiumReference = {
 };
 
 const cases: readonly Case[] = [
-  { id: "CartPole-v1", lanes: 16, steps: 48_000, peer: "SyncVectorEnv", gymnasium: {}, note: "" },
+  { id: "CartPole-v1", lanes: 16, steps: 96_000, peer: "SyncVectorEnv", gymnasium: {}, note: "" },
   { id: "LunarLander-v3", lanes: 16, steps: 16_000, peer: "SyncVectorEnv", gymnasium: {}, note: "" },
   { id: "ALE/Pong-v5", lanes: 8, steps: 4_000, peer: "AtariVectorEnv", gymnasium: atari, note: "same preprocessing" },
 ];
@@ -113,18 +113,20 @@ for (const { id, lanes, steps, peer: name, gymnasium, note } of cases) {
   const ours = processes.map((): Times[] => []);
   const theirs: (Times | string)[] = [];
   try {
-    for (let turn = 0; turn < TURNS; turn++) {
-      for (const [k, workers] of processes.entries()) {
-        const opened = await openEnvironment(`gymnasium:${id}`, { workers, gymnasium });
-        const vector = opened.vector(lanes);
-        // Warms up.
-        await play(vector, 50, others);
-        ours[k]?.push(await play(vector, steps / lanes, others));
-        await opened.close();
+    const opened = await Promise.all(
+      processes.map((workers) => openEnvironment(`gymnasium:${id}`, { workers, gymnasium })),
+    );
+    const vectors = opened.map((environment) => environment.vector(lanes));
+    // The first turn warms up.
+    for (let turn = 0; turn <= TURNS; turn++) {
+      for (const [k, vector] of vectors.entries()) {
+        const rate = await play(vector, steps / lanes, others);
+        if (turn > 0) ours[k]?.push(rate);
       }
       const answer = await peer?.ask({ id, lanes, steps, peer: name });
-      if (answer) theirs.push(answer.rate);
+      if (turn > 0 && answer) theirs.push(answer.rate);
     }
+    for (const environment of opened) await environment.close();
   } catch (error) {
     if (!(error instanceof PopsError)) throw error;
     console.log(`${id}: ${error.message}`);
@@ -133,7 +135,9 @@ for (const { id, lanes, steps, peer: name, gymnasium, note } of cases) {
   const rates = ours.flatMap((rates) => middle(rates) ?? []);
   const other = middle(theirs.filter((rate) => typeof rate !== "string"));
   const cells = rates.map(({ wall, cpu }) => `${count(wall)} | ${count(cpu)}`);
-  const reason = other ? `${count(other.wall)} | ${count(other.cpu)}` : `${String(theirs[0] ?? "missing")} |`;
+  const reason = other
+    ? `${count(other.wall)} | ${count(other.cpu)}`
+    : `${theirs.find((rate) => typeof rate === "string") ?? "missing"} |`;
   const ratio = (of: keyof Times): string =>
     rates.map((rate) => (other ? (rate[of] / other[of]).toFixed(2) : "")).join(", ");
   const title = note === "" ? name : `${name}, ${note}`;
