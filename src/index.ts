@@ -17,6 +17,8 @@ export type {
   Step,
   VectorEnvironment,
 } from "./environment/environment.ts";
+export type { GymnasiumReference } from "./environment/gymnasium-protocol.ts";
+export { type OpenEnvironment, type OpenOptions, openEnvironment } from "./environment/open.ts";
 export { environmentIds, makeEnvironment, type Registration, register, specOf } from "./environment/registry.ts";
 export { box, discrete } from "./environment/spaces.ts";
 export type { Color, Surface } from "./environment/surface.ts";

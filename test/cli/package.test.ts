@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { publint } from "publint";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { readEvents, readResult } from "../../src/run/read.ts";
+import { NEEDS, withGymnasium } from "../environment/fixtures/python.ts";
 import { newFolder, remove } from "./fixtures/pops.ts";
 import { tiny } from "./fixtures/tiny.ts";
 
@@ -68,13 +69,17 @@ it("holds the compiled program, the presets and nothing of the workshop", () => 
     "dist/index.d.ts",
     "dist/cli/main.js",
     "dist/pops/worker.js",
+    "dist/environment/gymnasium-bridge.py",
     "presets/shared.yaml",
   ]) {
     expect(files).toContain(`package/${file}`);
   }
   expect(
     files.filter(
-      (file) => !/^package\/(?:dist\/.+\.(?:js|d\.ts)|presets\/.+\.yaml|[A-Za-z]+(?:\.md|\.json)?)$/.test(file),
+      (file) =>
+        !/^package\/(?:dist\/.+\.(?:js|d\.ts)|dist\/environment\/gymnasium-bridge\.py|presets\/.+\.yaml|[A-Za-z]+(?:\.md|\.json)?)$/.test(
+          file,
+        ),
     ),
   ).toEqual([]);
 });
@@ -96,6 +101,13 @@ it("makes a whole run, with students in worker threads", () => {
 it("names npx in the commands that it prints", () => {
   const { stdout } = pops("train", "CartPole-v1", ...tiny(), "--out", "trained");
   expect(stdout).toContain("\nCompress it with: npx pops compress --teacher trained/policies/teacher.safetensors\n");
+});
+
+it.skipIf(!withGymnasium)(`plays environments of Gymnasium's (${NEEDS})`, () => {
+  const policy = join("run", "policies", "policy.onnx");
+  const played = pops("evaluate", policy, "--env", "gymnasium:CartPole-v1", "--episodes", "5", "--workers", "2");
+  expect(played).toMatchObject({ status: 0, stderr: "" });
+  expect(played.stdout).toContain(" on gymnasium:CartPole-v1, 5 greedy episodes");
 });
 
 /** An environment of a user's own: keep a marker that drifts at random between two walls. */

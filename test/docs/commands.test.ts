@@ -4,6 +4,8 @@ import { promisify } from "node:util";
 import { beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { resolveConfig, settingKeys } from "../../src/cli/config.ts";
+import { gymnasiumId } from "../../src/environment/gymnasium-protocol.ts";
+import { environmentIds, specOf } from "../../src/environment/registry.ts";
 import { command } from "../cli/fixtures/pops.ts";
 import { blocks, documents, read, root, withoutCode } from "./markdown.ts";
 
@@ -102,7 +104,12 @@ function checkPops(words: readonly string[], whole: boolean): void {
   const given = new Map(options);
   if (given.has("resume")) return;
   const environment = positional[0] ?? given.get("env") ?? "CartPole-v1";
-  resolveConfig({ environment, command: "run", preset: given.get("preset"), set });
+  // What Gymnasium has is not looked up here: of ours the spec of the same id, else any without a threshold.
+  const id = gymnasiumId(environment);
+  const spec = environmentIds().includes(id ?? "")
+    ? specOf(id ?? "")
+    : { ...specOf("CartPole-v1"), rewardThreshold: undefined };
+  resolveConfig({ environment, ...(id !== undefined && { spec }), command: "run", preset: given.get("preset"), set });
 }
 
 /** The first word that is no option and no option's value is the command. */
