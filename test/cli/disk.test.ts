@@ -57,7 +57,7 @@ it.skipIf(process.platform === "win32")(
     const { stdout, stderr } = spawnSync("sh", ["-c", '"$@" | head -1', "sh", ...command, "settings"], {
       encoding: "utf8",
     });
-    expect(stdout).toMatch(/^teacher\.hidden = .*\n$/);
+    expect(stdout).toMatch(/^teacher\.algorithm = .*\n$/);
     expect(stderr).toBe("");
   },
 );
