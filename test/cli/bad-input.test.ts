@@ -145,7 +145,7 @@ it.each<[parameters: string, code: number, message: string]>([
   [
     "evaluate FOLDER/notes.txt",
     3,
-    "FOLDER/notes.txt: is no policy file: expected .safetensors or .onnx that PoPS wrote",
+    "FOLDER/notes.txt: is no policy file: expected .safetensors, .onnx, a zip of Stable-Baselines3 or a state dict of PyTorch",
   ],
   [
     "inspect FOLDER",
@@ -171,7 +171,7 @@ it.each<[parameters: string, code: number, message: string]>([
   [
     "export tflite FOLDER/good.safetensors --output FOLDER/x",
     2,
-    'format: there is no format "tflite"; known are onnx and safetensors',
+    'format: there is no format "tflite"; known are onnx, safetensors, sb3',
   ],
   [
     "export onxx FOLDER/good.safetensors --output FOLDER/x",
@@ -192,7 +192,7 @@ it.each<[parameters: string, code: number, message: string]>([
   [
     "import tf-checkpoint FOLDER/none --output FOLDER/x.onnx --head values",
     2,
-    '--head: "values" is neither q-values nor logits',
+    '--head: "values" is neither q-values, logits nor gaussian',
   ],
   [
     "import tf-checkpoint FOLDER/none --output FOLDER/x.onnx --activations gelu",
