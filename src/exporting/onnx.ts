@@ -66,12 +66,12 @@ export function policyToOnnx(policy: Policy, options: { readonly action?: boolea
     if (activation !== "none") x = append(operators[activation], [x], result);
   }
   const results: OnnxValue[] = [{ name: head, dtype: "float32", dims: ["batch", outputSize(architecture)] }];
-  if (options.action !== false && gaussian?.squash) {
-    const { middle, half } = rangesOf(gaussian);
-    const scaled = append("Mul", [append("Tanh", [x], "squashed"), row("action.half", half)], "ranged");
-    append("Add", [scaled, row("action.middle", middle)], "action");
-    results.push({ name: "action", dtype: "float32", dims: ["batch", outputSize(architecture)] });
-  } else if (options.action !== false && gaussian) {
+  if (options.action !== false && gaussian) {
+    if (gaussian.squash) {
+      const { middle, half } = rangesOf(gaussian);
+      const scaled = append("Mul", [append("Tanh", [x], "squashed"), row("action.half", half)], "scaled_to_range");
+      x = append("Add", [scaled, row("action.middle", middle)], "ranged");
+    }
     const limited = append("Max", [x, row("action.low", gaussian.low)], "above_low");
     append("Min", [limited, row("action.high", gaussian.high)], "action");
     results.push({ name: "action", dtype: "float32", dims: ["batch", outputSize(architecture)] });

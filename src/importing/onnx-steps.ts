@@ -137,8 +137,7 @@ class Assembly {
       case "relu":
       case "tanh": {
         const last = this.#layers.at(-1);
-        if (!last || last.activation !== "none" || this.#pending || this.#limits)
-          this.#refuse(step, "follows no dense layer");
+        if (last?.activation !== "none" || this.#pending || this.#limits) this.#refuse(step, "follows no dense layer");
         last.activation = step.kind;
         break;
       }

@@ -17,11 +17,10 @@ export function rangesOf({ low, high }: Gaussian): { middle: number[]; half: num
 /** Greedy actions of [batch, outputs] as an expression: the argmax (the first among equals), or the means within their bounds. */
 export function greedyActions({ gaussian }: Architecture, outputs: Tensor): Tensor {
   if (gaussian === undefined) return argmaxOf(outputs);
-  if (gaussian.squash) {
-    const { middle, half } = rangesOf(gaussian);
-    return add(mul(tanh(outputs), constant(half)), constant(middle));
-  }
-  return minimum(maximum(outputs, constant(gaussian.low)), constant(gaussian.high));
+  const { middle, half } = rangesOf(gaussian);
+  const actions = gaussian.squash ? add(mul(tanh(outputs), constant(half)), constant(middle)) : outputs;
+  // Squashed ones too: in float32 middle and half may add up to a last bit more than the bound.
+  return minimum(maximum(actions, constant(gaussian.low)), constant(gaussian.high));
 }
 
 /** The buffer in which a program with the output `actions` leaves them. */

@@ -23,7 +23,7 @@ export function writePolicy(policy: Policy, format: string, output: string): voi
   const encode = formats[format];
   if (!encode) {
     const meant = nearest(format, Object.keys(formats));
-    const hint = meant === undefined ? `known are ${Object.keys(formats).join(" and ")}` : `did you mean "${meant}"?`;
+    const hint = meant === undefined ? `known are ${Object.keys(formats).join(", ")}` : `did you mean "${meant}"?`;
     throw new UsageError("format", `there is no format "${format}"; ${hint}`);
   }
   const bytes = encode(policy);
