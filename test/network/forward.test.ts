@@ -75,7 +75,8 @@ it("decides as a batched program does, whatever the architecture", async () => {
       const actual = program.floats("outputs").subarray(row * size, (row + 1) * size);
       // Relative to the largest output: the rounding of large sums does not shrink with their result.
       const scale = 1 + Math.max(...expected.map(Math.abs));
-      for (const [i, value] of actual.entries()) expect(Math.abs(value - expected[i]!) / scale).toBeLessThan(1e-5);
+      // Float32 sums in another order, through up to six layers: 1.2e-5 was seen once in many thousand networks.
+      for (const [i, value] of actual.entries()) expect(Math.abs(value - expected[i]!) / scale).toBeLessThan(3e-5);
       const action = actual.slice();
       boundActions(architecture, action);
       if (architecture.gaussian?.squash) {
