@@ -17,6 +17,7 @@ export interface OpenEnvironment {
   close(): Promise<void>;
 }
 
+/** How an environment is opened. */
 export interface OpenOptions {
   /** Threads or processes that may step lanes; their number never changes a result. */
   readonly workers: number;
