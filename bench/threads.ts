@@ -2,19 +2,18 @@
  * `npm run bench:threads`: LunarLander-v3 with its lanes in one thread and shared out among two, in turns, so that a passing
  * load hits both. Steps a second count lanes that are running.
  */
-import { availableParallelism, cpus } from "node:os";
+import { distillSchema } from "../src/distillation/distill.ts";
 import type { VectorEnvironment } from "../src/environment/environment.ts";
 import { LaneThreads } from "../src/environment/threads.ts";
 import { compileForward, Evaluator } from "../src/evaluation/evaluate.ts";
 import { dense, describe } from "../src/network/architecture.ts";
 import { initialize } from "../src/network/parameters.ts";
+import { Pool } from "../src/pops/pool.ts";
 import { stream } from "../src/random/pcg64.ts";
+import { median, printMachine } from "./measure.ts";
 
 const ENVIRONMENT = "LunarLander-v3";
 const TURNS = 9;
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 const architecture = dense(8, [64, 64], 4, "q-values");
 const parameters = initialize(architecture, "he", stream(1, "bench"));
@@ -50,30 +49,53 @@ async function evaluation(lanes: VectorEnvironment): Promise<number> {
   return seconds;
 }
 
+/** Seconds of 1,000 greedy episodes in batches of 100, as the pool of a compression plays a proof. */
+async function proof(pool: Pool): Promise<number> {
+  const start = performance.now();
+  const batch = { architecture, parameters, set: "bench", episodes: 100, lanes: 100, acting: "greedy" } as const;
+  await Promise.all(Array.from({ length: 10 }, (_, k) => pool.play({ ...batch, first: 100 * k })));
+  return (performance.now() - start) / 1000;
+}
+
+function poolOf(workers: number): Pool {
+  const none = { next: 0, observations: new Float32Array(0), labels: new Float32Array(0) };
+  const states = { training: none, heldOut: none };
+  const teacher = { architecture, parameters };
+  const options = distillSchema.parse({});
+  const shared = { teacher, states, options, objective: 0, seed: 1, modules: [], gymnasium: undefined };
+  return new Pool({ ...shared, environment: ENVIRONMENT }, workers);
+}
+
 const one = await LaneThreads.start(ENVIRONMENT, 1, []);
 const two = await LaneThreads.start(ENVIRONMENT, 2, []);
 
-async function compare(work: (threads: LaneThreads) => Promise<number>): Promise<readonly [number, number]> {
+async function compare<Means>(
+  alone: Means,
+  shared: Means,
+  work: (means: Means) => Promise<number>,
+): Promise<readonly [number, number]> {
   const results: [number[], number[]] = [[], []];
   // The first turn warms up.
   for (let turn = 0; turn <= TURNS; turn++) {
-    const pair = [await work(one), await work(two)] as const;
+    const pair = [await work(alone), await work(shared)] as const;
     if (turn > 0) for (const k of [0, 1] as const) results[k].push(pair[k]);
   }
   return [median(results[0]), median(results[1])];
 }
 
-console.log(
-  `${cpus()[0]?.model ?? "unknown processor"}, ${availableParallelism()} cores, Node ${process.versions.node}, ${new Date().toISOString().slice(0, 10)}\n`,
-);
+printMachine();
 console.log(`${ENVIRONMENT}, ${describe(architecture)}, medians of ${TURNS} turns\n`);
 console.log("| work | 1 worker | 2 workers | ratio |\n|---|---|---|---|");
 for (const lanes of [16, 32]) {
-  const [alone, shared] = await compare((threads) => rollout(threads.vector(lanes), 12_800 / lanes));
+  const [alone, shared] = await compare(one, two, (threads) => rollout(threads.vector(lanes), 12_800 / lanes));
   console.log(
     `| random rollouts, ${lanes} lanes, steps/s | ${alone.toFixed(0)} | ${shared.toFixed(0)} | ${(shared / alone).toFixed(2)} |`,
   );
 }
-const [alone, shared] = await compare((threads) => evaluation(threads.vector(100)));
-console.log(`| 100 episodes, s | ${alone.toFixed(2)} | ${shared.toFixed(2)} | ${(alone / shared).toFixed(2)} |`);
-await Promise.all([one.close(), two.close()]);
+const seconds = (work: string, [alone, shared]: readonly [number, number]): void => {
+  console.log(`| ${work}, s | ${alone.toFixed(2)} | ${shared.toFixed(2)} | ${(alone / shared).toFixed(2)} |`);
+};
+seconds("100 episodes", await compare(one, two, (threads) => evaluation(threads.vector(100))));
+const pools = [poolOf(1), poolOf(2)] as const;
+seconds("1,000 episodes of a proof", await compare(...pools, proof));
+await Promise.all([one, two, ...pools].map((means) => means.close()));
