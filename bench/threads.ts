@@ -1,7 +1,10 @@
 /**
  * `npm run bench:threads`: LunarLander-v3 with its lanes in one thread and shared out among two, in turns, so that a passing
- * load hits both. Steps a second count lanes that are running.
+ * load hits both. Steps a second count lanes that are running. The control says what two threads are worth on the machine at
+ * all: on one with two cores to itself 2, on a shared one less.
  */
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import { distillSchema } from "../src/distillation/distill.ts";
 import type { VectorEnvironment } from "../src/environment/environment.ts";
 import { LaneThreads } from "../src/environment/threads.ts";
@@ -66,6 +69,27 @@ function poolOf(workers: number): Pool {
   return new Pool({ ...shared, environment: ENVIRONMENT }, workers);
 }
 
+/** Seconds of the same arithmetic twice: one time after the other, or in two threads at once. */
+const CONTROL = `
+  const { parentPort } = require("node:worker_threads");
+  parentPort.on("message", (loops) => {
+    let x = 0;
+    for (let i = 0; i < loops; i++) x = Math.fround(x * 0.999 + (i % 7));
+    parentPort.postMessage(x);
+  });`;
+const controls = [new Worker(CONTROL, { eval: true }), new Worker(CONTROL, { eval: true })] as const;
+async function control(threads: readonly Worker[]): Promise<number> {
+  const start = performance.now();
+  const loops = 1e8 / threads.length;
+  await Promise.all(
+    threads.map(async (thread) => {
+      thread.postMessage(loops);
+      await once(thread, "message");
+    }),
+  );
+  return (performance.now() - start) / 1000;
+}
+
 const one = await LaneThreads.start(ENVIRONMENT, 1, []);
 const two = await LaneThreads.start(ENVIRONMENT, 2, []);
 
@@ -95,7 +119,11 @@ for (const lanes of [16, 32]) {
 const seconds = (work: string, [alone, shared]: readonly [number, number]): void => {
   console.log(`| ${work}, s | ${alone.toFixed(2)} | ${shared.toFixed(2)} | ${(alone / shared).toFixed(2)} |`);
 };
+seconds("control: arithmetic alone", await compare([controls[0]], controls, control));
 seconds("100 episodes", await compare(one, two, (threads) => evaluation(threads.vector(100))));
 const pools = [poolOf(1), poolOf(2)] as const;
 seconds("1,000 episodes of a proof", await compare(...pools, proof));
-await Promise.all([one, two, ...pools].map((means) => means.close()));
+await Promise.all([
+  ...[one, two, ...pools].map((means) => means.close()),
+  ...controls.map((thread) => thread.terminate()),
+]);
