@@ -118,7 +118,7 @@ it.skipIf(!existsSync(`${original}.index`))(
     expect(imported).toEqual({
       code: 0,
       stdout:
-        "4-256-256-128-2, 99584 weights, activations relu, relu, relu, relu\n" +
+        "4-256-256-128-2, 99584 weights, activations relu, relu, relu, relu, q-values (guessed)\n" +
         `${file}: ${readFileSync(file).length} bytes\n`,
       stderr: "",
     });
