@@ -12,7 +12,7 @@ import { stream } from "../src/random/pcg64.ts";
 import { median, printMachine, startPeer, type Times } from "./measure.ts";
 
 /** Turns of ours and theirs, so that a passing load hits both. */
-const TURNS = 5;
+const TURNS = 7;
 
 interface Case {
   readonly id: string;

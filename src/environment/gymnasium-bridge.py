@@ -39,7 +39,11 @@ UNFIT_WRAPPERS = {
     "Autoreset": "resets by itself: a first observation would be taken for the last one of the episode before",
 }
 
+# Looks for a request before this process sleeps until there is one: to be woken takes longer than a hundred of them.
+LOOKS = int(sys.argv[1])
+
 requests = io.FileIO(3, "r")
+arrival = select.poll() if hasattr(select, "poll") else None
 
 
 class Refusal(Exception):
@@ -57,12 +61,17 @@ class End(Exception):
 
 def fill(view):
     """Reads as many bytes as `view` has."""
-    read = 0
+    read = looks = 0
     while read < len(view):
         try:
             count = requests.readinto(view[read:])
         except OSError:
             count = 0
+        if count is None:
+            looks += 1
+            if looks > LOOKS:
+                arrival.poll()
+            continue
         if not count:
             raise End()
         read += count
@@ -377,7 +386,9 @@ def main():
         os.set_inheritable(3, False)
         os.set_inheritable(4, False)
         sys.path.pop(0)
-        if hasattr(select, "poll"):
+        if arrival is not None:
+            os.set_blocking(3, False)
+            arrival.register(3, select.POLLIN)
             threading.Thread(target=watch, daemon=True).start()
     bridge = Bridge()
     header = bytearray(REQUEST.size)

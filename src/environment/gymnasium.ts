@@ -1,3 +1,5 @@
+import { availableParallelism } from "node:os";
+import { isMainThread } from "node:worker_threads";
 import { EnvironmentError, UsageError } from "../errors.ts";
 import type { Plain } from "../plain.ts";
 import { Pcg64 } from "../random/pcg64.ts";
@@ -343,7 +345,9 @@ export class GymnasiumProcesses {
   static async open(environment: string, workers: number, reference: GymnasiumReference): Promise<GymnasiumProcesses> {
     const { timeout = TIMEOUT, spaces } = reference;
     const first = openRequest(environment, reference);
-    const processes = Array.from({ length: workers }, () => new PythonProcess(environment, timeout));
+    // Worker threads are as many as there are cores, and their processes are besides.
+    const alert = isMainThread && workers < availableParallelism();
+    const processes = Array.from({ length: workers }, () => new PythonProcess(environment, timeout, alert));
     const answers = await Promise.allSettled(processes.map((process) => process.ask(first)));
     try {
       const [opened, ...others] = answers.map((answer) => {

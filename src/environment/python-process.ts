@@ -9,6 +9,9 @@ const MAX_TEXT_BYTES = 2 ** 28;
 /** Milliseconds that a process has to end by itself: a second more than it gives its environments to close. */
 const GRACE = 6_000;
 
+/** Some 50 microseconds: what a lock-step of cheap environments leaves between two requests. */
+const LOOKS = 100;
+
 const SCRIPT = fileURLToPath(new URL("./gymnasium-bridge.py", import.meta.url));
 
 /** The Python that environments run in. */
@@ -61,13 +64,16 @@ export class PythonProcess {
   #ended: Error | undefined;
   readonly #exited: Promise<void>;
 
-  /** @param seconds limit of the time to an answer */
-  constructor(environment: string, seconds: number) {
+  /**
+   * @param seconds limit of the time to an answer
+   * @param alert whether it has a core of its own: then it looks for the next request awhile before it sleeps
+   */
+  constructor(environment: string, seconds: number, alert: boolean) {
     this.#environment = environment;
     this.#seconds = seconds;
     const python = interpreter();
     // What an environment prints is news for people; the file descriptors 3 and 4 are the bridge's.
-    this.#child = spawn(python, ["-u", SCRIPT], {
+    this.#child = spawn(python, ["-u", SCRIPT, String(alert ? LOOKS : 0)], {
       stdio: ["ignore", 2, 2, "pipe", "pipe"],
       // Processes side by side, each with threads for all cores, would be in each other's way.
       env: { OMP_NUM_THREADS: "1", OPENCV_FOR_THREADS_NUM: "1", ...process.env },
