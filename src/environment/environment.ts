@@ -7,6 +7,8 @@ export interface BoxSpace {
   readonly shape: readonly number[];
   readonly low: readonly number[];
   readonly high: readonly number[];
+  /** Elements are whole numbers from 0 to 255, as pixels are: who keeps many of them may keep bytes. */
+  readonly dtype?: "uint8";
 }
 
 /** One of `n` choices, 0 to n - 1 (Gymnasium's `Discrete`). */

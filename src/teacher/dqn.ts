@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { EnvironmentError } from "../errors.ts";
 import type { Emitted } from "../events.ts";
-import { type Architecture, dense, layoutOf, parameterCount } from "../network/architecture.ts";
+import { type Architecture, layoutOf, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import { INITIALIZERS, initialize } from "../network/parameters.ts";
 import type { Plain } from "../plain.ts";
@@ -27,7 +27,17 @@ import {
 import { adam } from "../tensor/optimizer.ts";
 import { Program } from "../tensor/program.ts";
 import { Trainer, type TrainerState } from "../tensor/trainer.ts";
-import { crosses, EpisodeReturns, Judge, type JudgeState, judgeShape, leftBehind, type Teacher } from "./teacher.ts";
+import {
+  crosses,
+  EpisodeReturns,
+  Judge,
+  type JudgeState,
+  judgeShape,
+  leftBehind,
+  networkOf,
+  networkShape,
+  type Teacher,
+} from "./teacher.ts";
 
 const count = z.number().int().min(1);
 const fraction = z.number().min(0).max(1);
@@ -35,8 +45,7 @@ const fraction = z.number().min(0).max(1);
 /** Options of the DQN teacher. "Steps" are environment steps, summed over the parallel environments, unless they say updates. */
 export const dqnSchema = z.strictObject({
   algorithm: z.literal("dqn").default("dqn").describe("how the teacher is trained"),
-  hidden: z.array(count).min(0).max(16).default([256, 256, 128]).describe("units of the hidden layers"),
-  activation: z.enum(["relu", "tanh"]).default("relu").describe("activation of the hidden layers"),
+  ...networkShape([256, 256, 128], "relu"),
   initializer: z.enum(INITIALIZERS).default("he").describe("initial weights"),
   totalSteps: count.default(200_000).describe("steps after which training ends at the latest"),
   environments: count.max(1024).default(8).describe("environments that advance in lock-step"),
@@ -127,8 +136,7 @@ export async function* trainDqn(
   const actionCount = spec.actionSpace.n;
   const width = spec.observationSpace.shape.reduce((product, size) => product * size, 1);
 
-  const plain = dense(width, options.hidden, actionCount, "q-values", options.activation);
-  const architecture: Architecture = { ...plain, input: [...spec.observationSpace.shape] };
+  const architecture = networkOf(spec.observationSpace, options, actionCount, "q-values");
   const trained = options.dueling
     ? {
         ...architecture,

@@ -57,13 +57,14 @@ export type OnnxDtype = OnnxTensor["dtype"];
 /** An input or output of the graph. A dimension is a size, or the name of one that is known when the model runs. */
 export interface OnnxValue {
   readonly name: string;
-  readonly dtype: OnnxDtype;
+  readonly dtype: OnnxDtype | "uint8";
   readonly dims: readonly (number | string)[];
 }
 
 /** TensorProto.DataType and bytes an element. */
 export const DTYPES = {
   float32: { code: 1, bytes: 4 },
+  uint8: { code: 2, bytes: 1 },
   int32: { code: 6, bytes: 4 },
   int64: { code: 7, bytes: 8 },
   bool: { code: 9, bytes: 1 },
