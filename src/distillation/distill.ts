@@ -106,7 +106,7 @@ export async function collectTeacherStates(context: Omit<DistillContext, "states
       steps * lanes.size,
       inputSize(architecture),
       outputSize(architecture),
-      lanes.spec.observationSpace.dtype === "uint8",
+      lanes.spec.frameStack !== undefined,
     );
     const random = stream(seed, name);
     await collect(

@@ -150,7 +150,8 @@ export async function* trainDqn(
     return options.dueling ? duelingValues(outputs) : outputs;
   };
 
-  const { trainer, batch, weights } = await compileUpdate(qValues, parameterCount(trained), width, options);
+  const pixels = spec.frameStack === undefined ? "float32" : "uint8";
+  const { trainer, batch, weights } = await compileUpdate(qValues, parameterCount(trained), width, pixels, options);
   const acting = await compileActing(qValues, parameterCount(trained), width, options.environments);
   const judge = new Judge(makeLanes, options, seed, {
     architecture,
@@ -159,8 +160,8 @@ export async function* trainDqn(
   const returns = new EpisodeReturns(options.environments);
 
   const replay = options.prioritized
-    ? new PrioritizedReplay(options.bufferSize, width, { alpha: options.priorityAlpha, epsilon: 1e-6 })
-    : new ReplayBuffer(options.bufferSize, width);
+    ? new PrioritizedReplay(options.bufferSize, width, { alpha: options.priorityAlpha, epsilon: 1e-6 }, spec.frameStack)
+    : new ReplayBuffer(options.bufferSize, width, spec.frameStack);
   const windows = Array.from(
     { length: options.environments },
     () => new NStep(options.nSteps, options.gamma, (...transition) => replay.add(...transition)),
@@ -232,9 +233,12 @@ export async function* trainDqn(
         const to = lanes.observations.subarray(lane * width, (lane + 1) * width);
         const terminated = lanes.terminated[lane] === 1;
         const truncated = lanes.truncated[lane] === 1;
-        windows[lane]!.push(from, actions[lane]!, lanes.rewards[lane]!, to, terminated, truncated);
-        returns.add(lane, lanes.rewards[lane]!, terminated || truncated);
-        if (terminated || truncated) await lanes.reset(lane);
+        const ended = terminated || truncated;
+        const lifeLost = spec.training?.episodicLife === true && lanes.lifeLost[lane] === 1;
+        const reward = spec.training?.clipRewards ? Math.sign(lanes.rewards[lane]!) : lanes.rewards[lane]!;
+        windows[lane]!.push(from, actions[lane]!, reward, to, terminated || lifeLost, truncated);
+        returns.add(lane, lanes.rewards[lane]!, ended);
+        if (ended) await lanes.reset(lane);
       }
       const previous = steps;
       steps += lanes.size;
@@ -289,12 +293,18 @@ function explore(actions: Int32Array, epsilon: number, actionCount: number, rand
 
 type QValues = (parameters: Tensor, observations: Tensor) => Tensor;
 
-async function compileUpdate(qValues: QValues, size: number, width: number, options: DqnOptions) {
+async function compileUpdate(
+  qValues: QValues,
+  size: number,
+  width: number,
+  dtype: "float32" | "uint8",
+  options: DqnOptions,
+) {
   const rows = options.batchSize;
-  const observations = input([rows, width]);
+  const observations = input([rows, width], dtype);
   const actions = input([rows], "int32");
   const rewards = input([rows]);
-  const nextObservations = input([rows, width]);
+  const nextObservations = input([rows, width], dtype);
   const discounts = input([rows]);
   const importance = input([rows]);
   const target = input([size]);
@@ -317,10 +327,10 @@ async function compileUpdate(qValues: QValues, size: number, width: number, opti
   });
   const { program } = trainer;
   const batch = {
-    observations: program.floats("observations"),
+    observations: program.numbers("observations"),
     actions: program.ints("actions"),
     rewards: program.floats("rewards"),
-    nextObservations: program.floats("nextObservations"),
+    nextObservations: program.numbers("nextObservations"),
     discounts: program.floats("discounts"),
   };
   return { trainer, batch, weights: program.floats("importance").fill(1) };

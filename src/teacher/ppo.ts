@@ -78,7 +78,6 @@ export const ppoSchema = z.strictObject({
     .default(false)
     .describe("rewards in deviations of the discounted return; training only"),
   normalizationClip: z.number().positive().default(10).describe("limit of normalised observations and rewards"),
-  clipRewards: z.boolean().default(false).describe("the sign of rewards instead of rewards; training only"),
   ...judgeShape(50_000),
 });
 

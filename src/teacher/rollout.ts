@@ -20,7 +20,6 @@ export interface RolloutOptions {
   readonly normalizeObservations: boolean;
   readonly normalizeRewards: boolean;
   readonly normalizationClip: number;
-  readonly clipRewards: boolean;
 }
 
 export interface RolloutState {
@@ -142,6 +141,7 @@ export class Rollout {
     acting.bind("parameters", parameters);
     const outputs = acting.floats("outputs");
     this.#finalRows.length = 0;
+    const { training } = lanes.spec;
     for (let t = 0; t < this.#options.nSteps; t++) {
       const first = t * lanes.size;
       const observations = this.#observations.subarray(first * width, (first + lanes.size) * width);
@@ -155,14 +155,17 @@ export class Rollout {
         const row = first + lane;
         const reward = lanes.rewards[lane]!;
         const ended = lanes.terminated[lane] === 1 || lanes.truncated[lane] === 1;
-        this.#rewards[row] = this.#options.clipRewards ? Math.sign(reward) : reward;
+        this.#rewards[row] = training?.clipRewards ? Math.sign(reward) : reward;
         if (ended || t === this.#options.nSteps - 1 || this.#options.normalizeObservations) this.#keepFinal(row, lane);
-        this.#terminated[row] = lanes.terminated[lane]!;
-        this.#ended[row] = ended ? 1 : 0;
+        const lifeLost = training?.episodicLife === true && lanes.lifeLost[lane] === 1;
+        this.#terminated[row] = lanes.terminated[lane] === 1 || lifeLost ? 1 : 0;
+        this.#ended[row] = ended || lifeLost ? 1 : 0;
         returns.add(lane, reward, ended);
       }
       if (this.#options.normalizeRewards) this.#normalizeRewards(first);
-      for (let lane = 0; lane < lanes.size; lane++) if (this.#ended[first + lane]) await lanes.reset(lane);
+      for (let lane = 0; lane < lanes.size; lane++) {
+        if (lanes.terminated[lane] === 1 || lanes.truncated[lane] === 1) await lanes.reset(lane);
+      }
     }
   }
 
@@ -305,7 +308,7 @@ export class Rollout {
 
 /** Pixels are kept as they come; normalised observations are no bytes any more. */
 function isBytes({ spec }: VectorEnvironment, { normalizeObservations }: RolloutOptions): boolean {
-  return spec.observationSpace.dtype === "uint8" && !normalizeObservations;
+  return spec.frameStack !== undefined && !normalizeObservations;
 }
 
 const arrayOf = (bytes: boolean, length: number): Observations =>

@@ -31,16 +31,21 @@ export const networkShape = (hidden: number[], activation: "relu" | "tanh") => (
 /** What `networkOf` needs of a teacher's options. */
 export type NetworkOptions = z.infer<z.ZodObject<ReturnType<typeof networkShape>>>;
 
+/** Whether observations are images of pixels from 0 to 255. */
+function isImage({ shape, low, high }: BoxSpace): boolean {
+  return shape.length === 3 && low.every((value) => value === 0) && high.every((value) => value === 255);
+}
+
 /** The network of a teacher: convolutions, hidden layers and a linear output. Pixels are brought to [0, 1]. */
 export function networkOf(
-  { shape, dtype }: BoxSpace,
+  space: BoxSpace,
   { convolutions, hidden, activation }: Readonly<NetworkOptions>,
   outputs: number,
   head: Architecture["head"],
 ): Architecture {
   return {
-    input: [...shape],
-    ...(dtype === "uint8" && { normalization: { mean: [0], deviation: [255] } }),
+    input: [...space.shape],
+    ...(isImage(space) && { normalization: { mean: [0], deviation: [255] } }),
     layers: [
       ...convolutions.map(({ filters, kernel, stride }): Layer => {
         return { kind: "conv", units: filters, kernel: [kernel, kernel], stride: [stride, stride], activation };

@@ -21,7 +21,6 @@ const options: RolloutOptions = {
   normalizeObservations: false,
   normalizeRewards: false,
   normalizationClip: 10,
-  clipRewards: false,
 };
 
 /**
