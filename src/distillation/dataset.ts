@@ -11,23 +11,36 @@ export class LabelledStates {
   readonly capacity: number;
   readonly width: number;
   readonly outputs: number;
-  #observations: Float32Array;
-  #labels: Float32Array;
+  readonly #observations: Float32Array;
+  readonly #labels: Float32Array;
   #size = 0;
   #next = 0;
 
-  constructor(capacity: number, width: number, outputs: number) {
+  constructor(
+    capacity: number,
+    width: number,
+    outputs: number,
+    observations: Float32Array = new Float32Array(capacity * width),
+    labels: Float32Array = new Float32Array(capacity * outputs),
+  ) {
     this.capacity = capacity;
     this.width = width;
     this.outputs = outputs;
-    this.#observations = new Float32Array(capacity * width);
-    this.#labels = new Float32Array(capacity * outputs);
+    this.#observations = observations;
+    this.#labels = labels;
   }
 
-  /** A full buffer: the rows of a state and room for no more. */
-  static of(state: LabelledState, width: number, outputs: number): LabelledStates {
-    const states = new LabelledStates(state.labels.length / outputs, width, outputs);
-    states.setState(state);
+  /** A full buffer on the very arrays of a state, which may be many and shared: for sampling alone. */
+  static of({ observations, labels }: LabelledState, width: number, outputs: number): LabelledStates {
+    const rows = labels.length / outputs;
+    if (observations.length !== rows * width) {
+      throw new ShapeError(
+        "labelled states",
+        `${rows} labels came with ${observations.length} numbers of observations`,
+      );
+    }
+    const states = new LabelledStates(rows, width, outputs, observations, labels);
+    states.#size = rows;
     return states;
   }
 
