@@ -1,22 +1,25 @@
 import { z } from "zod";
-import {
-  collectTeacherStates,
-  type DistillContext,
-  type Distilled,
-  type DistillJob,
-  distillSchema,
-} from "../distillation/distill.ts";
-import type { VectorEnvironment } from "../environment/environment.ts";
-import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
-import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
+import { type DistillContext, type Distilled, type DistillJob, distillSchema } from "../distillation/distill.ts";
+import type { OpenEnvironment } from "../environment/open.ts";
+import type { Divergence, Examination } from "../evaluation/examination.ts";
 import type { Emitted, EventOf } from "../events.ts";
-import { type Architecture, checkFits, countsOf, describe, hiddenWidths } from "../network/architecture.ts";
+import { type Architecture, countsOf, describe, hiddenWidths } from "../network/architecture.ts";
 import type { Score } from "../network/policy.ts";
+import type { ObservationLog } from "../observations/log.ts";
 import type { Plain } from "../plain.ts";
 import { type PruneState, prune, pruneSchema } from "../pruning/prune.ts";
 import { redundancyOf } from "../shrinking/redundancy.ts";
 import { ladder, resizeByUnits, resizeByWeights } from "../shrinking/resize.ts";
 import { slice, strongestUnits } from "../shrinking/slice.ts";
+import {
+  type EnvironmentSource,
+  environmentGround,
+  type Ground,
+  labelLog,
+  observedIn,
+  openGround,
+  type Source,
+} from "./ground.ts";
 import { Pool } from "./pool.ts";
 import { objectiveOf, type Proof, proveCandidate, proveTeacher } from "./proof.ts";
 import { firstPassing, type JobsState } from "./search.ts";
@@ -26,7 +29,11 @@ const count = z.number().int().min(1);
 
 /** Options of the PoPS loop: `popsSchema.parse({ objective, lowerBound })` fills in the defaults. */
 export const popsSchema = z.strictObject({
-  objective: z.number().describe("mean return that the teacher has to reach and a policy has to hold"),
+  objective: z
+    .number()
+    .describe(
+      "mean return that the teacher has to reach and a policy has to hold; on logged observations the agreement",
+    ),
   retention: z
     .number()
     .positive()
@@ -36,7 +43,15 @@ export const popsSchema = z.strictObject({
     .describe(
       "share of the teacher's mean that a policy has to hold instead of the objective; a negative mean may grow by as much",
     ),
-  lowerBound: z.number().describe("mean return below which pruning pauses"),
+  lowerBound: z.number().describe("mean return below which pruning pauses; on logged observations the agreement"),
+  tolerance: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.05)
+    .describe(
+      "on logged observations: distance of continuous actions, in ranges of each dimension, up to which they agree",
+    ),
   maxIterations: count.max(100).default(10).describe("rounds of prune, shrink, distil"),
   starts: count.max(100).default(4).describe("random starts of the student in a round; the first that passes is taken"),
   rule: z
@@ -80,6 +95,8 @@ export interface Answer extends Network {
   readonly score: Score;
   /** Of drawn actions on the same episodes; `null` for Q-values. */
   readonly sampled: Score | null;
+  /** From the teacher, where the proof was on logged observations. */
+  readonly divergence?: Divergence;
   readonly teacher: Proof;
   /** What it had to hold. */
   readonly objective: number;
@@ -133,26 +150,33 @@ const load = (saved: SavedNetwork): Network => ({
   parameters: saved.parameters,
 });
 
-/** What is compressed, how, and with which means. */
-export interface PopsContext {
-  readonly environment: string;
+/** What is compressed, and with which means. */
+interface Compression {
   readonly teacher: Network;
   readonly options: PopsOptions;
   readonly seed: number;
   /** Worker threads for students, at least 1; their number never changes a result. */
   readonly workers: number;
-  /** URLs of modules that register environments, for the worker threads. */
-  readonly modules?: readonly string[];
-  /** How an environment of Python's Gymnasium is made. */
-  readonly gymnasium?: GymnasiumReference | undefined;
-  /** The environment that the main thread plays; without it one is opened, for one thread, and closed. */
-  readonly opened?: OpenEnvironment;
   /** Updates made before, on the run's step axis. */
   readonly stepsBefore: number;
 }
 
-/** With the environment open. */
-type Playing = PopsContext & { readonly opened: OpenEnvironment };
+/** Policies are tried by playing an environment. */
+export interface PopsInEnvironment extends Compression, EnvironmentSource {
+  /** The environment that the main thread plays; without it one is opened, for one thread, and closed. */
+  readonly opened?: OpenEnvironment;
+}
+
+/** Policies are tried by their agreement with the teacher on logged observations: no return is measured. */
+export interface PopsOnObservations extends Compression {
+  readonly observations: ObservationLog;
+}
+
+/** What is compressed, on what, and with which means. */
+export type PopsContext = PopsInEnvironment | PopsOnObservations;
+
+/** With the means of trying policies. */
+type Examining = Compression & { readonly examination: Examination };
 
 /**
  * PoPS (Livne & Cohen 2020): prune a copy of the network under the teacher's supervision, measure what was redundant, build a
@@ -162,26 +186,40 @@ type Playing = PopsContext & { readonly opened: OpenEnvironment };
  * @throws ObjectiveError when the teacher itself misses the objective
  */
 export async function* pops(context: PopsContext, resume?: PopsState): AsyncGenerator<Emitted, Answer> {
-  const { environment, modules, gymnasium } = context;
-  const opened = context.opened ?? (await openEnvironment(environment, { workers: 1, modules, gymnasium }));
+  const { teacher, options, seed, stepsBefore: step } = context;
+  const ground = { teacher, seed, tolerance: options.tolerance, options: options.distill };
+  if ("observations" in context) {
+    const labelled = await labelLog(context.observations, ground);
+    if (!resume) yield observedIn(context.observations, labelled, step);
+    return yield* compress(context, { labelled }, await openGround({ labelled }, ground), resume);
+  }
+  const { environment, modules, gymnasium, opened } = context;
+  const source = { environment, modules, gymnasium };
+  if (opened) return yield* compress(context, source, environmentGround(opened, ground), resume);
+  const own = await openGround(source, ground);
   try {
-    return yield* compress({ ...context, opened }, resume);
+    return yield* compress(context, source, own, resume);
   } finally {
-    if (!context.opened) await opened.close();
+    await own.close();
   }
 }
 
-async function* compress(context: Playing, resume?: PopsState): AsyncGenerator<Emitted, Answer> {
-  const { environment, teacher, options, seed, opened, modules = [], gymnasium } = context;
-  const makeLanes = (size: number): VectorEnvironment => opened.vector(size);
-  checkFits(teacher.architecture, opened.spec);
+async function* compress(
+  compression: Compression,
+  source: Source,
+  ground: Ground,
+  resume?: PopsState,
+): AsyncGenerator<Emitted, Answer> {
+  const { teacher, options, seed } = compression;
+  const { examination } = ground;
+  const context: Examining = { ...compression, examination };
   const s: PopsState = resume ? { ...resume } : begin(context);
   const proof = s.proof ?? (yield* proveTeacher(context, s.step));
   s.proof = proof;
   const shared = { teacher, options: options.distill, objective: objectiveOf(options, proof), seed };
-  const states = await collectTeacherStates({ ...shared, makeLanes });
-  const distilling: DistillContext = { ...shared, makeLanes, states };
-  const pool = new Pool({ ...shared, states, environment, modules, gymnasium }, context.workers);
+  const states = await ground.teacherStates();
+  const distilling: DistillContext = { ...shared, examination, states };
+  const pool = new Pool({ ...shared, states, source, tolerance: options.tolerance }, context.workers);
   const checkpoint = (): Emitted => {
     const state = { ...s };
     return { type: "checkpoint", state: () => state };
@@ -206,7 +244,7 @@ async function* compress(context: Playing, resume?: PopsState): AsyncGenerator<E
   }
 }
 
-function begin(context: PopsContext): PopsState {
+function begin(context: Compression): PopsState {
   return {
     phase: "loop",
     step: context.stepsBefore,
@@ -236,7 +274,7 @@ function withLinearOutput(architecture: Architecture): Architecture {
 
 /** Prunes the current network and decides the next size. */
 async function* pruneRound(
-  context: PopsContext,
+  context: Examining,
   distilling: DistillContext,
   s: PopsState,
 ): AsyncGenerator<Emitted, void> {
@@ -290,7 +328,7 @@ async function* pruneRound(
 
 /** Teaches the next network; one that passes becomes the current one, else the loop is over. */
 async function* distillRound(
-  context: PopsContext,
+  context: Examining,
   pool: Pool,
   s: PopsState,
   next: NonNullable<PopsState["next"]>,
@@ -333,7 +371,7 @@ function startSqueeze(options: PopsOptions, s: PopsState, least = 0): void {
 }
 
 /** One rung of the search below the last passing size: bisection of the ladder, as if what passes were monotone in size. */
-async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): AsyncGenerator<Emitted, void> {
+async function* squeezeRound(context: Examining, pool: Pool, s: PopsState): AsyncGenerator<Emitted, void> {
   const { options } = context;
   const rungs = ladder(s.top as Architecture, options.squeezeGrowth);
   const high = s.high ?? rungs.length;
@@ -366,7 +404,7 @@ async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): As
  * last resort: a failing policy is never the answer.
  */
 async function* proofRound(
-  context: Playing,
+  context: Examining,
   pool: Pool,
   s: PopsState,
   teacherProof: Proof,
@@ -384,13 +422,14 @@ async function* proofRound(
     return undefined;
   }
   const { architecture, parameters } = candidate ?? teacher;
-  const { score, sampled } = proof ?? teacherProof;
+  const { score, sampled, divergence } = proof ?? teacherProof;
   const smaller = candidate !== undefined;
   const { weights } = countsOf(architecture);
   const teacherWeights = countsOf(teacher.architecture).weights;
   const ratio = weights / teacherWeights;
   yield { type: "answer", step: s.step, architecture, weights, teacherWeights, ratio, score, smaller };
-  return { architecture, parameters, score, sampled, teacher: teacherProof, objective, smaller };
+  const proven = { score, sampled, ...(divergence && { divergence }) };
+  return { architecture, parameters, ...proven, teacher: teacherProof, objective, smaller };
 }
 
 /** Tries students side by side; gives the first that passes. Events come in the jobs' order, for any number of workers. */

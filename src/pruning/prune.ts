@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { LabelledStates } from "../distillation/dataset.ts";
 import { compileDistillation, type DistillContext } from "../distillation/distill.ts";
-import { Evaluator } from "../evaluation/evaluate.ts";
+import { summarize } from "../evaluation/statistics.ts";
 import type { Emitted } from "../events.ts";
 import { type Architecture, countsOf, inputSize, outputSize } from "../network/architecture.ts";
 import { countNonZero } from "../network/parameters.ts";
@@ -72,8 +72,9 @@ export async function* prune(
   resume?: PruneState,
 ): AsyncGenerator<Emitted, Pruned> {
   const { architecture } = network;
-  const { objective, lowerBound, seed, states } = context;
-  const evaluator = await Evaluator.create(architecture, context.makeLanes(options.gateEpisodes));
+  const { objective, lowerBound, seed, states, examination } = context;
+  const episodes = examination.units("selection", options.gateEpisodes);
+  const examiner = await examination.examiner(architecture, "selection", episodes);
   const taught = LabelledStates.of(states.training, inputSize(architecture), outputSize(architecture));
   const trainer = await compileDistillation(architecture, context.options, { masked: true, bytes: taught.bytes });
   const random = stream(seed, "prune", iteration);
@@ -120,7 +121,7 @@ export async function* prune(
       if (trainer.steps % options.gateInterval === 0) {
         gates++;
         const effective = trainer.parameters.map((weight, i) => weight * mask[i]!);
-        const score = await evaluator.quick(effective, seed, `prune/${iteration}/${gates}`, options.gateEpisodes);
+        const score = summarize(await examiner.measure(effective, `prune/${iteration}/${gates}`, episodes));
         const good = score.mean >= objective;
         if (good) {
           saved = effective;
@@ -151,6 +152,6 @@ export async function* prune(
     return { parameters: saved, updates: trainer.steps };
   } finally {
     await trainer.dispose();
-    await evaluator.dispose();
+    await examiner.dispose();
   }
 }
