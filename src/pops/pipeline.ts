@@ -8,7 +8,8 @@ import { type PpoOptions, type PpoState, trainPpo } from "../teacher/ppo.ts";
 import type { Teacher } from "../teacher/teacher.ts";
 import { useThreads } from "../tensor/program.ts";
 import type { EnvironmentSource } from "./ground.ts";
-import { type Answer, type PopsContext, type PopsOptions, type PopsState, pops } from "./pops.ts";
+import type { PopsOptions } from "./options.ts";
+import { type Answer, type PopsContext, type PopsState, pops } from "./pops.ts";
 import { withCheckpoints } from "./stage.ts";
 
 /** Options of a teacher; `algorithm` says which. */
@@ -19,6 +20,8 @@ interface Shared {
   readonly seed: number;
   /** Threads (Gymnasium: processes) for the lanes of a slow environment, and threads for students; their number never changes a result. */
   readonly workers: number;
+  /** Tells that there is no time for more tries (`PopsContext`). */
+  readonly outOfTime?: (() => boolean) | undefined;
 }
 
 /** Of a run in an environment: `environment` is a registered id, or `gymnasium:` and one of Python's Gymnasium. */
@@ -81,7 +84,7 @@ async function* stages(
   onTeacher?: (teacher: Teacher) => void,
 ): AsyncGenerator<Emitted, Outcome> {
   const saved = resume as PlanState | undefined;
-  const { environment, gymnasium, seed, workers, modules = [] } = plan;
+  const { environment, gymnasium, seed, workers, outOfTime, modules = [] } = plan;
   const makeLanes = (size: number): VectorEnvironment => opened.vector(size);
   if (!saved) yield startOf(plan, environment);
   let teacher: Teacher;
@@ -102,7 +105,7 @@ async function* stages(
   onTeacher?.(teacher);
   if (!plan.pops) return { teacher, answer: undefined };
   const source = { environment, modules, gymnasium, opened };
-  return yield* compression({ ...source, options: plan.pops, seed, workers }, teacher, saved);
+  return yield* compression({ ...source, options: plan.pops, seed, workers, outOfTime }, teacher, saved);
 }
 
 async function* onObservations(
@@ -113,8 +116,12 @@ async function* onObservations(
   if (!resume) yield startOf(plan);
   const { network } = plan.teacher;
   onTeacher?.(network);
-  const { observations, seed, workers, pops: options } = plan;
-  return yield* compression({ observations, options, seed, workers }, network, resume as PlanState | undefined);
+  const { observations, seed, workers, outOfTime, pops: options } = plan;
+  return yield* compression(
+    { observations, options, seed, workers, outOfTime },
+    network,
+    resume as PlanState | undefined,
+  );
 }
 
 function startOf({ seed, preset }: Shared, environment?: string): Emitted {

@@ -8,7 +8,7 @@ import { countNonZero } from "../network/parameters.ts";
 import type { Plain } from "../plain.ts";
 import { stream } from "../random/pcg64.ts";
 import type { TrainerState } from "../tensor/trainer.ts";
-import { ALLOCATIONS, allocate } from "./allocation.ts";
+import { ALLOCATIONS, allocate, GRANULARITIES } from "./allocation.ts";
 import { cubicSparsity } from "./schedule.ts";
 import { magnitude } from "./score.ts";
 
@@ -19,6 +19,10 @@ export const pruneSchema = z.strictObject({
     .enum(ALLOCATIONS)
     .default("global")
     .describe("one threshold for the whole network, or the same fraction of every layer"),
+  granularity: z
+    .enum(GRANULARITIES)
+    .default("weight")
+    .describe("what goes: single weights, or whole units and filters with all weights into and out of them"),
   finalSparsity: z
     .number()
     .min(0)
@@ -60,11 +64,11 @@ export interface Pruned {
  * learns from the teacher. At every gate: when the score reaches the objective, save (sparser networks replace earlier ones)
  * and prune on; below the lower bound, pause, which stops the pruning clock and keeps the mask, until the objective is reached
  * again; between them nothing changes. Ends at the first gate after the clock has run out that saves, or after `patience` gates
- * in a row that don't while paused or after the clock has run out. If no gate ever saves, the answer is the network that came
+ * in a row that don't while paused or after the clock has run out, or when time is up. If no gate ever saves, the answer is the network that came
  * in. Steps of the events are offset by `stepsBefore`.
  */
 export async function* prune(
-  context: DistillContext & { readonly lowerBound: number },
+  context: DistillContext & { readonly lowerBound: number; readonly timeIsUp?: () => boolean },
   options: PruneOptions,
   network: { readonly architecture: Architecture; readonly parameters: Float32Array },
   iteration: number,
@@ -112,7 +116,9 @@ export async function* prune(
     for (let finished = false; !finished; ) {
       if (!paused && trainer.steps % options.maskInterval === 0) {
         const sparsity = cubicSparsity(clock / options.updates, options.finalSparsity);
-        mask.set(allocate(architecture, magnitude(trainer.parameters), sparsity, options.allocation));
+        mask.set(
+          allocate(architecture, magnitude(trainer.parameters), sparsity, options.allocation, options.granularity),
+        );
       }
       taught.sample(random, observations, labels, 0, context.options.batchSize);
       lossSum += await trainer.update(options.learningRate);
@@ -131,7 +137,7 @@ export async function* prune(
         }
         const ended = clock >= options.updates;
         waiting = good || !(paused || ended) ? 0 : waiting + 1;
-        finished = (ended && good) || waiting >= options.patience;
+        finished = (ended && good) || waiting >= options.patience || context.timeIsUp?.() === true;
         const nonZero = countNonZero(architecture, effective);
         yield {
           type: "pruned",

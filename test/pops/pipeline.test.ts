@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { EVENTS_VERSION } from "../../src/events.ts";
 import type { Plain } from "../../src/plain.ts";
+import { popsSchema } from "../../src/pops/options.ts";
 import { type EnvironmentPlan, type Outcome, pipeline } from "../../src/pops/pipeline.ts";
-import { popsSchema } from "../../src/pops/pops.ts";
 import { dqnSchema } from "../../src/teacher/dqn.ts";
 import type { Teacher } from "../../src/teacher/teacher.ts";
 import { type Drained, drain, only } from "../drain.ts";

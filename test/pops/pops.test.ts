@@ -4,14 +4,8 @@ import { lower95 } from "../../src/evaluation/statistics.ts";
 import { eventSchema } from "../../src/events.ts";
 import { type Architecture, countsOf, dense, describe as sizes } from "../../src/network/architecture.ts";
 import type { Plain } from "../../src/plain.ts";
-import {
-  type Answer,
-  type Network,
-  type PopsInEnvironment,
-  type PopsState,
-  pops,
-  popsSchema,
-} from "../../src/pops/pops.ts";
+import { popsSchema } from "../../src/pops/options.ts";
+import { type Answer, type Network, type PopsInEnvironment, type PopsState, pops } from "../../src/pops/pops.ts";
 import { objectiveOf } from "../../src/pops/proof.ts";
 import { type Drained, drain, only } from "../drain.ts";
 import { cartPoleTeacher, linearCartPole } from "./hand-made.ts";

@@ -1,8 +1,8 @@
 import type { Worker } from "node:worker_threads";
 import { beforeAll, expect, it } from "vitest";
 import type { Plain } from "../../src/plain.ts";
+import { popsSchema } from "../../src/pops/options.ts";
 import { type EnvironmentPlan, type Outcome, pipeline } from "../../src/pops/pipeline.ts";
-import { popsSchema } from "../../src/pops/pops.ts";
 import { dqnSchema } from "../../src/teacher/dqn.ts";
 import { ppoSchema } from "../../src/teacher/ppo.ts";
 import { type Drained, drain } from "../drain.ts";
