@@ -79,14 +79,14 @@ export class Pong implements FrameGame {
   readonly palette = PALETTE;
   readonly lives = 0;
   readonly #picture = new PongPicture();
-  #state: PongState = { ...START };
+  #state: PongState = structuredClone(START);
 
   get over(): boolean {
     return Math.max(...this.#state.scores) === WINNING_SCORE;
   }
 
   reset(): void {
-    this.#state = { ...START, scores: [0, 0], shown: [0, 0] };
+    this.#state = structuredClone(START);
   }
 
   step(action: number): number {
@@ -177,7 +177,7 @@ export class Pong implements FrameGame {
   }
 
   getState(): Plain {
-    return { ...this.#state, scores: [...this.#state.scores], shown: [...this.#state.shown] };
+    return structuredClone(this.#state);
   }
 
   setState(state: Plain): void {
