@@ -228,9 +228,8 @@ function checkSeeds(create: () => Environment, problems: Problems): void {
   const environment = create();
   const twin = create();
   const actions = sampleMany(environment.spec.actionSpace);
-  const first = [...environment.reset(7)];
-  const again = [...environment.reset(7)];
-  if (!same(first, again)) {
+  const first = environment.reset(7).slice();
+  if (!sameNumbers(first, environment.reset(7))) {
     const advice = "draw all randomness from a generator that reset(seed) makes anew";
     report(problems, "seed", `reset(7) twice gives two different first observations; ${advice}`);
     return;
@@ -278,23 +277,32 @@ function checkStates(create: () => Environment, problems: Problems): void {
   }
 }
 
+/** Rows of numbers that were to be seen. */
+type Outcome = readonly ArrayLike<number>[];
+
 /**
  * Everything that `actions` lead to, from the present state or from `reset(seed)`: observations, rewards, flags, ending
  * with a `reset()`, so that the generator counts too. Resets after each end.
  */
-function play(environment: Environment, actions: readonly Action[], seed?: number): number[] {
-  const outcome: number[] = seed === undefined ? [] : [...environment.reset(seed)];
+function play(environment: Environment, actions: readonly Action[], seed?: number): Outcome {
+  const outcome: ArrayLike<number>[] = seed === undefined ? [] : [environment.reset(seed).slice()];
   for (const action of actions) {
     const step = environment.step(action);
-    outcome.push(...step.observation, step.reward, Number(step.terminated), Number(step.truncated));
-    if (step.terminated || step.truncated) outcome.push(...environment.reset());
+    outcome.push(step.observation.slice(), [step.reward, Number(step.terminated), Number(step.truncated)]);
+    if (step.terminated || step.truncated) outcome.push(environment.reset().slice());
   }
-  if (seed === undefined) outcome.push(...environment.reset());
+  if (seed === undefined) outcome.push(environment.reset().slice());
   return outcome;
 }
 
-function same(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((value, index) => Object.is(value, b[index]));
+function same(a: Outcome, b: Outcome): boolean {
+  return a.length === b.length && a.every((row, index) => sameNumbers(row, b[index]!));
+}
+
+function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  if (a.length !== b.length) return false;
+  for (let index = 0; index < a.length; index++) if (!Object.is(a[index], b[index])) return false;
+  return true;
 }
 
 /** A random action; of an unbounded side of a box, within 1 of the other bound or of 0. */
