@@ -25,6 +25,8 @@ const redundancyLayer = z.strictObject({
   nonZero: count,
   units: count,
   liveUnits: count,
+  /** Of a convolution: what its non-zero weights span of the kernel. */
+  liveKernel: z.tuple([count, count]).exactOptional(),
 });
 
 /**
