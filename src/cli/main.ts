@@ -34,6 +34,13 @@ function seconds(text: string): number {
   return value;
 }
 
+/** What pixels are divided by. */
+function divisor(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 1e9)) throw new InvalidArgumentError("Expected a number above 0, up to 1e9.");
+  return value;
+}
+
 /** Longer waits are more than a timer can have. */
 function patience(text: string): number {
   const value = Number(text);
@@ -198,24 +205,45 @@ function layerOptions(command: Command): Command {
       list,
     )
     .option(...headOption)
-    .option("--squash", "a tanh brings the outputs onto the range of continuous actions (default: they are limited)");
+    .option("--squash", "a tanh brings the outputs onto the range of continuous actions (default: they are limited)")
+    .option(
+      "--strides <list>",
+      "stride of each convolution, by commas; 2x1 is height x width (default: 4 for kernels of 8x8, 2 for 4x4, 1 for 3x3)",
+      list,
+    )
+    .option("--padding <list>", "zeros around the images of each convolution, or same, by commas (default: none)", list)
+    .option(
+      "--flatten <order>",
+      "how a dense layer takes images: chw, or hwc as TensorFlow (default: as is usual there)",
+    )
+    .option(
+      "--scale <n>",
+      "what pixels are divided by (default: 255 where the environment's observations go from 0 to 255)",
+      divisor,
+    );
 }
 
 layerOptions(
   importCommand(
     "tf-checkpoint",
     ["<prefix>", "path without .index"],
-    "TensorFlow 1 checkpoint (index + data) of dense layers",
+    "TensorFlow 1 checkpoint (index + data) of dense layers and convolutions",
   ),
 ).action((prefix: string, flags: ImportFlags) => importTfCheckpoint(prefix, flags));
 const policyFile = ["<file>", "file to read; nothing in it is executed"] as const;
-importCommand("sb3", policyFile, "Stable-Baselines3's model.zip: MlpPolicy of DQN, PPO, A2C, SAC, TD3 or DDPG")
+importCommand(
+  "sb3",
+  policyFile,
+  "Stable-Baselines3's model.zip: MlpPolicy or CnnPolicy of DQN, PPO, A2C, SAC, TD3 or DDPG",
+)
   .option(...statisticsOption)
   .action((file: string, flags: ImportFlags) => importFile("sb3", file, flags));
-layerOptions(importCommand("torch", policyFile, "PyTorch state dict of dense layers (.pt, .pth)"))
+layerOptions(importCommand("torch", policyFile, "PyTorch state dict of dense layers and convolutions (.pt, .pth)"))
   .option(...statisticsOption)
   .action((file: string, flags: ImportFlags) => importFile("torch", file, flags));
-layerOptions(importCommand("safetensors", policyFile, "safetensors file of dense layers, as PyTorch names them"))
+layerOptions(
+  importCommand("safetensors", policyFile, "safetensors file of dense layers and convolutions, as PyTorch names them"),
+)
   .option(...statisticsOption)
   .action((file: string, flags: ImportFlags) => importFile("safetensors", file, flags));
 importCommand("onnx", policyFile, "ONNX model that is a sequence of dense layers")

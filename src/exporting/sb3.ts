@@ -1,7 +1,7 @@
 import type { EnvironmentSpec } from "../environment/environment.ts";
 import { UsageError } from "../errors.ts";
-import { transpose } from "../importing/state-dict.ts";
-import { type Activation, hiddenWidths, inputSize, layoutOf } from "../network/architecture.ts";
+import { NATURE_CNN, PIXEL } from "../importing/sb3.ts";
+import { type Activation, type Architecture, inputSize, type LayerLayout, layoutOf } from "../network/architecture.ts";
 import { checkParameters, type Policy } from "../network/policy.ts";
 import { type Pickle, pickleOf } from "./pickle.ts";
 import { zipOf } from "./zip.ts";
@@ -17,29 +17,53 @@ interface Tensor {
   readonly data: Float32Array;
 }
 
+/** A layer as PyTorch has it. */
+interface Part {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+}
+
+/** Layers of a features extractor for images: convolutions, and one dense layer. */
+const FEATURES = NATURE_CNN.length + 1;
+
 /**
  * A policy as a `model.zip` that Stable-Baselines3 loads: `DQN.load(path)` of Q-values, `PPO.load(path)` of logits and
  * Gaussians. The critic is one linear layer of zeros, the optimiser is new. Statistics of a normalisation are folded into the
- * first layer, which is exact but for their limit: observations beyond it act otherwise. Equal policies give equal bytes.
+ * first layer, which is exact but for their limit: observations beyond it act otherwise. Convolutions become those of its
+ * NatureCNN, whose filters and places of kernels that the policy has not are zeros: it acts as the policy does, but is as large
+ * as a NatureCNN. Equal policies give equal bytes.
  *
- * @param environment states the bounds of observations; without it there are none
+ * @param environment states the bounds of observations; without it there are none, or those of pixels where they are divided by 255
  * @throws UsageError for what has no place in such a model: a squashed Gaussian, hidden layers of several activations, an
- * activation at the output
+ * activation at the output, convolutions beyond those of NatureCNN
  */
 export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buffer {
   const { architecture, parameters } = policy;
   checkParameters(architecture, parameters);
-  const { head, gaussian, layers } = architecture;
-  const [hidden = "relu", ...others] = new Set(layers.slice(0, -1).map(({ activation }) => activation));
+  const { head, gaussian, layers, normalization } = architecture;
+  const layout = layoutOf(architecture);
+  const hasImages = layout.some(({ window }) => window);
+  if (hasImages) checkNature(architecture, layout);
+  const behind = layers.slice(hasImages ? FEATURES : 0);
+  const [hidden = "relu", ...others] = new Set(behind.slice(0, -1).map(({ activation }) => activation));
   if (gaussian?.squash || others.length > 0 || layers.at(-1)?.activation !== "none") {
     throw new UsageError(
       "format",
       "sb3 has one activation in all hidden layers, none at the output, and no squashed actions",
     );
   }
+  const observations = environment?.observationSpace;
+  // What Stable-Baselines3 takes for an image, and divides by 255.
+  const isImage =
+    architecture.input.length === 3 &&
+    (observations
+      ? observations.low.every((value) => value === 0) && observations.high.every((value) => value === PIXEL)
+      : normalization?.deviation.length === 1 && normalization.deviation[0] === PIXEL);
   const dqn = head === "q-values";
-  const tensors = dqn ? dqnTensors(policy) : ppoTensors(policy);
-  const widths: Pickle = { list: hiddenWidths(architecture) };
+  const parts = partsOf(policy, layout, isImage ? PIXEL : 1);
+  const tensors = dqn ? dqnTensors(parts, hasImages) : ppoTensors(parts, hasImages, architecture);
+  const widths: Pickle = { list: behind.slice(0, -1).map(({ units }) => units) };
+  const features = { features_dim: layers[FEATURES - 1]?.units ?? 0 };
   const kwargs = new Map<string, Pickle>([
     [
       "net_arch",
@@ -51,15 +75,27 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
           ]),
     ],
     ["activation_fn", { global: activations[hidden] }],
+    ...(hasImages
+      ? ([
+          ["features_extractor_kwargs", new Map(Object.entries(features))],
+          ["normalize_images", isImage],
+        ] as const)
+      : []),
   ]);
-  const observations = environment?.observationSpace ?? { low: undefined, high: undefined };
+  const policyClass = dqn
+    ? `stable_baselines3.dqn.policies.${hasImages ? "CnnPolicy" : "DQNPolicy"}`
+    : `stable_baselines3.common.policies.${hasImages ? "ActorCriticCnnPolicy" : "ActorCriticPolicy"}`;
   const data = {
-    policy_class: serialized({
-      global: dqn ? "stable_baselines3.dqn.policies.DQNPolicy" : "stable_baselines3.common.policies.ActorCriticPolicy",
-    }),
+    policy_class: serialized({ global: policyClass }),
     // In words beside the pickle, as Stable-Baselines3 has it.
-    policy_kwargs: { ...serialized(kwargs), activation_fn: `<class '${activations[hidden]}'>` },
-    observation_space: serialized(box(architecture.input, observations.low, observations.high)),
+    policy_kwargs: {
+      ...serialized(kwargs),
+      activation_fn: `<class '${activations[hidden]}'>`,
+      ...(hasImages && { features_extractor_kwargs: features, normalize_images: isImage }),
+    },
+    observation_space: serialized(
+      isImage ? pixels(architecture.input) : box(architecture.input, observations?.low, observations?.high),
+    ),
     action_space: serialized(
       gaussian
         ? box([gaussian.low.length], gaussian.low, gaussian.high)
@@ -69,7 +105,8 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
     use_sde: false,
     verbose: 0,
   };
-  const trained = [...tensors.keys()].filter((name) => !name.startsWith("q_net_target.")).length;
+  // The same tensor under several names is one parameter; those of a target network are none.
+  const trained = new Set(tensors.values()).size;
   return zipOf(
     new Map([
       ["data", Buffer.from(JSON.stringify(data))],
@@ -79,50 +116,121 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
   );
 }
 
-/** Weights as PyTorch has them, the normalisation folded in, computed in float64. */
-function linears({ architecture, parameters }: Policy): { weight: Tensor; bias: Tensor }[] {
-  return layoutOf(architecture).map(({ inputs, outputs, weights, biases }, l) => {
-    const values = Float64Array.from(parameters.subarray(weights.offset, weights.offset + weights.length));
+/**
+ * Whether a NatureCNN computes what the first layers do when it has zeros where they have nothing: fewer filters and smaller
+ * kernels are no matter, as long as the images that come out have the same size.
+ */
+function checkNature({ layers, normalization }: Architecture, layout: readonly LayerLayout[]): void {
+  const fits = NATURE_CNN.every(({ filters, kernel, stride }, l) => {
+    const { window, outputs, activation } = layout[l]!;
+    if (window === undefined || activation !== "relu" || outputs > filters) return false;
+    return ([0, 1] as const).every((axis) => {
+      const made = Math.floor((window.from[axis + 1]! - kernel) / stride) + 1;
+      const same = window.kernel[axis] <= kernel && window.stride[axis] === stride && window.to[axis + 1] === made;
+      return same && window.padding.every((zeros) => zeros === 0);
+    });
+  });
+  const dense = layers[FEATURES - 1];
+  const isRelu = dense?.kind === "dense" && dense.activation === "relu" && layers.length > FEATURES;
+  if (!fits || !isRelu) {
+    const convolutions = NATURE_CNN.map(({ filters, kernel, stride }) => `${filters}c${kernel}s${stride}`).join("-");
+    throw new UsageError(
+      "format",
+      `sb3 has images by its NatureCNN alone, without code of your own: ${convolutions} or less, without padding, then a hidden dense layer, all with relu; export onnx, which any runtime plays`,
+    );
+  }
+  if ([normalization?.mean, normalization?.deviation].some((numbers = []) => numbers.length > 1)) {
+    throw new UsageError("format", "sb3 has no place for statistics of each pixel: one number for all becomes weights");
+  }
+}
+
+/** Layers as PyTorch has them, of inputs that are divided by `unit` there, the normalisation folded in, computed in float64. */
+function partsOf({ architecture, parameters }: Policy, layout: readonly LayerLayout[], unit: number): Part[] {
+  const { mean, deviation } = architecture.normalization ?? { mean: [0], deviation: [1] };
+  const at = (numbers: readonly number[], index: number): number => numbers[numbers.length === 1 ? 0 : index]!;
+  return layout.map((layer, l) => {
+    const { inputs, outputs, weights, biases } = layer;
+    const { shape, place } = placesOf(layout, l);
+    const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
+    const bias = new Float32Array(shape[0]!);
+    const row = data.length / bias.length;
     const shifts = Float64Array.from(parameters.subarray(biases.offset, biases.offset + biases.length));
-    const { normalization } = architecture;
-    if (l === 0 && normalization) {
-      for (let i = 0; i < inputs; i++) {
-        for (let o = 0; o < outputs; o++) {
-          values[i * outputs + o]! /= normalization.deviation[i]!;
-          shifts[o]! -= normalization.mean[i]! * values[i * outputs + o]!;
-        }
+    for (let i = 0; i < inputs; i++) {
+      for (let o = 0; o < outputs; o++) {
+        const scaled = parameters[weights.offset + i * outputs + o]! / (l === 0 ? at(deviation, i) : 1);
+        if (l === 0) shifts[o]! -= at(mean, i) * scaled;
+        data[o * row + place(i)] = l === 0 ? scaled * unit : scaled;
       }
     }
-    const weight = transpose(Float32Array.from(values), inputs, outputs);
-    return {
-      weight: { shape: [outputs, inputs], data: weight },
-      bias: { shape: [outputs], data: Float32Array.from(shifts) },
-    };
+    bias.set(shifts);
+    return { weight: { shape, data }, bias: { shape: [bias.length], data: bias } };
   });
 }
 
-function dqnTensors(policy: Policy): Map<string, Tensor> {
-  const tensors = new Map<string, Tensor>();
-  for (const network of ["q_net.q_net", "q_net_target.q_net"]) {
-    for (const [l, { weight, bias }] of linears(policy).entries()) {
-      // Activations have numbers too.
-      tensors.set(`${network}.${2 * l}.weight`, weight).set(`${network}.${2 * l}.bias`, bias);
-    }
+/** Shape of a layer's weights in PyTorch, and where the weight of an input stands in those of one unit. */
+function placesOf(
+  layout: readonly LayerLayout[],
+  index: number,
+): { shape: number[]; place: (input: number) => number } {
+  const { inputs, outputs, window } = layout[index]!;
+  const before = layout[index - 1];
+  if (window === undefined) {
+    // Images lie channels outermost, so those of filters that are not there come last.
+    const width = before?.window ? NATURE_CNN.at(-1)!.filters * before.positions : inputs;
+    return { shape: [outputs, width], place: (input) => input };
   }
-  return tensors;
+  const { filters, kernel: side } = NATURE_CNN[index]!;
+  const [height, width] = window.kernel;
+  const place = (input: number): number => {
+    const [channel, place] = [Math.floor(input / (height * width)), input % (height * width)];
+    return (channel * side + Math.floor(place / width)) * side + (place % width);
+  };
+  return { shape: [filters, before ? NATURE_CNN[index - 1]!.filters : window.from[0], side, side], place };
 }
 
-function ppoTensors(policy: Policy): Map<string, Tensor> {
-  const { architecture } = policy;
-  const inputs = inputSize(architecture);
-  const tensors = new Map<string, Tensor>();
+/** Names of layers; activations have numbers too. */
+function named(
+  parts: readonly Part[],
+  hasImages: boolean,
+  features: string,
+  rest: string,
+  last: string,
+): [string, Part][] {
+  const first = hasImages ? FEATURES : 0;
+  return parts.map((part, l) => {
+    if (l === parts.length - 1) return [last, part];
+    if (l >= first) return [`${rest}.${2 * (l - first)}`, part];
+    return [`${features}features_extractor.${l < first - 1 ? `cnn.${2 * l}` : "linear.0"}`, part];
+  });
+}
+
+function tensorsOf(layers: readonly [string, Part][]): Map<string, Tensor> {
+  return new Map(
+    layers.flatMap(([name, { weight, bias }]) => [
+      [`${name}.weight`, weight],
+      [`${name}.bias`, bias],
+    ]),
+  );
+}
+
+function dqnTensors(parts: readonly Part[], hasImages: boolean): Map<string, Tensor> {
+  const last = 2 * (parts.length - 1 - (hasImages ? FEATURES : 0));
+  return tensorsOf(
+    ["q_net", "q_net_target"].flatMap((network) =>
+      named(parts, hasImages, `${network}.`, `${network}.q_net`, `${network}.q_net.${last}`),
+    ),
+  );
+}
+
+function ppoTensors(parts: readonly Part[], hasImages: boolean, architecture: Architecture): Map<string, Tensor> {
+  // Features are those of actor and critic, and stand there under the name of each.
+  const owners = hasImages ? ["", "pi_", "vf_"] : [""];
+  const tensors = tensorsOf(
+    owners.flatMap((owner) => named(parts, hasImages, owner, "mlp_extractor.policy_net", "action_net")),
+  );
   const logStd = architecture.gaussian?.logStd;
   if (logStd) tensors.set("log_std", { shape: [logStd.length], data: Float32Array.from(logStd) });
-  const layers = linears(policy);
-  for (const [l, { weight, bias }] of layers.entries()) {
-    const name = l === layers.length - 1 ? "action_net" : `mlp_extractor.policy_net.${2 * l}`;
-    tensors.set(`${name}.weight`, weight).set(`${name}.bias`, bias);
-  }
+  const inputs = hasImages ? architecture.layers[FEATURES - 1]!.units : inputSize(architecture);
   tensors.set("value_net.weight", { shape: [1, inputs], data: new Float32Array(inputs) });
   return tensors.set("value_net.bias", { shape: [1], data: new Float32Array(1) });
 }
@@ -165,18 +273,26 @@ function box(shape: readonly number[], low?: readonly number[], high?: readonly 
   return { call: "gymnasium.spaces.box.Box", args: [...bounds, shape, { global: "numpy.float32" }] };
 }
 
+/** Pixels as Stable-Baselines3 knows them: bytes from 0 to 255. */
+function pixels(shape: readonly number[]): Pickle {
+  return { call: "gymnasium.spaces.box.Box", args: [0, PIXEL, shape, { global: "numpy.uint8" }] };
+}
+
 function torchOf(tensors: ReadonlyMap<string, Tensor>): Buffer {
   const state = new Map<string, Pickle>();
-  const storages: Uint8Array[] = [];
-  for (const [name, { shape, data }] of tensors) {
-    const key = String(storages.length);
+  const storages = [...new Set(tensors.values())];
+  for (const [name, tensor] of tensors) {
+    const { shape, data } = tensor;
+    const key = String(storages.indexOf(tensor));
     const storage = { persistent: ["storage", { global: "torch.FloatStorage" }, key, "cpu", data.length] } as const;
     const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
     const hooks = { call: "collections.OrderedDict", args: [] } as const;
     state.set(name, { call: "torch._utils._rebuild_tensor_v2", args: [storage, 0, shape, strides, false, hooks] });
-    storages.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
   }
-  return torchZip(state, storages);
+  return torchZip(
+    state,
+    storages.map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
+  );
 }
 
 /** What torch.save would write. */

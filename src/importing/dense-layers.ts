@@ -6,14 +6,17 @@ import {
   type Activation,
   type Architecture,
   architectureSchema,
-  inputSize,
+  layoutOf,
   type Normalization,
 } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
 import { concatenate, finitePolicy } from "./assemble.ts";
+import { channelsFirst, type FoundLayer, type ImageChain, type ImageOptions, imagesOf } from "./images.ts";
+
+export type { DenseLayer } from "./images.ts";
 
 /** What is known of a foreign file from elsewhere. What the file itself says of it comes second, what is usual third. */
-export interface ImportOptions {
+export interface ImportOptions extends ImageOptions {
   /** Layer names from the input on, for example `fc_1`; default: those that the file's kind has, or the one chain of layers. */
   readonly layers?: readonly string[];
   /** One for each layer, the output included; default: those that the file's kind has, or relu, and none for the output. */
@@ -24,31 +27,23 @@ export interface ImportOptions {
   readonly squash?: boolean;
   /** The environment that the policy acts in: its spaces decide what the file leaves open. */
   readonly environment?: EnvironmentSpec;
+  /** What observations are divided by; default, with convolutions: 255 where the environment's go from 0 to 255. */
+  readonly scale?: number;
   /** Statistics by which observations were normalised in training, and the file that they come from. */
   readonly statistics?: { readonly normalization: Normalization; readonly source: string };
 }
 
-/** A dense layer of a file: weights [inputs, outputs]. */
-export interface DenseLayer {
-  readonly name: string;
-  readonly inputs: number;
-  readonly outputs: number;
-  readonly weights: Float32Array;
-  readonly biases: Float32Array;
-}
-
 /** Layers in order, and what their file says of them. */
-export interface Chain {
-  readonly layers: readonly DenseLayer[];
+export interface Chain extends ImageChain {
   /** How the layers were found: `given`, `guessed`, or by which scheme of names. */
   readonly by: string;
-  /** Activation of hidden layers that is usual where layers have such names. */
-  readonly hidden?: Activation;
+  /** Activations that are usual where layers have such names. */
+  readonly usual?: readonly Activation[];
   /** Activations that the file states. */
   readonly activations?: readonly Activation[];
-  /** Shape of an observation. */
-  readonly input?: readonly number[];
   readonly normalization?: Normalization;
+  /** What observations are divided by, where the file states it. */
+  readonly scale?: number;
   readonly head?: Architecture["head"];
   readonly logStd?: readonly number[];
   readonly bounds?: { readonly low: readonly number[]; readonly high: readonly number[] };
@@ -66,33 +61,35 @@ export interface Chain {
  */
 export function policyOfChain(chain: Chain, options: ImportOptions, source: string, path: string): Policy {
   const { layers } = chain;
-  const { environment, statistics } = options;
-  const activations = options.activations ?? chain.activations ?? usualActivations(layers, chain.hidden);
+  const { environment } = options;
+  const activations = options.activations ?? chain.activations ?? chain.usual ?? usualActivations(layers);
   if (activations.length !== layers.length) {
     throw new UsageError("activations", `${activations.length} given for ${layers.length} layers (${namesOf(layers)})`);
   }
   checkChain(layers, path);
-  if (statistics && chain.normalization) {
-    throw new FileError(path, `normalises its observations itself: statistics (${statistics.source}) came beside it`);
-  }
-  const normalization = statistics?.normalization ?? chain.normalization;
+  const images = imagesOf(chain, options, path);
+  const { normalization, notes } = normalizationOf(chain, options, path);
   const acting = actingOf(chain, options, path);
   const inputs = layers[0]?.inputs ?? 0;
   const parsed = architectureSchema.safeParse({
-    input: inputOf(chain, environment, inputs),
+    input: images?.input ?? inputOf(chain, environment, inputs),
     ...(normalization && { normalization }),
-    layers: layers.map(({ outputs }, l) => ({ kind: "dense", units: outputs, activation: activations[l] })),
+    layers: layers.map((layer, l) => {
+      const { outputs: units, convolution } = layer;
+      const activation = activations[l];
+      if (convolution === undefined) return { kind: "dense", units, activation };
+      const { stride, padding } = images?.slidings.get(layer) ?? {};
+      const around = padding?.some((zeros) => zeros !== 0) && { padding };
+      return { kind: "conv", units, kernel: convolution.kernel, stride, ...around, activation };
+    }),
     ...acting,
   });
-  if (!parsed.success) throw new FileError(path, `is no dense policy: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new FileError(path, `is no policy: ${z.prettifyError(parsed.error)}`);
   const architecture = parsed.data;
-  if (inputSize(architecture) !== inputs) {
-    const shape = architecture.input.join(", ");
-    throw new FileError(path, `has observations of shape [${shape}], its first layer takes ${inputs} numbers`);
-  }
+  checkInputs(layers, architecture, path);
   const how = (given: unknown, said: unknown): string =>
     given === undefined ? (said === undefined ? "guessed" : "as the file says") : "given";
-  const guess = chain.hidden === undefined ? "guessed" : "usual with such names";
+  const guess = chain.usual === undefined ? "guessed" : "usual with such names";
   const policy: Policy = {
     architecture,
     ...(environment && { environment: environment.id }),
@@ -101,16 +98,23 @@ export function policyOfChain(chain: Chain, options: ImportOptions, source: stri
       layers: `${namesOf(layers)} (${chain.by})`.slice(0, 10_000),
       activations: `${activations.join(", ")} (${chain.activations || options.activations ? how(options.activations, chain.activations) : guess})`,
       head: `${architecture.head} (${how(options.head, chain.head)})`,
-      ...(statistics && { normalization: statistics.source.slice(0, 10_000) }),
+      ...images?.notes,
+      ...notes,
       ...chain.notes,
     },
-    parameters: concatenate(layers.flatMap(({ weights, biases }) => [weights, biases])),
+    parameters: concatenate(
+      layers.flatMap((layer, l) => {
+        const before = layers[l - 1];
+        const isTurned = images?.flatten === "hwc" && before?.convolution && !layer.convolution;
+        return [isTurned ? channelsFirst(layer, before.outputs) : layer.weights, layer.biases];
+      }),
+    ),
   };
   return finitePolicy(policy, path);
 }
 
 /** One activation in all hidden layers, none at the output. */
-export function usualActivations(layers: readonly DenseLayer[], hidden: Activation = "relu"): Activation[] {
+export function usualActivations(layers: readonly FoundLayer[], hidden: Activation = "relu"): Activation[] {
   return layers.map((_, l): Activation => (l < layers.length - 1 ? hidden : "none"));
 }
 
@@ -144,16 +148,71 @@ function namesOf(layers: readonly { readonly name: string }[]): string {
   return layers.map(({ name }) => name).join(", ");
 }
 
-function checkChain(layers: readonly DenseLayer[], path: string): void {
+/** Whether a layer may take what the one in front of it makes. How large its images are is not known here. */
+function follows(layer: FoundLayer, before: FoundLayer): boolean {
+  if (layer.convolution) return before.convolution !== undefined && before.outputs === layer.convolution.channels;
+  return before.convolution ? layer.inputs % before.outputs === 0 : before.outputs === layer.inputs;
+}
+
+function checkChain(layers: readonly FoundLayer[], path: string): void {
   for (const [l, layer] of layers.entries()) {
     const before = layers[l - 1];
-    if (before !== undefined && before.outputs !== layer.inputs) {
+    if (before === undefined || follows(layer, before)) continue;
+    const takes = layer.convolution ? `images of ${layer.convolution.channels} channels` : `${layer.inputs} inputs`;
+    throw new FileError(path, `layer ${before.name} has ${before.outputs} outputs, ${layer.name} takes ${takes}`);
+  }
+}
+
+/** Compares what layers take with what the layers in front of them make, now that the images' sizes are known. */
+function checkInputs(layers: readonly FoundLayer[], architecture: Architecture, path: string): void {
+  const layouts = layoutOf(architecture);
+  for (const [l, { name, inputs }] of layers.entries()) {
+    const made = layouts[l]!.inputs;
+    if (made === inputs) continue;
+    const window = layouts[l - 1]?.window;
+    if (window) {
       throw new FileError(
         path,
-        `layer ${before.name} has ${before.outputs} outputs, ${layer.name} takes ${layer.inputs} inputs`,
+        `makes images ${window.to.join("x")} of images ${architecture.input.join("x")}, ${made} numbers, but ${name} takes ${inputs}: state other strides or padding`,
       );
     }
+    const shape = architecture.input.join(", ");
+    throw new FileError(path, `has observations of shape [${shape}], its first layer takes ${inputs} numbers`);
   }
+}
+
+/** Pixels go up to it. */
+const LARGEST_PIXEL = 255;
+
+/** By what observations are normalised, and for `provenance` where that comes from. */
+function normalizationOf(
+  chain: Chain,
+  { scale, statistics, environment }: ImportOptions,
+  path: string,
+): { readonly normalization?: Normalization; readonly notes: Readonly<Record<string, string>> } {
+  if (scale !== undefined && statistics)
+    throw new UsageError("scale", `given beside statistics (${statistics.source})`);
+  if ((scale !== undefined || statistics) && (chain.normalization || chain.scale !== undefined)) {
+    const other = statistics ? `statistics (${statistics.source})` : "a scale";
+    throw new FileError(path, `normalises its observations itself: ${other} came beside it`);
+  }
+  if (statistics) {
+    const { normalization, source } = statistics;
+    return { normalization, notes: { normalization: source.slice(0, 10_000) } };
+  }
+  if (chain.normalization) return { normalization: chain.normalization, notes: {} };
+  const by = (value: number, source: string): ReturnType<typeof normalizationOf> => ({
+    ...(value !== 1 && { normalization: { mean: [0], deviation: [value] } }),
+    notes: { scale: `${value} (${source})` },
+  });
+  if (scale !== undefined) return by(scale, "given");
+  if (chain.scale !== undefined) return by(chain.scale, "as the file says");
+  // A file that states how its convolutions go over images states all that happens to them.
+  if (chain.slidings || !chain.layers.some(({ convolution }) => convolution)) return { notes: {} };
+  if (environment === undefined) return by(LARGEST_PIXEL, "guessed");
+  const { low, high } = environment.observationSpace;
+  const isPixels = low.every((value) => value === 0) && high.every((value) => value === LARGEST_PIXEL);
+  return by(isPixels ? LARGEST_PIXEL : 1, "bounds of the environment");
 }
 
 /**
@@ -166,10 +225,10 @@ function checkChain(layers: readonly DenseLayer[], path: string): void {
  */
 export function guessChain(
   names: readonly string[],
-  layerOf: (name: string) => DenseLayer,
+  layerOf: (name: string) => FoundLayer,
   separator: string,
   path: string,
-): DenseLayer[] {
+): FoundLayer[] {
   const ordered = [...names].sort(new Intl.Collator("en", { numeric: true }).compare);
   const scopes = new Set(ordered.map((name) => name.slice(0, name.lastIndexOf(separator) + 1)));
   const chain = scopes.size === 1 ? searchChain(ordered.map(layerOf)) : undefined;
@@ -184,15 +243,15 @@ export function guessChain(
 /** Steps after which the search gives up: hundreds of times what real networks need. */
 const MAX_SEARCH = 100_000;
 
-function searchChain(layers: readonly DenseLayer[]): DenseLayer[] | undefined {
+function searchChain(layers: readonly FoundLayer[]): FoundLayer[] | undefined {
   let steps = 0;
-  const extend = (chain: readonly DenseLayer[]): readonly DenseLayer[] | undefined => {
+  const extend = (chain: readonly FoundLayer[]): readonly FoundLayer[] | undefined => {
     if (chain.length === layers.length) return chain;
     const last = chain.at(-1);
     for (const next of layers) {
       steps += 1;
       if (steps > MAX_SEARCH) return undefined;
-      if (chain.includes(next) || (last !== undefined && last.outputs !== next.inputs)) continue;
+      if (chain.includes(next) || (last !== undefined && !follows(next, last))) continue;
       const full = extend([...chain, next]);
       if (full !== undefined) return full;
     }

@@ -4,6 +4,7 @@ import { type Pickled, PickledList, PickledObject } from "./pickle.ts";
 export const NUMPY_NAMES = [
   "numpy.array",
   "numpy.float32",
+  "numpy.uint8",
   "numpy.dtype",
   "numpy.ndarray",
   ...["numpy.core", "numpy._core"].flatMap((core) => [

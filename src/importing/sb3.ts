@@ -2,7 +2,7 @@ import { z } from "zod";
 import { FileError, reasonOf } from "../errors.ts";
 import type { Activation } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
-import { type Chain, type ImportOptions, policyOfChain, usualActivations } from "./dense-layers.ts";
+import { type Chain, type ImportOptions, policyOfChain } from "./dense-layers.ts";
 import { type Pickled, PickledDict, PickledGlobal, PickledObject, readPickle } from "./pickle.ts";
 import { NUMPY_NAMES, type NumpyArray, numpyArray, sizesOf } from "./pickled-numpy.ts";
 import { chainOfScheme, sb3Schemes } from "./state-dict.ts";
@@ -19,6 +19,8 @@ const dataSchema = z.looseObject({
   policy_kwargs: z.looseObject({
     activation_fn: z.string().optional(),
     squash_output: z.union([z.boolean(), z.string()]).optional(),
+    features_extractor_class: z.string().optional(),
+    normalize_images: z.boolean().optional(),
   }),
   use_sde: z.boolean().optional(),
   observation_space: pickled,
@@ -26,14 +28,23 @@ const dataSchema = z.looseObject({
 });
 type Data = z.infer<typeof dataSchema>;
 
+const SB3 = "stable_baselines3.";
 /** Policies that are refused by their names; those of `sb3Schemes` are read. */
 const OTHERS = [
-  "common.policies.ActorCriticCnnPolicy",
   "common.policies.MultiInputActorCriticPolicy",
-  ...["dqn", "sac", "td3"].flatMap((algorithm) =>
-    ["CnnPolicy", "MultiInputPolicy"].map((name) => `${algorithm}.policies.${name}`),
-  ),
-].map((name) => `stable_baselines3.${name}`);
+  ...["dqn", "sac", "td3"].map((algorithm) => `${algorithm}.policies.MultiInputPolicy`),
+].map((name) => SB3 + name);
+
+/** The features extractor of every CnnPolicy, with its convolutions (Mnih et al. 2015): filters, and side and stride of the kernel. */
+export const NATURE_CNN = [
+  { filters: 32, kernel: 8, stride: 4 },
+  { filters: 64, kernel: 4, stride: 2 },
+  { filters: 64, kernel: 3, stride: 1 },
+] as const;
+const NATURE_CNN_CLASS = `${SB3}common.torch_layers.NatureCNN`;
+const FLATTEN_CLASS = `${SB3}common.torch_layers.FlattenExtractor`;
+/** The largest value of a pixel, by which images are divided. */
+export const PIXEL = 255;
 
 const activations = new Map<string, Activation>([
   ["torch.nn.modules.activation.ReLU", "relu"],
@@ -47,8 +58,8 @@ export function isSb3(archive: ZipArchive): boolean {
 }
 
 /**
- * The policy of a file that Stable-Baselines3 saved (DQN, PPO, A2C, SAC, TD3, DDPG with MlpPolicy): its greedy actor alone,
- * without critics and target networks. Nothing is executed: pickles are read by an interpreter that builds numbers, arrays and
+ * The policy of a file that Stable-Baselines3 saved (DQN, PPO, A2C, SAC, TD3, DDPG with MlpPolicy or CnnPolicy): its greedy
+ * actor alone, without critics and target networks. Images are those that the network sees, channels first. Nothing is executed: pickles are read by an interpreter that builds numbers, arrays and
  * inert records.
  * @throws FileError when it is no such file, damaged, or holds what a PoPS policy cannot
  */
@@ -59,20 +70,19 @@ export function policyFromSb3(bytes: Uint8Array, path: string, options: ImportOp
   const weights = archive.read("policy.pth");
   if (weights === undefined) throw new FileError(path, "has no policy.pth");
   const tensors = readTorch(weights, `${path}, policy.pth`);
-  const foreign = [...tensors.keys()].find((name) => name.includes("features_extractor"));
-  if (foreign !== undefined) {
-    throw new FileError(path, `has a features extractor with weights (${foreign}): MlpPolicy without one is read`);
-  }
   const squash = data.policy_kwargs.squash_output === true || scheme.squash === true;
   if (data.use_sde === true && scheme.squash) {
     throw new FileError(path, `is ${scheme.name} with use_sde, which limits its means before the tanh: not read`);
   }
-  const dense = chainOfScheme(tensors, scheme, "", path);
-  const hidden = activationOf(data.policy_kwargs.activation_fn, path) ?? scheme.hidden;
+  const hidden = activationOf(data.policy_kwargs.activation_fn, path);
+  const { usual, ...layers } = chainOfScheme(tensors, scheme, "", path, hidden);
+  const { shape, isImage } = observationsOf(data, path);
   const chain: Chain = {
-    ...dense,
-    activations: usualActivations(dense.layers, hidden),
-    input: observationShape(data, path),
+    ...layers,
+    activations: usual,
+    input: shape,
+    ...featuresOf(layers, data, path),
+    ...(isImage && data.policy_kwargs.normalize_images !== false && { scale: PIXEL }),
     ...actionsOf(data, path, scheme.head),
     ...(squash && { squash }),
   };
@@ -105,7 +115,7 @@ function unpickle(data: Data, part: Part, allowed: readonly string[], hint: stri
 }
 
 function schemeOf(data: Data, path: string) {
-  const hint = "read are the MlpPolicy of DQN, PPO, A2C, SAC, TD3 and DDPG";
+  const hint = "read are the MlpPolicy and CnnPolicy of DQN, PPO, A2C, SAC, TD3 and DDPG";
   const policy = unpickle(data, "policy_class", [...sb3Schemes.keys(), ...OTHERS], hint, path);
   const name = policy instanceof PickledGlobal ? policy.name : "";
   const scheme = sb3Schemes.get(name);
@@ -113,10 +123,30 @@ function schemeOf(data: Data, path: string) {
   return scheme;
 }
 
-/** The class stands as `<class 'torch.nn.modules.activation.Tanh'>`. */
+/** Name of a class that stands as `<class 'torch.nn.modules.activation.Tanh'>`. */
+function className(given: string): string {
+  return /'([\w.]{1,200})'/.exec(given)?.[1] ?? given.slice(0, 200);
+}
+
+/** How the convolutions go over their images, if there are any. Only those of Stable-Baselines3 itself are known. */
+function featuresOf({ layers }: Pick<Chain, "layers">, data: Data, path: string): Pick<Chain, "slidings"> {
+  const given = data.policy_kwargs.features_extractor_class;
+  const foreign = given !== undefined && ![NATURE_CNN_CLASS, FLATTEN_CLASS].includes(className(given));
+  if (foreign) {
+    throw new FileError(
+      path,
+      `has the features extractor ${className(given)}, which is code: unpack policy.pth and name its layers in \`pops import torch\``,
+    );
+  }
+  if (!layers.some(({ convolution }) => convolution)) return {};
+  return {
+    slidings: NATURE_CNN.map(({ stride }) => ({ stride: [stride, stride], padding: [0, 0, 0, 0] })),
+  };
+}
+
 function activationOf(given: string | undefined, path: string): Activation | undefined {
   if (given === undefined) return undefined;
-  const name = /'([\w.]{1,200})'/.exec(given)?.[1] ?? given.slice(0, 200);
+  const name = className(given);
   const activation = activations.get(name);
   if (activation === undefined) throw new FileError(path, `has the activation ${name}: read are ReLU and Tanh`);
   return activation;
@@ -133,20 +163,24 @@ function spaceOf(data: Data, part: "observation_space" | "action_space", path: s
   // As PoPS writes them itself: Box(low, high, shape, dtype) and Discrete(n).
   const made = new PickledDict();
   if (kind === "Box")
-    for (const [i, key] of ["low", "high", "_shape"].entries()) made.entries.set(key, args[i] ?? null);
+    for (const [i, key] of ["low", "high", "_shape", "dtype"].entries()) made.entries.set(key, args[i] ?? null);
   return [kind, made];
 }
 
-function observationShape(data: Data, path: string): number[] {
+/** Images are bytes from 0 to 255 with three axes; Stable-Baselines3 brings their channels to the front before it makes the network. */
+function observationsOf(data: Data, path: string): { shape: number[]; isImage: boolean } {
   const [kind, state] = spaceOf(data, "observation_space", path);
   const low = numpyArray(state.get("low"));
   const shape = low?.shape ?? sizesOf(state.get("_shape"));
   if (kind !== "Box" || !shape)
     throw new FileError(path, `has observations of ${kind}, which are encoded: read is Box`);
-  if (low?.dtype === "u1") {
-    throw new FileError(path, "has observations of bytes, which count as images: read is Box of floats");
-  }
-  return [...shape];
+  const isBound = (key: "low" | "high", bound: number): boolean => {
+    const value = state.get(key);
+    return value === bound || numpyArray(value)?.data.every((number) => number === bound) === true;
+  };
+  const dtype = state.get("dtype");
+  const isByte = low?.dtype === "u1" || (dtype instanceof PickledGlobal && dtype.name === "numpy.uint8");
+  return { shape: [...shape], isImage: isByte && shape.length === 3 && isBound("low", 0) && isBound("high", PIXEL) };
 }
 
 /** What acts: choices from 0, or numbers within bounds. */

@@ -20,7 +20,7 @@ import { encodeModel } from "../../src/tensor/onnx-model.ts";
 import { decodeModel } from "../../src/tensor/onnx-reader.ts";
 import { sb3Of, torchOf, vecNormalizeOf, zipOf } from "./fixtures/foreign-writer.ts";
 import { mutate } from "./fixtures/mutate.ts";
-import { exact, small, smallGaussian } from "./fixtures/policies.ts";
+import { exact, small, smallGaussian, smallImages } from "./fixtures/policies.ts";
 import { denseVariables, writeCheckpoint } from "./fixtures/tf-writer.ts";
 
 /** POPS_LONG=1 takes ten times as many. */
@@ -58,10 +58,15 @@ function expectTypedOnly(name: string, read: (random: ReturnType<typeof stream>)
 const policies = [
   ["Q-values", small],
   ["a Gaussian of normalised observations", smallGaussian],
+  ["convolutions", smallImages],
 ] as const;
 const safetensors = policyToSafetensors(small);
 const onnx = policyToOnnx(small);
-const variables = denseVariables({ fc_1: [3, 4], fc_2: [4, 4], logits: [4, 2] });
+const variables = {
+  ...denseVariables({ fc_2: [8, 4], logits: [4, 2] }),
+  "conv_1/weights": { shape: [3, 3, 1, 2], data: Float32Array.from({ length: 18 }, (_, i) => i / 10) },
+  "conv_1/biases": { shape: [2], data: Float32Array.of(3, 4) },
+};
 const { index, shards } = writeCheckpoint(variables);
 
 function readTf(indexBytes: Uint8Array, data: readonly Uint8Array[] = shards): Policy {
@@ -123,6 +128,12 @@ it("throws only FileErrors on mutated safetensors and ONNX files of others", () 
 
 const torch = torchOf(small, ["q_net.q_net.0", "q_net.q_net.2"]);
 const sb3 = sb3Of("stable_baselines3.dqn.policies.DQNPolicy", torch, 3, false);
+const torchImages = torchOf(smallImages, [
+  ...[0, 2, 4].map((number) => `q_net.features_extractor.cnn.${number}`),
+  "q_net.features_extractor.linear.0",
+  "q_net.q_net.0",
+]);
+const sb3Images = sb3Of("stable_baselines3.dqn.policies.CnnPolicy", torchImages, smallImages.architecture.input, false);
 const statistics = vecNormalizeOf([0.5, -1, 2], [1, 2, 3]);
 const foreign = encodeModel({ ...decodeModel(onnx, "x"), metadata: {} });
 
@@ -132,8 +143,11 @@ function expectTypedMutations(name: string, bytes: Uint8Array, read: (mutated: U
   expectTypedOnly(name, (random) => read(mutate(bytes, random)));
 }
 
-it("reads a mutated file of Stable-Baselines3 as it was or refuses it", () => {
-  expectEqualOrRefused(sb3, "sb3", (bytes) => policyFromSb3(bytes, "hostile"));
+it.each([
+  ["vectors", sb3],
+  ["images", sb3Images],
+])("reads a mutated file of Stable-Baselines3 as it was or refuses it: %s", (_, bytes) => {
+  expectEqualOrRefused(bytes, "sb3", (mutated) => policyFromSb3(mutated, "hostile"));
 });
 
 it("throws only FileErrors on files of Stable-Baselines3 whose pickles and weights were mutated inside", () => {
@@ -152,16 +166,22 @@ it("throws only FileErrors on files of Stable-Baselines3 whose pickles and weigh
   });
 });
 
-it("reads a mutated state dict of PyTorch as it was or refuses it; throws only FileErrors where its checksums fit", () => {
-  const read = (bytes: Uint8Array): Policy => policyFromStateDict(readTorch(bytes, "hostile"), {}, "x", "hostile");
-  expectEqualOrRefused(torch, "torch", read);
-  const archive = new ZipArchive(torch, "hostile");
-  const entries = archive.names.map((name) => ({ name, content: archive.read(name)! }));
-  expectTypedOnly("torch-pickle", (random) => {
-    const [pickle, ...rest] = entries;
-    return read(zipOf([{ name: pickle!.name, content: mutate(pickle!.content, random) }, ...rest]));
-  });
-});
+it.each([
+  ["dense layers", torch],
+  ["convolutions", torchImages],
+])(
+  "reads a mutated state dict of PyTorch (%s) as it was or refuses it; throws only FileErrors where its checksums fit",
+  (_, whole) => {
+    const read = (bytes: Uint8Array): Policy => policyFromStateDict(readTorch(bytes, "hostile"), {}, "x", "hostile");
+    expectEqualOrRefused(whole, "torch", read);
+    const archive = new ZipArchive(whole, "hostile");
+    const entries = archive.names.map((name) => ({ name, content: archive.read(name)! }));
+    expectTypedOnly("torch-pickle", (random) => {
+      const [pickle, ...rest] = entries;
+      return read(zipOf([{ name: pickle!.name, content: mutate(pickle!.content, random) }, ...rest]));
+    });
+  },
+);
 
 it("throws only FileErrors on mutated statistics of VecNormalize", () => {
   expectTypedMutations("vec-normalize", statistics, (bytes) => readVecNormalize(bytes, "hostile"));

@@ -102,10 +102,10 @@ it.each([
     variablesOf({ "online/q": [2, 2], "target/q": [2, 2] }),
     "not one chain",
   ],
-  ["a convolution", variablesOf({ a: [4, 2] }, convolution), '"conv" is no dense layer'],
-  ["a mask of another shape", variablesOf({ a: [2, 2] }, wrongMask), '"a" is no dense layer'],
+  ["a convolution without biases", variablesOf({ a: [4, 2] }, convolution), '"conv" is no layer'],
+  ["a mask of another shape", variablesOf({ a: [2, 2] }, wrongMask), '"a" is no layer'],
   ["more layers than an architecture may have", variablesOf(chainOf(65)), "not one chain"],
-  ["a layer without inputs", variablesOf({ a: [0, 2] }), "is no dense policy"],
+  ["a layer without inputs", variablesOf({ a: [0, 2] }), '"a" is no layer'],
   ["infinity", variablesOf({ a: [2, 2] }, infinite), "bias 1 of layer output is Infinity"],
 ])("refuses to guess from %s", (_name, variables, problem) => {
   expect(() => policyFromTfVariables(variables, {}, "x")).toThrow(FileError);
@@ -125,7 +125,7 @@ it("gives up a search that would not end", () => {
 });
 
 it.each([
-  ["a layer that is not there", { layers: ["a", "c"] }, FileError, '"c" is no dense layer'],
+  ["a layer that is not there", { layers: ["a", "c"] }, FileError, '"c" is no layer'],
   ["layers that do not fit", { layers: ["b", "a"] }, FileError, "layer b has 1 outputs, a takes 2 inputs"],
   ["too few activations", { activations: ["relu"] as const }, UsageError, "activations: 1 given for 2 layers (a, b)"],
 ])("refuses %s when told so", (_name, options, kind, problem) => {

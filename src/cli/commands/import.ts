@@ -28,5 +28,11 @@ function write(policy: Policy, { environment }: ImportOptions, output: string): 
   process.stdout.write(
     `${describe(architecture)}, ${countsOf(architecture).weights} weights, activations ${architecture.layers.map((layer) => layer.activation).join(", ")}, ${provenance["head"] ?? ""}\n`,
   );
+  // What a file rarely says of its convolutions, one wrong word of which would show in the score alone.
+  const told = ["images", "strides", "padding", "flatten", "scale"].flatMap((key) => {
+    const value = provenance[key];
+    return value === undefined ? [] : [`${key} ${value}`];
+  });
+  if (told.length > 0) process.stdout.write(`  ${told.join(", ")}\n`);
   writePolicy(policy, extname(output).slice(1), output);
 }
