@@ -12,6 +12,17 @@ const quick = z.strictObject({ mean: z.number(), sd: z.number(), min: z.number()
 /** A part of logged observations: how many episodes or blocks, and observations in them. */
 const observed = z.strictObject({ units: count, observations: count });
 
+/** Logged observations in parts that have no episode or block in common. */
+export const observationsSchema = z.strictObject({
+  /** Of the file. */
+  sha256: z.string(),
+  /** What was held out as a whole. */
+  by: z.enum(["episode", "block"]),
+  training: observed,
+  selection: observed,
+  proof: observed,
+});
+
 /** Of a policy from its teacher, on the observations of a proof. */
 export const divergenceSchema = z.strictObject({
   kl: z.number().exactOptional(),
@@ -44,18 +55,13 @@ export const eventSchema = z.discriminatedUnion("type", [
     preset: z.string(),
   }),
   /**
-   * What a run without an environment rests on: logged observations in parts that have no episode or block in common. All
-   * scores of such a run are agreements with the teacher, and no return is measured.
+   * What a run without an environment stands on. All scores of such a run are agreements with the teacher, and no return is
+   * measured.
    */
   z.strictObject({
     type: z.literal("observations"),
     step: count,
-    /** Of the file. */
-    sha256: z.string(),
-    by: z.enum(["episode", "block"]),
-    training: observed,
-    selection: observed,
-    proof: observed,
+    ...observationsSchema.shape,
   }),
   /** A stage begins. `iteration` counts rounds of the PoPS loop from 1; 0 outside it. */
   z.strictObject({
