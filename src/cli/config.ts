@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
 import type { EnvironmentSpec } from "../environment/environment.ts";
-import { gymnasiumId, gymnasiumSchema } from "../environment/gymnasium-protocol.ts";
+import { aleGame, gymnasiumId, gymnasiumSchema } from "../environment/gymnasium-protocol.ts";
 import { nearest } from "../environment/nearest.ts";
 import { environmentIds, specOf } from "../environment/registry.ts";
 import { FileError, reasonOf, UsageError } from "../errors.ts";
@@ -83,9 +83,10 @@ function readPresets(name: string): Record<string, Settings> {
   }
 }
 
-/** Gymnasium's environments have the presets of ours of the same id. */
+/** Gymnasium's environments have the presets of ours of the same id, games of ALE's those of ours of the same name. */
 function taskOf(environment: string): string {
-  return gymnasiumId(environment) ?? environment;
+  const game = aleGame(environment);
+  return game === undefined ? (gymnasiumId(environment) ?? environment) : `${game}-v0`;
 }
 
 /** Names of the presets that an environment has. `default` is always there. */
