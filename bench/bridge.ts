@@ -114,7 +114,9 @@ for (const { id, lanes, steps, peer: name, gymnasium, note } of cases) {
   const theirs: (Times | string)[] = [];
   try {
     const opened = await Promise.all(
-      processes.map((workers) => openEnvironment(`gymnasium:${id}`, { workers, gymnasium })),
+      processes.map((count) =>
+        openEnvironment(`gymnasium:${id}`, { workers: 1, gymnasium: { ...gymnasium, processes: count } }),
+      ),
     );
     const vectors = opened.map((environment) => environment.vector(lanes));
     // The first turn warms up.

@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
 import { gymnasiumId, gymnasiumSchema } from "../environment/gymnasium-protocol.ts";
 import { nearest } from "../environment/nearest.ts";
-import { environmentIds, specOf } from "../environment/registry.ts";
+import { environmentIds } from "../environment/registry.ts";
 import { FileError, reasonOf, UsageError } from "../errors.ts";
 import { popsSchema } from "../pops/pops.ts";
 import { dqnSchema } from "../teacher/dqn.ts";
@@ -20,6 +21,8 @@ const configSchema = z.strictObject({
   environment: z.string(),
   /** How an environment of Python's Gymnasium is made, and what it was when the run began. */
   gymnasium: gymnasiumSchema.optional(),
+  /** The module of an environment of the user's own: its path from the run's folder, and its content when the run began. */
+  module: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
   preset: z.string(),
   seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   /** What to do: both stages, or one of them. */
@@ -60,7 +63,7 @@ function taskOf(environment: string): string {
 }
 
 /** Names of the presets that an environment has. `default` is always there. */
-function presetNames(environment: string): string[] {
+export function presetNames(environment: string): string[] {
   return [
     ...new Set(["default", ...Object.keys(readPresets("shared")), ...Object.keys(readPresets(taskOf(environment)))]),
   ];
@@ -146,12 +149,13 @@ function validate(raw: unknown): Config | string {
   return `${issue?.path.join(".") ?? ""}: ${issue?.message.replace("Invalid input: ", "") ?? "is not valid"}`;
 }
 
-export interface ConfigRequest extends Partial<KnownEnvironment> {
-  readonly environment: string;
+export interface ConfigRequest extends KnownEnvironment {
   readonly command: Config["command"];
   readonly preset?: string | undefined;
   readonly seed?: number | undefined;
   readonly set?: readonly string[] | undefined;
+  /** The run's folder, from which paths are counted; the working folder without it. */
+  readonly out?: string | undefined;
 }
 
 /**
@@ -159,8 +163,8 @@ export interface ConfigRequest extends Partial<KnownEnvironment> {
  * The objective is the environment's published threshold unless a preset or a setting states another.
  */
 export function resolveConfig(request: ConfigRequest): Config {
-  const { environment, gymnasium, command, preset = "default", seed = 1, set = [] } = request;
-  const { spec = specOf(environment) } = request;
+  const { spec, gymnasium, module: own, command, preset = "default", seed = 1, set = [], out = "" } = request;
+  const environment = spec.id;
   const continuous = spec.actionSpace.kind === "box";
   const names = presetNames(environment);
   if (!names.includes(preset)) {
@@ -170,10 +174,10 @@ export function resolveConfig(request: ConfigRequest): Config {
       `${environment} has no preset "${preset}"; ${meant === undefined ? `it has ${names.join(", ")}` : `did you mean "${meant}"?`}`,
     );
   }
-  const own = readPresets(taskOf(environment));
+  const presets = readPresets(taskOf(environment));
   const layers: Settings[] = [
-    own["default"] ?? {},
-    ...(preset === "default" ? [] : [readPresets("shared")[preset] ?? {}, own[preset] ?? {}]),
+    presets["default"] ?? {},
+    ...(preset === "default" ? [] : [readPresets("shared")[preset] ?? {}, presets[preset] ?? {}]),
     // All of them at once: in what order they stand does not matter.
     set.map(parseSetting).reduce(merge, {}),
   ];
@@ -183,12 +187,15 @@ export function resolveConfig(request: ConfigRequest): Config {
     threshold === undefined
       ? { teacher: { algorithm } }
       : { teacher: { algorithm, stopScore: threshold }, pops: { objective: threshold, lowerBound: threshold } };
-  const raw = layers.reduce(overlay, { ...base, environment, ...(gymnasium && { gymnasium }), preset, seed, command });
+  const module = own && { path: relative(out, own.path).replaceAll("\\", "/"), sha256: own.sha256 };
+  const made = { environment, ...(gymnasium && { gymnasium }), ...(module && { module }) };
+  const raw = layers.reduce(overlay, { ...base, ...made, preset, seed, command });
   const pops = OPEN_OBJECT.safeParse(raw["pops"]);
   if (!pops.success || pops.data["objective"] === undefined) {
     throw new UsageError(
       "--set",
-      `${environment} has no published threshold: state --set pops.objective=..., pops.lowerBound=... and teacher.stopScore=...`,
+      `${environment} has no published threshold: state --set pops.objective=..., pops.lowerBound=... and teacher.stopScore=...` +
+        (own ? ", or give its spec a rewardThreshold" : ""),
     );
   }
   const config = validate(raw);

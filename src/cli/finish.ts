@@ -14,15 +14,16 @@ import type { RunDirectory } from "../run/directory.ts";
 import { readEvents } from "../run/read.ts";
 import type { Result, Side } from "../run/result.ts";
 import type { Config } from "./config.ts";
+import { wordsOf } from "./environment.ts";
 import { measureLatency } from "./latency.ts";
 
 type Network = Pick<Policy, "architecture" | "parameters">;
 
 /** A network of a run as a policy that can be saved. Its provenance holds no time of day: equal runs write equal files. */
 function toPolicy(config: Config, { architecture, parameters }: Network, role: string, score?: Score): Policy {
-  const { environment, preset, seed } = config;
+  const { environment, gymnasium, preset, seed } = config;
   const provenance = { creator: `pops-rl ${VERSION}`, role, environment, preset, seed: String(seed) };
-  return { architecture, parameters, environment, ...(score && { score }), provenance };
+  return { architecture, parameters, environment, ...wordsOf(gymnasium), ...(score && { score }), provenance };
 }
 
 /** Where a run keeps its teacher. */

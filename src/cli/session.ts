@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
-import { join, relative } from "node:path";
-import { fileURLToPath } from "node:url";
-import { EnvironmentError, UsageError } from "../errors.ts";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { isModule } from "../environment/module.ts";
+import { EnvironmentError, FileError, UsageError } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
 import { loadPolicy } from "../importing/load.ts";
 import type { Policy } from "../network/policy.ts";
@@ -12,6 +13,7 @@ import { readResult } from "../run/read.ts";
 import { record } from "../run/record.ts";
 import type { Result } from "../run/result.ts";
 import { type Config, formatConfig, parseConfig } from "./config.ts";
+import { type OwnModule, ownEnvironment } from "./environment.ts";
 import { finish, saveTeacher, teacherPath } from "./finish.ts";
 import { Progress } from "./progress.ts";
 import { comparison } from "./table.ts";
@@ -29,26 +31,34 @@ export function freeRunPath(environment: string): string {
 }
 
 /** How this program was started, for commands that are printed. */
-const SELF = import.meta.url.endsWith(".ts") ? "npm run pops --" : "npx pops";
+export const SELF = import.meta.url.endsWith(".ts") ? "npm run pops --" : "npx pops";
 
 export interface SessionOptions {
   readonly out: string;
-  readonly workers: number;
+  /** As many as there are cores, if not given; processes of Gymnasium's environments are fewer then. */
+  readonly workers: number | undefined;
   /** Seconds between checkpoints. */
   readonly checkpointEvery: number;
   readonly json: boolean;
-  /** URLs of modules that register environments. */
-  readonly modules: readonly string[];
   /** Seconds that Gymnasium's environments may take for an answer. */
   readonly timeout?: number | undefined;
 }
 
-/** Begins a run in a new folder. `teacher` is a policy that is there already, for `compress`. */
-export async function start(config: Config, options: SessionOptions, teacher?: Policy): Promise<number> {
+/**
+ * Begins a run in a new folder. `module` is that of the user's own environment; `teacher` is a policy that is there already, for
+ * `compress`.
+ */
+export async function start(
+  config: Config,
+  options: SessionOptions,
+  module: OwnModule | undefined,
+  teacher?: Policy,
+): Promise<number> {
   const directory = RunDirectory.create(options.out, formatConfig(config));
+  const progress = progressOf(options);
   try {
     if (teacher) saveTeacher(directory, config, teacher);
-    return await session(directory, config, options);
+    return await session(directory, config, options, progress, module);
   } finally {
     directory.close();
   }
@@ -57,6 +67,7 @@ export async function start(config: Config, options: SessionOptions, teacher?: P
 /** What the command line says of a run that it goes on with. */
 interface Expected {
   readonly command: Config["command"];
+  /** An id, or the path of a module. */
   readonly environment: string | undefined;
 }
 
@@ -71,17 +82,53 @@ export async function resume(expected: Expected, options: SessionOptions, teache
         `${options.out} was begun by "pops ${config.command}": resume it with that command`,
       );
     }
-    if (expected.environment !== undefined && expected.environment !== config.environment) {
-      throw new UsageError(
-        "--resume",
-        `${options.out} is a run of ${config.environment}, not of ${expected.environment}`,
-      );
-    }
+    const named = expected.environment;
+    const isNamed = named !== undefined && config.module !== undefined && isModule(named);
+    if (named !== undefined && !isNamed && named !== config.environment) refuseOther(options, config, named);
     if (config.command === "compress") keepTeacher(directory, config, teacher);
-    return await session(directory, config, options);
+    const progress = progressOf(options);
+    if (existsSync(directory.files.result)) {
+      progress.line(`${options.out} is finished:`);
+      show(directory, readResult(directory.files.result), progress, options.json);
+      return 0;
+    }
+    const module = await moduleOf(config, options, isNamed ? named : undefined, progress);
+    return await session(directory, config, options, progress, module);
   } finally {
     directory.close();
   }
+}
+
+function refuseOther({ out }: SessionOptions, config: Config, other: string): never {
+  throw new UsageError("--resume", `${out} is a run of ${config.environment}, not of ${other}`);
+}
+
+/**
+ * Runs the module of the user's own environment, if it is one: that of the configuration, or the one that the command line
+ * names. What a run has learned is of the environment that it began with, so another one has to be meant.
+ */
+async function moduleOf(
+  config: Config,
+  options: SessionOptions,
+  named: string | undefined,
+  progress: Progress,
+): Promise<OwnModule | undefined> {
+  if (config.module === undefined) return undefined;
+  const path = named ?? join(options.out, config.module.path);
+  const again = `name it on the command line as well, with --env`;
+  if (!existsSync(path))
+    throw new FileError(path, `is the run's environment, and is gone: if it is elsewhere now, ${again}`);
+  const { spec, module } = await ownEnvironment(path);
+  if (spec.id !== config.environment) refuseOther(options, config, `${spec.id}, which ${path} is now`);
+  if (module.sha256 === config.module.sha256) return module;
+  if (named === undefined) {
+    throw new EnvironmentError(
+      path,
+      `has changed since the run began. Restore it, begin a new run, or, to go on in the changed environment, ${again}`,
+    );
+  }
+  progress.line(`${path} has changed since the run began: its seed alone no longer repeats the result`);
+  return module;
 }
 
 /** The run goes on with its own copy of the teacher, save when it was killed before it had made one. */
@@ -97,28 +144,38 @@ function keepTeacher(directory: RunDirectory, config: Config, teacher: Policy | 
   saveTeacher(directory, config, teacher);
 }
 
-async function planOf(directory: RunDirectory, config: Config, options: SessionOptions): Promise<Plan> {
+async function planOf(
+  directory: RunDirectory,
+  config: Config,
+  options: SessionOptions,
+  module: OwnModule | undefined,
+): Promise<Plan> {
   const { environment, preset, seed, command } = config;
-  const { workers, modules, timeout } = options;
+  const { workers = availableParallelism(), workers: processes, timeout } = options;
   const pops = command === "train" ? undefined : config.pops;
-  const gymnasium = config.gymnasium && { ...config.gymnasium, timeout };
+  const gymnasium = config.gymnasium && { ...config.gymnasium, timeout, processes };
+  const modules = module ? [module.url] : [];
   const shared = { environment, gymnasium, preset, seed, workers, modules, pops };
   if (command !== "compress") return { ...shared, teacher: { options: config.teacher } };
   const { architecture, parameters } = await loadPolicy(teacherPath(directory));
   return { ...shared, teacher: { network: { architecture, parameters, updates: 0 } } };
 }
 
-async function session(directory: RunDirectory, config: Config, options: SessionOptions): Promise<number> {
+function progressOf({ json }: SessionOptions): Progress {
+  return new Progress(json ? process.stderr : process.stdout);
+}
+
+async function session(
+  directory: RunDirectory,
+  config: Config,
+  options: SessionOptions,
+  progress: Progress,
+  module: OwnModule | undefined,
+): Promise<number> {
   const { json, out } = options;
-  const progress = new Progress(json ? process.stderr : process.stdout);
-  if (existsSync(directory.files.result)) {
-    progress.line(`${out} is finished:`);
-    show(directory, readResult(directory.files.result), progress, json);
-    return 0;
-  }
   const stop = stopOnSignal(progress);
   try {
-    const plan = await planOf(directory, config, options);
+    const plan = await planOf(directory, config, options, module);
     const startedFrom = restore(directory, VERSION);
     progress.title(
       `${config.environment}, seed ${config.seed}, preset ${config.preset}: ${out}${startedFrom ? " (goes on)" : ""}`,
@@ -142,8 +199,10 @@ async function session(directory: RunDirectory, config: Config, options: Session
     return 0;
   } catch (error) {
     if (error instanceof EnvironmentError) {
+      // To mend a module changes it, which has to be meant.
+      const again = module ? ` --env ${shellWord(module.path)}` : "";
       progress.line(
-        `Saved up to the last checkpoint. Go on, once the cause is gone, with: ${resumeCommand(config, options)}`,
+        `Saved up to the last checkpoint. Go on, once the cause is gone, with: ${resumeCommand(config, options)}${again}`,
       );
     }
     throw error;
@@ -153,9 +212,8 @@ async function session(directory: RunDirectory, config: Config, options: Session
   }
 }
 
-function resumeCommand(config: Config, { out, modules }: SessionOptions): string {
-  const imports = modules.flatMap((url) => ["--import", shellWord(relative("", fileURLToPath(url)))]);
-  return [SELF, config.command, "--resume --out", shellWord(out), ...imports].join(" ");
+function resumeCommand({ command }: Config, { out }: SessionOptions): string {
+  return [SELF, command, "--resume --out", shellWord(out)].join(" ");
 }
 
 function report(
@@ -169,7 +227,7 @@ function report(
   if (!answer) {
     const path = teacherPath(directory);
     if (json) process.stdout.write(`${JSON.stringify({ teacher: path, seconds })}\n`);
-    else progress.line(`\n  ${path}\n\nCompress it with: ${SELF} compress --teacher ${shellWord(path)}`);
+    else progress.line(`\n  ${path}\n\nCompress it with: ${SELF} compress ${shellWord(path)}`);
     return;
   }
   show(directory, finish(directory, config, teacher, answer, seconds), progress, json);

@@ -25,9 +25,9 @@ export interface EnvironmentSpec {
   readonly observationSpace: BoxSpace;
   readonly actionSpace: Space;
   /** Steps after which an episode is truncated; `undefined` means never. */
-  readonly maxEpisodeSteps: number | undefined;
+  readonly maxEpisodeSteps?: number | undefined;
   /** Mean return at which the task counts as solved; `undefined` where none is published. */
-  readonly rewardThreshold: number | undefined;
+  readonly rewardThreshold?: number | undefined;
 }
 
 /** A choice index for a discrete action space, a vector for a box. */

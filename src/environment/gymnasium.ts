@@ -25,7 +25,15 @@ import {
 import { type Share, shareOf } from "./gymnasium-share.ts";
 import { type Answer, errorOf, PythonProcess } from "./python-process.ts";
 import { sizeOf } from "./spaces.ts";
-import { allocate, LaneActions, type LaneBuffers, parseVectorState, refuseLane, type VectorState } from "./vector.ts";
+import {
+  allocate,
+  copyFinite,
+  LaneActions,
+  type LaneBuffers,
+  parseVectorState,
+  refuseLane,
+  type VectorState,
+} from "./vector.ts";
 
 /** Seconds to an answer of a Python process. */
 const TIMEOUT = 60;
@@ -266,15 +274,8 @@ class GymnasiumVector implements VectorEnvironment {
       into.observations.set(observations.subarray(offset, offset + width), first);
       return;
     }
-    // A sum of float32 numbers is finite in float64 if they all are.
-    let sum = 0;
-    for (let i = 0; i < width; i++) {
-      const value = observations[offset + i]!;
-      into.observations[first + i] = value;
-      sum += value;
-    }
-    if (Number.isFinite(sum)) return;
-    const at = into.observations.subarray(first, first + width).findIndex((value) => !Number.isFinite(value));
+    const at = copyFinite(observations, offset, into.observations, first, width);
+    if (at < 0) return;
     const problem = `observation[${at}] is ${into.observations[first + at]}, expected a finite number`;
     throw new EnvironmentError(this.spec.id, where(lane) + problem);
   }
@@ -338,25 +339,31 @@ export class GymnasiumProcesses {
    * Starts the processes: some seconds at the most.
    *
    * @param environment `gymnasium:` and the id
-   * @param workers processes; their number changes no result
+   * @param workers processes at the most, if `reference` does not state them
    * @throws UsageError when Python, a package, a module or the id is missing, or the spaces are none that policies know
    * @throws EnvironmentError when it cannot be made, or its spaces are others than those expected
    */
   static async open(environment: string, workers: number, reference: GymnasiumReference): Promise<GymnasiumProcesses> {
     const { timeout = TIMEOUT, spaces } = reference;
-    const first = openRequest(environment, reference);
-    // Worker threads are as many as there are cores, and their processes are besides.
-    const alert = isMainThread && workers < availableParallelism();
-    const processes = Array.from({ length: workers }, () => new PythonProcess(environment, timeout, alert));
-    const answers = await Promise.allSettled(processes.map((process) => process.ask(first)));
+    const request = openRequest(environment, reference);
+    const processes: PythonProcess[] = [];
+    const start = async (count: number): Promise<Opened> => {
+      // Worker threads are as many as there are cores, and their processes are besides.
+      const process = new PythonProcess(environment, timeout, isMainThread && count < availableParallelism());
+      processes.push(process);
+      try {
+        return parseOpened(environment, (await process.ask(request)).bytes);
+      } catch (error) {
+        throw errorOf(environment, error);
+      }
+    };
     try {
-      const [opened, ...others] = answers.map((answer) => {
-        if (answer.status === "rejected") throw errorOf(environment, answer.reason);
-        return parseOpened(environment, answer.value.bytes);
-      });
-      if (opened === undefined) throw new UsageError("workers", `is ${workers}, expected an integer from 1`);
+      const opened = await start(reference.processes ?? 1);
       checkSpaces(environment, opened, spaces);
-      for (const other of others) checkSpaces(environment, other, fingerprintOf(opened));
+      const count = reference.processes ?? (opened.observation.shape.length > 1 ? workers : 1);
+      for (const other of await Promise.all(Array.from({ length: count - 1 }, () => start(count)))) {
+        checkSpaces(environment, other, fingerprintOf(opened));
+      }
       return new GymnasiumProcesses(specOfOpened(environment, opened), opened, processes);
     } catch (error) {
       await Promise.all(processes.map((process) => process.close()));

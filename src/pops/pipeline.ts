@@ -20,9 +20,12 @@ export interface Plan {
   readonly gymnasium?: GymnasiumReference | undefined;
   readonly preset: string;
   readonly seed: number;
-  /** Threads (Gymnasium: processes) for the lanes of a slow environment, and threads for students; their number never changes a result. */
+  /** Threads for the lanes of a slow environment, and for students; their number never changes a result. */
   readonly workers: number;
-  /** URLs of modules that register the environment, for the worker threads; none are needed for the package's own. */
+  /**
+   * URLs of modules that export the environment as their default, or `register` it: for the worker threads, since in this one it
+   * is known. None are needed for the package's own.
+   */
   readonly modules?: readonly string[];
   /** How to train a teacher, or one that is there. */
   readonly teacher: { readonly options: TeacherOptions } | { readonly network: Teacher };

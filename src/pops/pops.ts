@@ -141,7 +141,7 @@ export interface PopsContext {
   readonly seed: number;
   /** Worker threads for students, at least 1; their number never changes a result. */
   readonly workers: number;
-  /** URLs of modules that register environments, for the worker threads. */
+  /** URLs of modules that export or register environments, for the worker threads. */
   readonly modules?: readonly string[];
   /** How an environment of Python's Gymnasium is made. */
   readonly gymnasium?: GymnasiumReference | undefined;

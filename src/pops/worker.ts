@@ -8,6 +8,7 @@ import {
 } from "../distillation/distill.ts";
 import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
 import { type Failure, failureOf } from "../environment/lane-call.ts";
+import { importModules } from "../environment/module.ts";
 import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
 import { EnvironmentError, NumericError, UsageError } from "../errors.ts";
 import { type Acting, Evaluator } from "../evaluation/evaluate.ts";
@@ -16,7 +17,7 @@ import type { Architecture } from "../network/architecture.ts";
 /** What every worker gets once. Environments are made by id, since functions don't cross threads. */
 export interface WorkerContext extends Omit<DistillContext, "makeLanes" | "signal"> {
   readonly environment: string;
-  /** URLs of modules that register environments. */
+  /** URLs of modules that export or register environments. */
   readonly modules: readonly string[];
   /** How an environment of Python's Gymnasium is made. */
   readonly gymnasium: GymnasiumReference | undefined;
@@ -84,13 +85,13 @@ async function work(
 if (parentPort) {
   const port = parentPort;
   const context = workerData as WorkerContext;
-  for (const url of context.modules) await import(url);
+  await importModules(context.modules);
   const { environment, gymnasium } = context;
   let opened: OpenEnvironment | undefined;
   let last: Promise<void> = Promise.resolve();
   const serve = async (request: WorkerRequest): Promise<void> => {
     try {
-      opened ??= await openEnvironment(environment, { workers: 1, gymnasium });
+      opened ??= await openEnvironment(environment, { workers: 1, gymnasium: { ...gymnasium, processes: 1 } });
       await work(context, opened, request, (message) => {
         port.postMessage(message);
       });

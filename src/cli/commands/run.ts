@@ -3,7 +3,13 @@ import { loadPolicy } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
 import type { Policy } from "../../network/policy.ts";
 import { type Config, resolveConfig } from "../config.ts";
-import { type EnvironmentFlags, givenOption, knownEnvironment } from "../environment.ts";
+import {
+  type EnvironmentFlags,
+  environmentOf,
+  givenOption,
+  type KnownEnvironment,
+  knownEnvironment,
+} from "../environment.ts";
 import { importOptions } from "../foreign.ts";
 import { freeRunPath, resume, type SessionOptions, start } from "../session.ts";
 
@@ -14,7 +20,6 @@ export interface RunFlags extends EnvironmentFlags {
   readonly seed?: number;
   readonly out?: string;
   readonly resume?: boolean;
-  readonly workers: number;
   readonly checkpointEvery: number;
   readonly json?: boolean;
   readonly teacher?: string;
@@ -22,9 +27,9 @@ export interface RunFlags extends EnvironmentFlags {
   readonly vecNormalize?: string;
 }
 
-function sessionOptions(flags: RunFlags, out: string, modules: readonly string[]): SessionOptions {
+function sessionOptions(flags: RunFlags, out: string): SessionOptions {
   const { workers, checkpointEvery, json = false, envTimeout: timeout } = flags;
-  return { out, workers, checkpointEvery, json, modules, timeout };
+  return { out, workers, checkpointEvery, json, timeout };
 }
 
 /** `--quick` is short for the preset of that name. */
@@ -34,60 +39,48 @@ function presetOf({ preset, quick }: RunFlags): string | undefined {
 }
 
 /** Goes on with a run. What its configuration holds cannot be given again: it could be another one. */
-function goOn(
-  command: Config["command"],
-  environment: string | undefined,
-  flags: RunFlags,
-  modules: readonly string[],
-  teacher?: Policy,
-): Promise<number> {
+function goOn(command: Config["command"], environment: string | undefined, flags: RunFlags, teacher?: Policy) {
   if (flags.out === undefined) throw new UsageError("--resume", "name the run's folder with --out");
   const keys = (["preset", "quick", "set", "seed"] as const).filter((key) => flags[key] !== undefined);
   const given = keys[0] === undefined ? givenOption(flags) : `--${keys[0]}`;
   if (given !== undefined) throw new UsageError(given, "cannot be given with --resume: the run's config.yaml decides");
-  return resume({ command, environment }, sessionOptions(flags, flags.out, modules), teacher);
+  return resume({ command, environment }, sessionOptions(flags, flags.out), teacher);
 }
 
-async function begin(
-  command: "run" | "train",
-  environment: string | undefined,
-  flags: RunFlags,
-  modules: readonly string[],
-): Promise<number> {
-  if (flags.resume) return goOn(command, environment, flags, modules);
-  if (environment === undefined) throw new UsageError("environment", 'is missing; "pops environments" lists them');
-  const preset = presetOf(flags);
-  const known = await knownEnvironment(environment, flags);
-  const config = resolveConfig({ ...flags, ...known, preset, environment, command });
-  return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules));
+/** Begins a run in an environment. */
+function begin(command: Config["command"], known: KnownEnvironment, flags: RunFlags, teacher?: Policy) {
+  const out = flags.out ?? freeRunPath(known.spec.id);
+  const config = resolveConfig({ ...flags, ...known, preset: presetOf(flags), command, out });
+  return start(config, sessionOptions(flags, out), known.module, teacher);
 }
 
-export async function run(
-  environment: string | undefined,
-  flags: RunFlags,
-  modules: readonly string[],
-): Promise<number> {
-  return begin("run", environment, flags, modules);
+/** What stands once, as an argument or behind an option. */
+function once(argument: string | undefined, option: string | undefined, name: string): string | undefined {
+  if (argument !== undefined && option !== undefined) throw new UsageError(name, `${argument} is named already`);
+  return argument ?? option;
 }
 
 export async function train(
+  command: "run" | "train",
   environment: string | undefined,
   flags: RunFlags,
-  modules: readonly string[],
 ): Promise<number> {
-  return begin("train", environment, flags, modules);
+  const meant = once(environment, flags.env, "--env");
+  if (flags.resume) return goOn(command, meant, flags);
+  if (meant === undefined) throw new UsageError("environment", 'is missing; "pops environments" lists them');
+  return begin(command, await knownEnvironment(meant, flags), flags);
 }
 
-export async function compress(flags: RunFlags, modules: readonly string[]): Promise<number> {
-  const teacher = flags.teacher === undefined ? undefined : await loadPolicy(flags.teacher, await importOptions(flags));
-  if (flags.resume) return goOn("compress", flags.env, flags, modules, teacher);
-  if (teacher === undefined) throw new UsageError("--teacher", "is missing: name the policy file to compress");
-  const environment = flags.env ?? teacher.environment;
-  if (environment === undefined)
-    throw new UsageError("--env", `${flags.teacher ?? ""} names no environment: state one`);
-  const preset = presetOf(flags);
-  const known = await knownEnvironment(environment, flags);
+export async function compress(policy: string | undefined, flags: RunFlags): Promise<number> {
+  const file = once(policy, flags.teacher, "--teacher");
+  if (file === undefined) {
+    if (flags.resume) return goOn("compress", flags.env, flags);
+    throw new UsageError("policy", "is missing: name the file to compress");
+  }
+  const named = flags.env === undefined ? undefined : await knownEnvironment(flags.env, flags);
+  const teacher = await loadPolicy(file, importOptions(flags, named?.spec));
+  if (flags.resume) return goOn("compress", flags.env, flags, teacher);
+  const known = named ?? (await knownEnvironment(...environmentOf(teacher, file, flags)));
   checkFits(teacher.architecture, known.spec);
-  const config = resolveConfig({ ...flags, ...known, preset, environment, command: "compress" });
-  return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules), teacher);
+  return begin("compress", known, flags, teacher);
 }
