@@ -127,7 +127,11 @@ for (const { environment, id, lanes, steps, peer: name, gymnasium, note } of cas
   const ours = processes.map((): Times[] => []);
   const theirs: (Times | string)[] = [];
   try {
-    const opened = await Promise.all(processes.map((workers) => openEnvironment(environment, { workers, gymnasium })));
+    const opened = await Promise.all(
+      processes.map((count) =>
+        openEnvironment(environment, { workers: 1, gymnasium: { ...gymnasium, processes: count } }),
+      ),
+    );
     const vectors = opened.map((environment) => environment.vector(lanes));
     // The first turn warms up.
     for (let turn = 0; turn <= TURNS; turn++) {

@@ -1,12 +1,12 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
 import type { EnvironmentSpec } from "../environment/environment.ts";
 import { aleGame, gymnasiumId, gymnasiumSchema } from "../environment/gymnasium-protocol.ts";
 import { nearest } from "../environment/nearest.ts";
-import { environmentIds, specOf } from "../environment/registry.ts";
+import { environmentIds } from "../environment/registry.ts";
 import { FileError, reasonOf, UsageError } from "../errors.ts";
 import { popsSchema } from "../pops/options.ts";
 import { dqnSchema } from "../teacher/dqn.ts";
@@ -25,6 +25,8 @@ const environmentConfigSchema = z.strictObject({
   environment: z.string(),
   /** How an environment of Python's Gymnasium is made, and what it was when the run began. */
   gymnasium: gymnasiumSchema.optional(),
+  /** The module of an environment of the user's own: its path from the run's folder, and its content when the run began. */
+  module: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
   preset,
   seed,
   /** What to do: both stages, or one of them. */
@@ -90,7 +92,7 @@ function taskOf(environment: string): string {
 }
 
 /** Names of the presets that an environment has. `default` is always there. */
-function presetNames(environment: string): string[] {
+export function presetNames(environment: string): string[] {
   return [
     ...new Set(["default", ...Object.keys(readPresets("shared")), ...Object.keys(readPresets(taskOf(environment)))]),
   ];
@@ -182,10 +184,11 @@ interface Request {
   readonly preset?: string | undefined;
   readonly seed?: number | undefined;
   readonly set?: readonly string[] | undefined;
+  /** The run's folder, from which paths are counted; the working folder without it. */
+  readonly out?: string | undefined;
 }
 
-export interface ConfigRequest extends Request, Partial<KnownEnvironment> {
-  readonly environment: string;
+export interface ConfigRequest extends Request, KnownEnvironment {
   readonly command: Config["command"];
 }
 
@@ -199,10 +202,10 @@ function settingsOf(base: Settings, task: string, { preset = "default", seed = 1
       `${task} has no preset "${preset}"; ${meant === undefined ? `it has ${names.join(", ")}` : `did you mean "${meant}"?`}`,
     );
   }
-  const own = readPresets(taskOf(task));
+  const presets = readPresets(taskOf(task));
   const layers: Settings[] = [
-    own["default"] ?? {},
-    ...(preset === "default" ? [] : [readPresets("shared")[preset] ?? {}, own[preset] ?? {}]),
+    presets["default"] ?? {},
+    ...(preset === "default" ? [] : [readPresets("shared")[preset] ?? {}, presets[preset] ?? {}]),
     // All of them at once: in what order they stand does not matter.
     set.map(parseSetting).reduce(merge, {}),
   ];
@@ -221,14 +224,17 @@ function baseOf({ actionSpace, rewardThreshold: threshold }: EnvironmentSpec): S
  * preset or a setting states another.
  */
 export function resolveConfig(request: ConfigRequest): EnvironmentConfig {
-  const { environment, gymnasium, command, spec = specOf(environment) } = request;
-  const base = { ...baseOf(spec), environment, ...(gymnasium && { gymnasium }), command };
-  const raw = settingsOf(base, environment, request);
+  const { spec, gymnasium, module: own, command, out = "" } = request;
+  const environment = spec.id;
+  const module = own && { path: relative(out, own.path).replaceAll("\\", "/"), sha256: own.sha256 };
+  const made = { environment, ...(gymnasium && { gymnasium }), ...(module && { module }) };
+  const raw = settingsOf({ ...baseOf(spec), ...made, command }, environment, request);
   const pops = OPEN_OBJECT.safeParse(raw["pops"]);
   if (!pops.success || pops.data["objective"] === undefined) {
     throw new UsageError(
       "--set",
-      `${environment} has no published threshold: state --set pops.objective=..., pops.lowerBound=... and teacher.stopScore=...`,
+      `${environment} has no published threshold: state --set pops.objective=..., pops.lowerBound=... and teacher.stopScore=...` +
+        (own ? ", or give its spec a rewardThreshold" : ""),
     );
   }
   const config = validate(environmentConfigSchema, raw);

@@ -14,6 +14,7 @@ import type { RunDirectory } from "../run/directory.ts";
 import { readEvents } from "../run/read.ts";
 import type { Result, Side } from "../run/result.ts";
 import { type Config, subjectOf } from "./config.ts";
+import { wordsOf } from "./environment.ts";
 import { measureLatency } from "./latency.ts";
 import { share } from "./progress.ts";
 
@@ -29,9 +30,9 @@ function toPolicy(config: Config, { architecture, parameters }: Network, role: s
     const from = { observations: `${subjectOf(config)}, SHA-256 ${observations.sha256}`, preset, seed: String(seed) };
     return { architecture, parameters, provenance: { creator, role, ...(agreement && { agreement }), ...from } };
   }
-  const { environment } = config;
+  const { environment, gymnasium } = config;
   const provenance = { creator, role, environment, preset, seed: String(seed) };
-  return { architecture, parameters, environment, ...(score && { score }), provenance };
+  return { architecture, parameters, environment, ...wordsOf(gymnasium), ...(score && { score }), provenance };
 }
 
 /** In words: a policy's `score` is a return, which a policy of logged observations does not have. */

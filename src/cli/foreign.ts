@@ -1,11 +1,12 @@
 import { basename } from "node:path";
 import { z } from "zod";
+import type { EnvironmentSpec } from "../environment/environment.ts";
 import { UsageError } from "../errors.ts";
 import { readBounded } from "../files.ts";
 import type { ImportOptions } from "../importing/dense-layers.ts";
 import { readVecNormalize } from "../importing/vec-normalize.ts";
 import { architectureSchema } from "../network/architecture.ts";
-import { type EnvironmentFlags, knownEnvironment } from "./environment.ts";
+import type { EnvironmentFlags } from "./environment.ts";
 
 const MAX_STATISTICS_BYTES = 2 ** 26;
 const activationsSchema = z.array(z.enum(["relu", "tanh", "none"])).optional();
@@ -39,8 +40,8 @@ export interface ForeignFlags extends EnvironmentFlags {
   readonly env?: string;
 }
 
-/** Checks the flags and reads the statistics and the environment's spaces that they name. */
-export async function importOptions(flags: ForeignFlags): Promise<ImportOptions> {
+/** Checks the flags and reads the statistics that they name. `environment` is that of `--env`, if it is given. */
+export function importOptions(flags: ForeignFlags, environment: EnvironmentSpec | undefined): ImportOptions {
   const head = architectureSchema.shape.head.optional().safeParse(flags.head);
   if (!head.success) throw new UsageError("--head", `"${flags.head}" is neither q-values, logits nor gaussian`);
   const activations = activationsSchema.safeParse(flags.activations);
@@ -52,7 +53,7 @@ export async function importOptions(flags: ForeignFlags): Promise<ImportOptions>
   if (!padding.success) throw new UsageError("--padding", "is a list of numbers from 0, or same, by commas");
   const flatten = flattenSchema.safeParse(flags.flatten);
   if (!flatten.success) throw new UsageError("--flatten", `"${flags.flatten}" is neither chw nor hwc`);
-  const { layers, squash, scale, vecNormalize, env } = flags;
+  const { layers, squash, scale, vecNormalize } = flags;
   return {
     ...(layers && { layers }),
     ...(activations.data && { activations: activations.data }),
@@ -62,7 +63,7 @@ export async function importOptions(flags: ForeignFlags): Promise<ImportOptions>
     ...(padding.data && { padding: padding.data }),
     ...(flatten.data && { flatten: flatten.data }),
     ...(scale !== undefined && { scale }),
-    ...(env !== undefined && { environment: (await knownEnvironment(env, flags)).spec }),
+    ...(environment && { environment }),
     ...(vecNormalize !== undefined && {
       statistics: {
         normalization: readVecNormalize(readBounded(vecNormalize, MAX_STATISTICS_BYTES), vecNormalize),

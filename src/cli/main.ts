@@ -1,9 +1,6 @@
 #!/usr/bin/env node
-import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { PopsError, reasonOf, UsageError } from "../errors.ts";
+import { PopsError, reasonOf } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
 import { compareOnObservations } from "./commands/agreement.ts";
 import { showEnvironments, showSettings } from "./commands/environments.ts";
@@ -11,7 +8,8 @@ import { evaluatePolicy } from "./commands/evaluate.ts";
 import { exportPolicy } from "./commands/export.ts";
 import { type ImportFlags, importFile, importTfCheckpoint } from "./commands/import.ts";
 import { inspect } from "./commands/inspect.ts";
-import { compress, type RunFlags, run, train } from "./commands/run.ts";
+import { newEnvironment } from "./commands/new.ts";
+import { compress, type RunFlags, train } from "./commands/run.ts";
 import { coloursOf, printable } from "./terminal.ts";
 
 /** Exit codes that no PopsError has: an unforeseen error, a wrong command line, a reader of the output that went away. */
@@ -70,6 +68,13 @@ function fraction(text: string): number {
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 const list = (text: string): string[] => text.split(",");
 
+/** No default here: processes of Gymnasium's environments are fewer unless it is given. */
+const workersOption = [
+  "--workers <n>",
+  "threads, and processes of a gymnasium: environment; their number never changes a result (default: the number of cores)",
+  integer(1),
+] as const;
+
 /** How an environment of Python's Gymnasium is made. */
 function environmentOptions(command: Command): Command {
   return command
@@ -107,7 +112,7 @@ function runOptions(command: Command): Command {
       duration,
     )
     .option("--resume", "go on with the run in --out")
-    .option("--workers <n>", "worker threads; their number never changes a result", integer(1), availableParallelism())
+    .option(...workersOption)
     .option("--checkpoint-every <seconds>", "time between checkpoints; it never changes a result", seconds, 10)
     .option("--json", "print the result as JSON, progress to standard error");
 }
@@ -123,11 +128,6 @@ const program = new Command("pops")
     "Policy Pruning and Shrinking: make a trained policy as small as its task allows, and prove that it still works.",
   )
   .version(VERSION)
-  .option(
-    "--import <module>",
-    "JavaScript module that registers your own environments, several times if wanted",
-    collect,
-  )
   .exitOverride()
   .configureOutput({
     outputError: (text, write) => {
@@ -135,23 +135,11 @@ const program = new Command("pops")
     },
   });
 
-/** URLs of the modules of `--import`. */
-function modules(): string[] {
-  const { import: paths = [] } = program.opts<{ import?: string[] }>();
-  return paths.map((path) => pathToFileURL(resolve(path)).href);
-}
-
-program.hook("preAction", async () => {
-  for (const url of modules()) {
-    try {
-      await import(url);
-    } catch (error) {
-      throw new UsageError("--import", `${url} failed: ${reasonOf(error)}`, { cause: error });
-    }
-  }
-});
-
-const environmentOption = ["--env <id>", "environment, if the file names none or another is meant"] as const;
+const ENVIRONMENT = "an id, for example CartPole-v1 or gymnasium:CartPole-v1, or a module of your own, ./my-env.ts";
+const environmentOption = [
+  "--env <environment>",
+  `environment, if the file names none or another is meant: ${ENVIRONMENT}`,
+] as const;
 const statisticsOption = [
   "--vec-normalize <file>",
   "statistics of observations that VecNormalize.save() of Stable-Baselines3 wrote",
@@ -160,19 +148,22 @@ const headOption = [
   "--head <kind>",
   "what the outputs mean: q-values, logits or gaussian (default: as the file or the environment says, or q-values)",
 ] as const;
-const environmentArgument = ["[environment]", "id, for example CartPole-v1 or gymnasium:CartPole-v1"] as const;
 
-runOptions(program.command("run").description("train a teacher, compress it, prove it, export it"))
-  .argument(...environmentArgument)
-  .action((environment: string | undefined, flags: RunFlags) => exitWith(run(environment, flags, modules())));
-runOptions(program.command("train").description("train a teacher only"))
-  .argument(...environmentArgument)
-  .action((environment: string | undefined, flags: RunFlags) => exitWith(train(environment, flags, modules())));
+for (const [command, description] of [
+  ["run", "train a teacher, compress it, prove it, export it"],
+  ["train", "train a teacher only"],
+] as const) {
+  runOptions(program.command(command).description(description))
+    .argument("[environment]", ENVIRONMENT)
+    .option("--env <environment>", "the same as the argument")
+    .action((environment: string | undefined, flags: RunFlags) => exitWith(train(command, environment, flags)));
+}
 observationOptions(runOptions(program.command("compress").description("compress a policy that is there")))
-  .option("--teacher <file>", "policy to compress: of PoPS, Stable-Baselines3 (.zip), PyTorch, safetensors or ONNX")
+  .argument("[policy]", "file of PoPS, Stable-Baselines3 (.zip), PyTorch, safetensors or ONNX")
+  .option("--teacher <file>", "the same as the argument")
   .option(...environmentOption)
   .option(...statisticsOption)
-  .action((flags: RunFlags) => exitWith(compress(flags, modules())));
+  .action((policy: string | undefined, flags: RunFlags) => exitWith(compress(policy, flags)));
 
 observationOptions(environmentOptions(program.command("evaluate")))
   .description(
@@ -183,7 +174,7 @@ observationOptions(environmentOptions(program.command("evaluate")))
   .option(...statisticsOption)
   .option("--episodes <n>", "episodes", integer(2), 100)
   .option("--seed <n>", "seed of the episodes", integer(0), 1)
-  .option("--workers <n>", "worker threads; their number never changes a result", integer(1), availableParallelism())
+  .option(...workersOption)
   .option("--sampled", "draw actions from the policy's distribution instead of its best ones")
   .option("--teacher <file>", "policy to compare with, on --observations: nothing is played")
   .option(
@@ -194,14 +185,14 @@ observationOptions(environmentOptions(program.command("evaluate")))
   .option("--json", "print JSON")
   .action((file: string, flags: Parameters<typeof evaluatePolicy>[1] & Parameters<typeof compareOnObservations>[1]) =>
     flags.observations === undefined && flags.teacher === undefined
-      ? evaluatePolicy(file, flags, modules())
+      ? evaluatePolicy(file, flags)
       : compareOnObservations(file, flags),
   );
 
 program
   .command("inspect")
-  .description("show what a policy file or a run folder holds")
-  .argument("<path>", "policy file or run folder")
+  .description("show what a policy file or a run folder holds, or check an environment of your own")
+  .argument("<path>", "policy file, run folder, or module")
   .option("--json", "print JSON")
   .action((path: string, flags: Parameters<typeof inspect>[1]) => inspect(path, flags));
 
@@ -217,12 +208,13 @@ const importing = program.command("import").description("make a policy file from
 
 /** Options of every import. */
 function importCommand(kind: string, argument: readonly [string, string], description: string): Command {
-  return importing
+  const command = importing
     .command(kind)
     .description(description)
     .argument(...argument)
     .requiredOption("--output <file>", "file to write (.safetensors or .onnx)")
     .option(...environmentOption);
+  return environmentOptions(command);
 }
 
 /** What a file of weights alone leaves open. */
@@ -282,6 +274,16 @@ importCommand("onnx", policyFile, "ONNX model that is a sequence of dense layers
   .action((file: string, flags: ImportFlags) => importFile("onnx", file, flags));
 
 program
+  .command("new")
+  .description("begin something of your own")
+  .command("environment")
+  .description("write a module with an environment that works as it is, to be changed into yours")
+  .argument("[name]", "of the file and the class", "my-env")
+  .action((name: string) => {
+    newEnvironment(name);
+  });
+
+program
   .command("environments")
   .description("list environments and their presets")
   .option("--json", "print JSON")
@@ -291,7 +293,7 @@ program
 
 environmentOptions(program.command("settings"))
   .description("list every setting with its value for an environment")
-  .argument("[environment]", "id", "CartPole-v1")
+  .argument("[environment]", ENVIRONMENT, "CartPole-v1")
   .option("--preset <name>", "preset", "default")
   .action((environment: string, flags: Parameters<typeof showSettings>[1]) => showSettings(environment, flags));
 

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
-import { join, relative } from "node:path";
-import { fileURLToPath } from "node:url";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { isModule } from "../environment/module.ts";
 import { EnvironmentError, FileError, UsageError } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
 import { loadPolicy } from "../importing/load.ts";
@@ -8,13 +9,14 @@ import type { Policy } from "../network/policy.ts";
 import type { ObservationLog } from "../observations/log.ts";
 import { readObservations } from "../observations/read.ts";
 import { type Outcome, type Plan, pipeline } from "../pops/pipeline.ts";
-import { measureOf } from "../report/measure.ts";
+import { type Measure, measureOf } from "../report/measure.ts";
 import { RunDirectory } from "../run/directory.ts";
 import { restore } from "../run/generations.ts";
 import { readResult } from "../run/read.ts";
 import { record } from "../run/record.ts";
 import type { Result } from "../run/result.ts";
 import { type Config, formatConfig, parseConfig, subjectOf } from "./config.ts";
+import { type OwnModule, ownEnvironment } from "./environment.ts";
 import { finish, saveTeacher, teacherPath } from "./finish.ts";
 import { Progress } from "./progress.ts";
 import { comparison } from "./table.ts";
@@ -32,35 +34,37 @@ export function freeRunPath(environment: string): string {
 }
 
 /** How this program was started, for commands that are printed. */
-const SELF = import.meta.url.endsWith(".ts") ? "npm run pops --" : "npx pops";
+export const SELF = import.meta.url.endsWith(".ts") ? "npm run pops --" : "npx pops";
 
 export interface SessionOptions {
   readonly out: string;
-  readonly workers: number;
+  /** As many as there are cores, if not given; processes of Gymnasium's environments are fewer then. */
+  readonly workers: number | undefined;
   /** Seconds between checkpoints. */
   readonly checkpointEvery: number;
   readonly json: boolean;
   /** Seconds for this session. */
   readonly budget?: number | undefined;
-  /** URLs of modules that register environments. */
-  readonly modules: readonly string[];
   /** Seconds that Gymnasium's environments may take for an answer. */
   readonly timeout?: number | undefined;
 }
 
-/** What `compress` is given. */
+/** What a run is given beside its configuration. */
 export interface Given {
+  /** A policy that is there already, for `compress`. */
   readonly teacher?: Policy | undefined;
   /** What is compressed on, where it is no environment. */
   readonly observations?: ObservationLog | undefined;
+  /** That of the user's own environment. */
+  readonly module?: OwnModule | undefined;
 }
 
 /** Begins a run in a new folder. */
-export async function start(config: Config, options: SessionOptions, given: Given = {}): Promise<number> {
+export async function start(config: Config, options: SessionOptions, given: Given): Promise<number> {
   const directory = RunDirectory.create(options.out, formatConfig(config));
   try {
     if (given.teacher) saveTeacher(directory, config, given.teacher);
-    return await session(directory, config, options, given.observations);
+    return await session(directory, config, options, given);
   } finally {
     directory.close();
   }
@@ -69,6 +73,7 @@ export async function start(config: Config, options: SessionOptions, given: Give
 /** What the command line says of a run that it goes on with. */
 interface Expected {
   readonly command: Config["command"];
+  /** An id, or the path of a module. */
   readonly environment: string | undefined;
 }
 
@@ -86,21 +91,57 @@ export async function resume(expected: Expected, options: SessionOptions, given:
         `${options.out} was begun by "pops ${config.command}": resume it with that command`,
       );
     }
-    const environment = "environment" in config ? config.environment : undefined;
-    if (expected.environment !== undefined && expected.environment !== environment) {
-      throw new UsageError(
-        "--resume",
-        `${options.out} is a run of ${subjectOf(config)}, not of ${expected.environment}`,
-      );
+    if (given.observations && "environment" in config) {
+      throw new UsageError("--observations", `${options.out} is a run of ${config.environment}, not of observations`);
     }
-    if (given.observations && environment !== undefined) {
-      throw new UsageError("--observations", `${options.out} is a run of ${environment}, not of observations`);
-    }
+    const named = expected.environment;
+    const own = "environment" in config ? config.module : undefined;
+    const isNamed = named !== undefined && own !== undefined && isModule(named);
+    if (named !== undefined && !isNamed && named !== subjectOf(config)) refuseOther(options, config, named);
     if (config.command === "compress") keepTeacher(directory, config, given.teacher);
-    return await session(directory, config, options, given.observations);
+    if (existsSync(directory.files.result)) {
+      const result = readResult(directory.files.result);
+      const progress = progressOf(options, measureOf(result));
+      progress.line(`${options.out} is finished:`);
+      show(directory, result, progress, options.json);
+      return 0;
+    }
+    const module = await moduleOf(config, options, isNamed ? named : undefined);
+    return await session(directory, config, options, { ...given, module });
   } finally {
     directory.close();
   }
+}
+
+function refuseOther({ out }: SessionOptions, config: Config, other: string): never {
+  throw new UsageError("--resume", `${out} is a run of ${subjectOf(config)}, not of ${other}`);
+}
+
+/**
+ * Runs the module of the user's own environment, if it is one: that of the configuration, or the one that the command line
+ * names. What a run has learned is of the environment that it began with, so another one has to be meant.
+ */
+async function moduleOf(
+  config: Config,
+  options: SessionOptions,
+  named: string | undefined,
+): Promise<OwnModule | undefined> {
+  if (!("environment" in config) || config.module === undefined) return undefined;
+  const path = named ?? join(options.out, config.module.path);
+  const again = `name it on the command line as well, with --env`;
+  if (!existsSync(path))
+    throw new FileError(path, `is the run's environment, and is gone: if it is elsewhere now, ${again}`);
+  const { spec, module } = await ownEnvironment(path);
+  if (spec.id !== config.environment) refuseOther(options, config, `${spec.id}, which ${path} is now`);
+  if (module.sha256 === config.module.sha256) return module;
+  if (named === undefined) {
+    throw new EnvironmentError(
+      path,
+      `has changed since the run began. Restore it, begin a new run, or, to go on in the changed environment, ${again}`,
+    );
+  }
+  progressOf(options).line(`${path} has changed since the run began: its seed alone no longer repeats the result`);
+  return module;
 }
 
 /** The run goes on with its own copy of the teacher, save when it was killed before it had made one. */
@@ -131,9 +172,10 @@ async function planOf(
   config: Config,
   options: SessionOptions,
   observations: ObservationLog | undefined,
+  module: OwnModule | undefined,
 ): Promise<Plan> {
   const { preset, seed, command } = config;
-  const { workers, modules, timeout } = options;
+  const { workers = availableParallelism(), workers: processes, timeout } = options;
   const shared = { preset, seed, workers, outOfTime: deadline(options.budget) };
   const given = async () => {
     const { architecture, parameters } = await loadPolicy(teacherPath(directory));
@@ -142,7 +184,8 @@ async function planOf(
   if (observations) return { ...shared, observations, pops: config.pops, teacher: await given() };
   if (!("environment" in config)) throw new Error("a run on observations was planned without them");
   const pops = command === "train" ? undefined : config.pops;
-  const gymnasium = config.gymnasium && { ...config.gymnasium, timeout };
+  const gymnasium = config.gymnasium && { ...config.gymnasium, timeout, processes };
+  const modules = module ? [module.url] : [];
   const teacher = command === "compress" ? await given() : { options: config.teacher };
   return { ...shared, environment: config.environment, gymnasium, modules, pops, teacher };
 }
@@ -160,26 +203,23 @@ async function observationsOf(config: Config, given: ObservationLog | undefined)
   );
 }
 
+function progressOf({ json }: SessionOptions, measure?: Measure): Progress {
+  return new Progress(json ? process.stderr : process.stdout, measure);
+}
+
 async function session(
   directory: RunDirectory,
   config: Config,
   options: SessionOptions,
-  given?: ObservationLog,
+  given: Given,
 ): Promise<number> {
   const { json, out } = options;
-  const stream = json ? process.stderr : process.stdout;
-  if (existsSync(directory.files.result)) {
-    const result = readResult(directory.files.result);
-    const progress = new Progress(stream, measureOf(result));
-    progress.line(`${out} is finished:`);
-    show(directory, result, progress, json);
-    return 0;
-  }
-  const observations = await observationsOf(config, given);
-  const progress = new Progress(stream, observations && { kind: "agreement", unit: observations.by });
+  const { module } = given;
+  const observations = await observationsOf(config, given.observations);
+  const progress = progressOf(options, observations && { kind: "agreement", unit: observations.by });
   const stop = stopOnSignal(progress);
   try {
-    const plan = await planOf(directory, config, options, observations);
+    const plan = await planOf(directory, config, options, observations, module);
     const startedFrom = restore(directory, VERSION);
     progress.title(
       `${subjectOf(config)}, seed ${config.seed}, preset ${config.preset}: ${out}${startedFrom ? " (goes on)" : ""}`,
@@ -203,8 +243,10 @@ async function session(
     return 0;
   } catch (error) {
     if (error instanceof EnvironmentError) {
+      // To mend a module changes it, which has to be meant.
+      const again = module ? ` --env ${shellWord(module.path)}` : "";
       progress.line(
-        `Saved up to the last checkpoint. Go on, once the cause is gone, with: ${resumeCommand(config, options)}`,
+        `Saved up to the last checkpoint. Go on, once the cause is gone, with: ${resumeCommand(config, options)}${again}`,
       );
     }
     throw error;
@@ -214,9 +256,8 @@ async function session(
   }
 }
 
-function resumeCommand(config: Config, { out, modules }: SessionOptions): string {
-  const imports = modules.flatMap((url) => ["--import", shellWord(relative("", fileURLToPath(url)))]);
-  return [SELF, config.command, "--resume --out", shellWord(out), ...imports].join(" ");
+function resumeCommand({ command }: Config, { out }: SessionOptions): string {
+  return [SELF, command, "--resume --out", shellWord(out)].join(" ");
 }
 
 function report(
@@ -230,7 +271,7 @@ function report(
   if (!answer) {
     const path = teacherPath(directory);
     if (json) process.stdout.write(`${JSON.stringify({ teacher: path, seconds })}\n`);
-    else progress.line(`\n  ${path}\n\nCompress it with: ${SELF} compress --teacher ${shellWord(path)}`);
+    else progress.line(`\n  ${path}\n\nCompress it with: ${SELF} compress ${shellWord(path)}`);
     return;
   }
   show(directory, finish(directory, config, teacher, answer, seconds), progress, json);

@@ -1,3 +1,4 @@
+import type { EnvironmentSpec } from "../environment/environment.ts";
 import { describe } from "../network/architecture.ts";
 import { measureOf } from "../report/measure.ts";
 import type { Result, Side } from "../run/result.ts";
@@ -19,6 +20,21 @@ export function columns(rows: readonly (readonly string[])[]): string[] {
       .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
       .join("  "),
   );
+}
+
+/** Environments, one a line, under a line of titles. */
+export function environmentTable(
+  rows: readonly (EnvironmentSpec & { readonly presets: readonly string[] })[],
+): string[] {
+  const cells = rows.map(({ id, observationSpace, actionSpace, maxEpisodeSteps, rewardThreshold, presets }) => [
+    id,
+    `[${observationSpace.shape.join(", ")}]`,
+    actionSpace.kind === "discrete" ? `${actionSpace.n} choices` : `[${actionSpace.shape.join(", ")}]`,
+    String(maxEpisodeSteps ?? "none"),
+    String(rewardThreshold ?? "none"),
+    presets.join(", "),
+  ]);
+  return columns([["environment", "observation", "action", "step limit", "solved at", "presets"], ...cells]);
 }
 
 /** The closing table of a run, for standard output: teacher and policy side by side. */

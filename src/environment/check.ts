@@ -2,6 +2,7 @@ import { reasonOf } from "../errors.ts";
 import { type Pcg64, stream } from "../random/pcg64.ts";
 import type { Action, BoxSpace, Environment, EnvironmentSpec, Space } from "./environment.ts";
 import { sizeOf } from "./spaces.ts";
+import { placeOf } from "./vector.ts";
 
 /** Steps of random play that are inspected. */
 const INSPECTED_STEPS = 1000;
@@ -9,6 +10,10 @@ const INSPECTED_STEPS = 1000;
 const ENDLESS_STEPS = 10_000;
 /** Random steps that are played twice when a seed or a saved state has to reproduce them. */
 const REPLAYED_STEPS = 50;
+/** Of observations and actions. */
+const MAX_DIMENSIONS = 4;
+/** What names of run folders are made of, too. */
+const ID = /^[\w.-][\w./-]{0,99}$/;
 
 /** Problems found so far, the first of each kind: one fault repeats at every step. */
 type Problems = Map<string, string>;
@@ -29,11 +34,14 @@ export function checkEnvironment(create: () => Environment): string[] {
     try {
       check(create, problems);
     } catch (error) {
-      report(problems, what, `${what} threw "${reasonOf(error)}"; it must not throw when it is used as documented`);
+      const thrown = `"${reasonOf(error)}"${placeOf(error)}`;
+      report(problems, what, `${what} threw ${thrown}; it must not throw when it is used as documented`);
     }
   };
   attempt("create()", () => {
-    checkSpec(create().spec, problems);
+    const environment: unknown = create();
+    checkParts(environment, problems);
+    if (problems.size === 0) checkSpec((environment as Environment).spec, problems);
     // Each stage relies on the ones before it: what it found after their faults would be their consequences.
     const stages = [
       ["reset() or step()", checkPlay],
@@ -47,8 +55,36 @@ export function checkEnvironment(create: () => Environment): string[] {
   return [...problems.values()];
 }
 
+/** A program in plain JavaScript may give anything. */
+function checkParts(environment: unknown, problems: Problems): void {
+  if (!isObject(environment)) {
+    report(problems, "parts", `create() gives ${String(environment)}; let it give an environment`);
+    return;
+  }
+  if (environment instanceof Promise) {
+    report(problems, "parts", "create() gives a promise; let it give an environment at once");
+    return;
+  }
+  const missing = ["reset", "step", "getState", "setState"].filter((name) => typeof environment[name] !== "function");
+  if (!isObject(environment["spec"])) missing.unshift("spec");
+  if (missing.length === 0) return;
+  report(problems, "parts", `the environment has no ${missing.join(", ")}; give it all parts of Environment`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
 function checkSpec(spec: EnvironmentSpec, problems: Problems): void {
-  if (spec.id === "") report(problems, "id", "spec.id is empty; give the environment a name such as MyTask-v0");
+  const id: unknown = spec.id;
+  if (typeof id !== "string" || !ID.test(id)) {
+    const given = id === "" ? "empty" : String(id);
+    report(
+      problems,
+      "id",
+      `spec.id is ${given}; give the environment a name such as MyTask-v0: letters, digits, - _ . /`,
+    );
+  }
   const { maxEpisodeSteps: limit, rewardThreshold: threshold } = spec;
   if (limit !== undefined && !(Number.isInteger(limit) && limit >= 1)) {
     report(
@@ -60,10 +96,10 @@ function checkSpec(spec: EnvironmentSpec, problems: Problems): void {
   if (threshold !== undefined && !Number.isFinite(threshold)) {
     report(problems, "threshold", `spec.rewardThreshold is ${threshold}; make it a finite number, or undefined`);
   }
-  // The contract allows boxes only; a program in plain JavaScript may give anything.
-  const kind: string = spec.observationSpace.kind;
+  const kindOf = (space: unknown): unknown => (isObject(space) ? space["kind"] : space);
+  const kind = kindOf(spec.observationSpace);
   if (kind === "box") checkBox("observationSpace", spec.observationSpace, problems);
-  else report(problems, "box", `spec.observationSpace.kind is ${kind}; make it box, with shape, low and high`);
+  else report(problems, "box", `spec.observationSpace.kind is ${String(kind)}; make it box, with shape, low and high`);
   const [first] = kind === "box" ? spec.observationSpace.shape : [];
   if (spec.frameStack !== undefined && spec.frameStack !== first) {
     const advice = "make them equal, or leave frameStack out";
@@ -74,16 +110,33 @@ function checkSpec(spec: EnvironmentSpec, problems: Problems): void {
     );
   }
   const { actionSpace } = spec;
-  if (actionSpace.kind === "box") checkBox("actionSpace", actionSpace, problems);
-  else if (!(Number.isInteger(actionSpace.n) && actionSpace.n >= 1)) {
+  const acting = kindOf(actionSpace);
+  if (acting !== "box" && acting !== "discrete") {
+    report(problems, "actions", `spec.actionSpace.kind is ${String(acting)}; make it discrete, with n, or box`);
+  } else if (actionSpace.kind === "box") {
+    checkBox("actionSpace", actionSpace, problems);
+  } else if (!(Number.isInteger(actionSpace.n) && actionSpace.n >= 1)) {
     report(problems, "actions", `spec.actionSpace.n is ${actionSpace.n}; make it a positive integer`);
   }
 }
 
-function checkBox(name: string, space: BoxSpace, problems: Problems): void {
+function checkBox(name: "observationSpace" | "actionSpace", space: BoxSpace, problems: Problems): void {
   const { shape, low, high } = space;
-  if (shape.length === 0 || shape.some((size) => !(Number.isInteger(size) && size >= 1))) {
-    report(problems, name, `spec.${name}.shape is [${shape.join(", ")}]; make it a list of positive integers`);
+  const lists: unknown[] = [shape, low, high];
+  if (!lists.every(Array.isArray)) {
+    report(problems, name, `spec.${name} has no shape, low and high; make it with box(low, high, shape)`);
+    return;
+  }
+  if (
+    shape.length === 0 ||
+    shape.length > MAX_DIMENSIONS ||
+    shape.some((size) => !(Number.isInteger(size) && size >= 1))
+  ) {
+    report(
+      problems,
+      name,
+      `spec.${name}.shape is [${shape.join(", ")}]; make it a list of 1 to ${MAX_DIMENSIONS} positive integers`,
+    );
     return;
   }
   const size = sizeOf(space);
@@ -95,10 +148,17 @@ function checkBox(name: string, space: BoxSpace, problems: Problems): void {
     );
     return;
   }
-  const wrong = low.findIndex((bound, index) => !(bound <= high[index]!));
+  // A policy's actions are limited to their bounds, so these have to be finite and apart.
+  const acts = name === "actionSpace";
+  const right = (low: number, high: number): boolean =>
+    acts ? Number.isFinite(high - low) && low < high : low <= high;
+  const wrong = low.findIndex((bound, index) => !right(bound, high[index]!));
   if (wrong < 0) return;
   const bounds = `low[${wrong}] = ${low[wrong]} and high[${wrong}] = ${high[wrong]}`;
-  report(problems, name, `spec.${name} has ${bounds}; make every low bound a number not above its high bound`);
+  const advice = acts
+    ? "finite bounds, each low one below its high one"
+    : "every low bound a number not above its high bound";
+  report(problems, name, `spec.${name} has ${bounds}; make ${advice}`);
 }
 
 /** Random play: every observation, reward and flag, and whether episodes end. */
@@ -186,7 +246,8 @@ class FrameCheck {
 function checkObservation(spec: EnvironmentSpec, observation: unknown, where: string, problems: Problems): void {
   const kind = "observation";
   if (!(observation instanceof Float32Array)) {
-    report(problems, kind, `the observation of ${where} is not a Float32Array; return one`);
+    const given = observation instanceof Promise ? "a promise, " : "";
+    report(problems, kind, `the observation of ${where} is ${given}not a Float32Array; return one`);
     return;
   }
   const { low, high } = spec.observationSpace;
@@ -305,15 +366,9 @@ function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
   return true;
 }
 
-/** A random action; of an unbounded side of a box, within 1 of the other bound or of 0. */
 function sample(space: Space, random: Pcg64): Action {
   if (space.kind === "discrete") return random.integer(space.n);
-  return Float32Array.from(space.low, (bound, index) => {
-    const limit = space.high[index]!;
-    const low = Number.isFinite(bound) ? bound : Math.min(-1, limit - 1);
-    const high = Number.isFinite(limit) ? limit : Math.max(1, low + 1);
-    return random.uniform(low, high);
-  });
+  return Float32Array.from(space.low, (low, index) => random.uniform(low, space.high[index]!));
 }
 
 function sampleMany(space: Space): Action[] {

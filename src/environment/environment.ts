@@ -25,9 +25,9 @@ export interface EnvironmentSpec {
   readonly observationSpace: BoxSpace;
   readonly actionSpace: Space;
   /** Steps after which an episode is truncated; `undefined` means never. */
-  readonly maxEpisodeSteps: number | undefined;
+  readonly maxEpisodeSteps?: number | undefined;
   /** Mean return at which the task counts as solved; `undefined` where none is published. */
-  readonly rewardThreshold: number | undefined;
+  readonly rewardThreshold?: number | undefined;
   /**
    * The observation is so many pictures of whole numbers 0 to 255, oldest first along its first axis, which holds the channels
    * of each. A step drops the first picture and adds one at the end; the first observation of an episode is one picture so many

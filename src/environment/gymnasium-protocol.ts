@@ -48,6 +48,11 @@ export interface GymnasiumReference extends Partial<Omit<GymnasiumOptions, "wrap
   readonly wrappers?: readonly Partial<GymnasiumOptions["wrappers"][number]>[] | undefined;
   /** Seconds that a Python process may take for an answer; 60 if not given. */
   readonly timeout?: number | undefined;
+  /**
+   * Processes that share the lanes; their number never changes a result. If not given, as many as `workers` where observations
+   * have several dimensions, since to draw pictures takes longer than to hand them over, else one.
+   */
+  readonly processes?: number | undefined;
 }
 
 /** How a Python process is to play a game of ALE's. */

@@ -2,7 +2,7 @@ import { EnvironmentError } from "../errors.ts";
 import type { EnvironmentSpec } from "./environment.ts";
 import { type Opened, specOfOpened } from "./gymnasium-protocol.ts";
 import { sizeOf } from "./spaces.ts";
-import type { LaneBuffers } from "./vector.ts";
+import { copyFinite, type LaneBuffers } from "./vector.ts";
 
 /** Takes what arrives from the Python process, at `offset` of `arrived`, for an observation of a lane. */
 export interface View {
@@ -64,15 +64,8 @@ class PlainView implements View {
       observations.set(arrived.subarray(offset, offset + width), first);
       return;
     }
-    // A sum of float32 numbers is finite in float64 if they all are.
-    let sum = 0;
-    for (let i = 0; i < width; i++) {
-      const value = arrived[offset + i]!;
-      observations[first + i] = value;
-      sum += value;
-    }
-    if (Number.isFinite(sum)) return;
-    const at = observations.subarray(first, first + width).findIndex((value) => !Number.isFinite(value));
+    const at = copyFinite(arrived, offset, observations, first, width);
+    if (at < 0) return;
     const problem = `observation[${at}] is ${observations[first + at]}, expected a finite number`;
     throw new EnvironmentError(this.#id, where() + problem);
   }

@@ -323,26 +323,32 @@ export class GymnasiumProcesses {
    * Starts the processes: some seconds at the most.
    *
    * @param environment `gymnasium:` and the id, or `ale:` and the name of a game
-   * @param workers processes; their number changes no result
+   * @param workers processes at the most, if `reference` does not state them
    * @throws UsageError when Python, a package, a module or the id is missing, or the spaces are none that policies know
    * @throws EnvironmentError when it cannot be made, or its spaces are others than those expected
    */
   static async open(environment: string, workers: number, reference: GymnasiumReference): Promise<GymnasiumProcesses> {
     const { timeout = TIMEOUT, spaces } = reference;
     const game = gameRequest(environment, reference);
-    const first = openRequest(environment, reference, game);
-    // Worker threads are as many as there are cores, and their processes are besides.
-    const alert = isMainThread && workers < availableParallelism();
-    const processes = Array.from({ length: workers }, () => new PythonProcess(environment, timeout, alert));
-    const answers = await Promise.allSettled(processes.map((process) => process.ask(first)));
+    const request = openRequest(environment, reference, game);
+    const processes: PythonProcess[] = [];
+    const start = async (count: number): Promise<Opened> => {
+      // Worker threads are as many as there are cores, and their processes are besides.
+      const process = new PythonProcess(environment, timeout, isMainThread && count < availableParallelism());
+      processes.push(process);
+      try {
+        return parseOpened(environment, (await process.ask(request)).bytes);
+      } catch (error) {
+        throw errorOf(environment, error);
+      }
+    };
     try {
-      const [opened, ...others] = answers.map((answer) => {
-        if (answer.status === "rejected") throw errorOf(environment, answer.reason);
-        return parseOpened(environment, answer.value.bytes);
-      });
-      if (opened === undefined) throw new UsageError("workers", `is ${workers}, expected an integer from 1`);
+      const opened = await start(reference.processes ?? 1);
       checkSpaces(environment, opened, spaces);
-      for (const other of others) checkSpaces(environment, other, fingerprintOf(opened));
+      const count = reference.processes ?? (opened.observation.shape.length > 1 ? workers : 1);
+      for (const other of await Promise.all(Array.from({ length: count - 1 }, () => start(count)))) {
+        checkSpaces(environment, other, fingerprintOf(opened));
+      }
       const task = game === undefined ? gymnasiumTask(environment, opened) : gameTask(environment, opened);
       return new GymnasiumProcesses(task, opened, processes);
     } catch (error) {

@@ -6,7 +6,7 @@ import type { LaneBuffers } from "./vector.ts";
 /** What the main thread and a lane thread say to each other: one request at a time, each with one answer. */
 export interface LaneThreadData {
   readonly environment: string;
-  /** URLs of modules that register environments. */
+  /** URLs of modules that export or register environments. */
   readonly modules: readonly string[];
   /** Calls come and their results go here. */
   readonly port: MessagePort;
@@ -43,7 +43,8 @@ export interface Failure {
 }
 
 export function failureOf(environment: string, error: unknown): Failure {
-  const stack = error instanceof Error ? error.stack : undefined;
+  const { cause } = error instanceof EnvironmentError ? error : {};
+  const { stack } = [cause, error].find((thrown) => thrown instanceof Error) ?? {};
   if (!(error instanceof EnvironmentError)) return { environment, reason: reasonOf(error), stack };
   // Its message begins with the environment's id, which the constructor adds again.
   return { environment: error.environment, reason: error.message.slice(`${error.environment}: `.length), stack };

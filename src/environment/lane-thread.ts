@@ -15,6 +15,7 @@ import {
   type Result,
   VECTOR,
 } from "./lane-call.ts";
+import { importModules } from "./module.ts";
 import { registrationOf } from "./registry.ts";
 import { LaneVector } from "./vector.ts";
 
@@ -22,7 +23,7 @@ import { LaneVector } from "./vector.ts";
 const IDLE = 100;
 
 const { environment, modules, port, signal } = workerData as LaneThreadData;
-for (const url of modules) await import(url);
+await importModules(modules);
 const { spec, create } = registrationOf(environment);
 
 /** A vector's lanes in this thread, and their part of its actions. */

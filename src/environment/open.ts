@@ -19,9 +19,9 @@ export interface OpenEnvironment {
 
 /** How an environment is opened. */
 export interface OpenOptions {
-  /** Threads or processes that may step lanes; their number never changes a result. */
+  /** Threads that may step lanes; their number never changes a result. */
   readonly workers: number;
-  /** URLs of modules that register environments. */
+  /** URLs of modules that export or register environments. */
   readonly modules?: readonly string[] | undefined;
   /** How an environment of Python's Gymnasium is made. */
   readonly gymnasium?: GymnasiumReference | undefined;

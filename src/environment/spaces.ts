@@ -1,16 +1,22 @@
 import { EnvironmentError } from "../errors.ts";
 import type { Action, BoxSpace, DiscreteSpace, EnvironmentSpec, Space } from "./environment.ts";
 
-/** One-dimensional box. The bounds are rounded to float32, as observations are. */
-export function box(low: readonly number[], high: readonly number[]): BoxSpace {
-  return { kind: "box", shape: [low.length], low: low.map(Math.fround), high: high.map(Math.fround) };
+/**
+ * A box of `shape`, by default of one dimension as long as the bounds. A bound is one number for all elements, or a list with one
+ * an element, row-major. They are rounded to float32, as observations are.
+ */
+export function box(
+  low: number | readonly number[],
+  high: number | readonly number[],
+  shape: readonly number[] = [Math.max(lengthOf(low), lengthOf(high))],
+): BoxSpace {
+  const size = shape.reduce((product, length) => product * length, 1);
+  const expand = (bound: number | readonly number[]): number[] =>
+    typeof bound === "number" ? new Array<number>(size).fill(Math.fround(bound)) : bound.map(Math.fround);
+  return { kind: "box", shape, low: expand(low), high: expand(high) };
 }
 
-/** Pictures or other grids of numbers from `low` to `high`. */
-export function grid(shape: readonly number[], low: number, high: number): BoxSpace {
-  const size = shape.reduce((product, length) => product * length, 1);
-  return { kind: "box", shape, low: Array<number>(size).fill(low), high: Array<number>(size).fill(high) };
-}
+const lengthOf = (bound: number | readonly number[]): number => (typeof bound === "number" ? 1 : bound.length);
 
 /** Choices 0 to `n` - 1. */
 export function discrete(n: number): DiscreteSpace {

@@ -11,7 +11,6 @@ import {
   changes,
   count,
   errorOf,
-  failureOf,
   type LaneThreadData,
   REQUESTS,
   RESULTS,
@@ -197,9 +196,7 @@ class ThreadedVector implements VectorEnvironment {
       share.thread.send({ vector: this.#vector, method: "reset", lane: lane - share.from, seed });
       await share.thread.answer();
     } else {
-      this.#guard(() => {
-        this.#own.reset(lane, seed);
-      });
+      this.#own.reset(lane, seed);
     }
     this.#observe();
   }
@@ -211,9 +208,7 @@ class ThreadedVector implements VectorEnvironment {
     for (const { thread } of this.#shares) thread.step(this.#vector);
     const failures: unknown[] = [];
     try {
-      this.#guard(() => {
-        this.#own.step(this.#ownActions);
-      });
+      this.#own.step(this.#ownActions);
     } catch (error) {
       failures.push(error);
     }
@@ -267,16 +262,6 @@ class ThreadedVector implements VectorEnvironment {
   #observe(): void {
     this.observations.set(this.#shared.observations);
   }
-
-  /** Lets an error be the same whichever thread has the lane. */
-  #guard(run: () => void): void {
-    try {
-      run();
-    } catch (error) {
-      if (error instanceof EnvironmentError) throw error;
-      throw errorOf(failureOf(this.spec.id, error));
-    }
-  }
 }
 
 /**
@@ -297,7 +282,7 @@ export class LaneThreads {
    * Starts the threads, if any are needed: a second of time at the most, once a run.
    *
    * @param workers threads that may step lanes, this one included; their number never changes a result
-   * @param modules URLs of modules that register environments
+   * @param modules URLs of modules that export or register environments
    * @throws UsageError when the id is unknown
    */
   static async start(environment: string, workers: number, modules: readonly string[]): Promise<LaneThreads> {

@@ -1,5 +1,6 @@
+import { fileURLToPath } from "node:url";
 import { z } from "zod";
-import { EnvironmentError, UsageError } from "../errors.ts";
+import { EnvironmentError, PopsError, reasonOf, UsageError } from "../errors.ts";
 import type { Plain } from "../plain.ts";
 import type { Action, Environment, EnvironmentSpec, VectorEnvironment } from "./environment.ts";
 import { registrationOf, withTimeLimit } from "./registry.ts";
@@ -90,6 +91,28 @@ export function refuseLane(spec: EnvironmentSpec, size: number, lane: number): n
   throw new EnvironmentError(spec.id, `lane is ${lane}, expected an integer from 0 to ${size - 1}`);
 }
 
+/** Copies `count` numbers; gives -1, or the index of the first that is not finite. */
+export function copyFinite(from: Float32Array, at: number, into: Float32Array, to: number, count: number): number {
+  // A sum of float32 numbers is finite in float64 if they all are.
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    const value = from[at + i]!;
+    into[to + i] = value;
+    sum += value;
+  }
+  return Number.isFinite(sum) ? -1 : into.subarray(to, to + count).findIndex((value) => !Number.isFinite(value));
+}
+
+const HERE = fileURLToPath(new URL("..", import.meta.url));
+
+/** Where in the user's program an error was thrown, as ` (my-env.ts, line 12)`; empty when it was not thrown there. */
+export function placeOf(error: unknown): string {
+  const frames = error instanceof Error ? (error.stack ?? "").split("\n").filter((line) => /^ +at /.test(line)) : [];
+  const frame = frames.find((line) => line.includes(HERE) || !/node:|[\\/]node_modules[\\/]/.test(line)) ?? "";
+  const [, file, line] = /([^\s()/\\]+\.[cm]?[jt]s):(\d+):\d+\)?$/.exec(frame) ?? [];
+  return file === undefined || frame.includes(HERE) ? "" : ` (${file}, line ${line})`;
+}
+
 /** Single environments that advance in lock-step in this thread. */
 export class LaneVector implements VectorEnvironment {
   readonly spec: EnvironmentSpec;
@@ -120,7 +143,9 @@ export class LaneVector implements VectorEnvironment {
   reset(lane: number, seed?: number): void {
     const environment = this.#lanes[lane];
     if (environment === undefined) refuseLane(this.spec, this.size, lane);
-    this.#observe(lane, environment.reset(seed));
+    this.#guard(() => {
+      this.#observe(lane, environment.reset(seed));
+    });
     this.rewards[lane] = 0;
     this.terminated[lane] = 0;
     this.truncated[lane] = 0;
@@ -130,24 +155,31 @@ export class LaneVector implements VectorEnvironment {
   /** Refuses a wrong action before any lane moves. */
   step(actions: Int32Array | Float32Array): void {
     this.#actions.take(actions, this);
-    for (let lane = 0; lane < this.size; lane++) {
-      if (this.#ended(lane)) {
-        this.rewards[lane] = 0;
-        this.lifeLost[lane] = 0;
-        continue;
-      }
-      const step = this.#lanes[lane]!.step(this.#actions.of(lane));
-      this.#observe(lane, step.observation);
-      this.rewards[lane] = step.reward;
-      this.terminated[lane] = step.terminated ? 1 : 0;
-      this.truncated[lane] = step.truncated ? 1 : 0;
-      this.lifeLost[lane] = step.lifeLost ? 1 : 0;
+    this.#guard(() => {
+      for (let lane = 0; lane < this.size; lane++) this.#step(lane);
+    });
+  }
+
+  #step(lane: number): void {
+    if (this.#ended(lane)) {
+      this.rewards[lane] = 0;
+      this.lifeLost[lane] = 0;
+      return;
     }
+    const step = this.#lanes[lane]!.step(this.#actions.of(lane));
+    this.#observe(lane, step.observation);
+    if (!Number.isFinite(step.reward)) {
+      throw new EnvironmentError(this.spec.id, `the reward of a step is ${step.reward}, expected a finite number`);
+    }
+    this.rewards[lane] = step.reward;
+    this.terminated[lane] = step.terminated ? 1 : 0;
+    this.truncated[lane] = step.truncated ? 1 : 0;
+    this.lifeLost[lane] = step.lifeLost ? 1 : 0;
   }
 
   getState(): VectorState {
     return {
-      lanes: this.#lanes.map((lane) => lane.getState()),
+      lanes: this.#guard(() => this.#lanes.map((lane) => lane.getState())),
       observations: this.observations.slice(),
       rewards: this.rewards.slice(),
       terminated: this.terminated.slice(),
@@ -157,7 +189,9 @@ export class LaneVector implements VectorEnvironment {
 
   setState(state: Plain): void {
     const saved = parseVectorState(this, state);
-    for (const [lane, environment] of this.#lanes.entries()) environment.setState(saved.lanes[lane]!);
+    this.#guard(() => {
+      for (const [lane, environment] of this.#lanes.entries()) environment.setState(saved.lanes[lane]!);
+    });
     this.observations.set(saved.observations);
     this.rewards.set(saved.rewards);
     this.terminated.set(saved.terminated);
@@ -167,6 +201,17 @@ export class LaneVector implements VectorEnvironment {
 
   close(): void {
     // Nothing is held outside this thread.
+  }
+
+  /** Makes what an environment's own code throws an error of that environment's. */
+  #guard<Value>(run: () => Value): Value {
+    try {
+      return run();
+    } catch (error) {
+      if (error instanceof PopsError) throw error;
+      const name = error instanceof Error ? `${error.name}: ` : "";
+      throw new EnvironmentError(this.spec.id, `${name}${reasonOf(error)}${placeOf(error)}`, { cause: error });
+    }
   }
 
   #ended(lane: number): boolean {
@@ -181,10 +226,17 @@ export class LaneVector implements VectorEnvironment {
         `returned an observation of ${observation.length} numbers, its space has ${size}; checkEnvironment() says more`,
       );
     }
-    const offset = lane * size;
-    // Pictures by a call, few numbers without one: each way takes half the time of the other.
-    if (size > 64) this.observations.set(observation, offset);
-    else for (let index = 0; index < size; index++) this.observations[offset + index] = observation[index]!;
+    if (this.spec.frameStack !== undefined) {
+      // Pictures of bytes: what was drawn is finite, and one call copies them in half the time.
+      this.observations.set(observation, lane * size);
+      return;
+    }
+    const wrong = copyFinite(observation, 0, this.observations, lane * size, size);
+    if (wrong < 0) return;
+    throw new EnvironmentError(
+      this.spec.id,
+      `observation[${wrong}] is ${observation[wrong]}, expected a finite number`,
+    );
   }
 }
 

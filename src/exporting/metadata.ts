@@ -8,8 +8,8 @@ import { checkParameters, type Policy, policyMetadataSchema } from "../network/p
  * @throws ShapeError when the policy could not be read again: metadata out of bounds, parameters missing or not finite
  */
 export function metadataOf(policy: Policy): string {
-  const { architecture, environment, score, provenance } = policy;
-  const parsed = policyMetadataSchema.safeParse({ architecture, environment, score, provenance });
+  const { architecture, environment, gymnasium, score, provenance } = policy;
+  const parsed = policyMetadataSchema.safeParse({ architecture, environment, gymnasium, score, provenance });
   if (!parsed.success) throw new ShapeError("policy", `metadata is malformed: ${z.prettifyError(parsed.error)}`);
   checkParameters(architecture, policy.parameters);
   return JSON.stringify(parsed.data);

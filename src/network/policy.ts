@@ -18,11 +18,23 @@ export const scoreSchema = z.strictObject({
 /** Mean return over held-out episodes, with its uncertainty. */
 export type Score = z.infer<typeof scoreSchema>;
 
+/** Limits of what a policy says of an environment of Gymnasium's: characters of an option, and wrappers. */
+export const MAX_WORDS = 10_000;
+export const MAX_WRAPPERS = 100;
+
 /** What travels with the numbers inside every policy file. */
 export const policyMetadataSchema = z.strictObject({
   architecture: architectureSchema,
   /** Environment id that the policy was made for. */
   environment: z.string().max(200).optional(),
+  /** How an environment of Python's Gymnasium was made beside its id, in the words of the command line's options. */
+  gymnasium: z
+    .strictObject({
+      module: z.string().max(MAX_WORDS).optional(),
+      kwargs: z.string().max(MAX_WORDS).optional(),
+      wrappers: z.array(z.string().max(MAX_WORDS)).max(MAX_WRAPPERS).optional(),
+    })
+    .optional(),
   /** Score on held-out episodes of that environment. */
   score: scoreSchema.optional(),
   /** Who made it, from what, with which settings: free text by key. */

@@ -18,7 +18,7 @@ type TeacherOptions = DqnOptions | PpoOptions;
 interface Shared {
   readonly preset: string;
   readonly seed: number;
-  /** Threads (Gymnasium: processes) for the lanes of a slow environment, and threads for students; their number never changes a result. */
+  /** Threads for the lanes of a slow environment, and for students; their number never changes a result. */
   readonly workers: number;
   /** Tells that there is no time for more tries (`PopsContext`). */
   readonly outOfTime?: (() => boolean) | undefined;

@@ -7,6 +7,7 @@ import {
   distill,
 } from "../distillation/distill.ts";
 import { type Failure, failureOf } from "../environment/lane-call.ts";
+import { importModules } from "../environment/module.ts";
 import { EnvironmentError, NumericError, UsageError } from "../errors.ts";
 import type { Acting } from "../evaluation/evaluate.ts";
 import type { Architecture } from "../network/architecture.ts";
@@ -81,7 +82,7 @@ if (parentPort) {
   const port = parentPort;
   const context = workerData as WorkerContext;
   const environment = "environment" in context.source ? context.source : undefined;
-  for (const url of environment?.modules ?? []) await import(url);
+  await importModules(environment?.modules ?? []);
   let ground: Ground | undefined;
   let last: Promise<void> = Promise.resolve();
   const serve = async (request: WorkerRequest): Promise<void> => {

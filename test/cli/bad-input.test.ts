@@ -113,7 +113,8 @@ it.each<[parameters: string, code: number, message: string]>([
     3,
     "FOLDER/notes.txt/run: could not be made: ENOTDIR: not a directory, mkdir 'FOLDER/notes.txt/run'. Choose another folder with --out",
   ],
-  ["compress", 2, "--teacher: is missing: name the policy file to compress"],
+  ["compress", 2, "policy: is missing: name the file to compress"],
+  ["compress a.zip --teacher b.zip", 2, "--teacher: a.zip is named already"],
   ["compress --teacher FOLDER/none.onnx", 3, "FOLDER/none.onnx: cannot be read: no such file or folder"],
   [
     "compress --teacher FOLDER/nowhere.safetensors",

@@ -4,6 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { policyToSafetensors } from "../../src/exporting/safetensors.ts";
 import { dense } from "../../src/network/architecture.ts";
+import type { Policy } from "../../src/network/policy.ts";
 import { modules, NEEDS, withGymnasium } from "../environment/fixtures/python.ts";
 import { newFolder, pops, remove, start } from "./fixtures/pops.ts";
 import { tiny } from "./fixtures/tiny.ts";
@@ -153,6 +154,42 @@ describe.skipIf(!withGymnasium)(`a run with an environment of Gymnasium's (${NEE
     expect(resumed).toMatchObject({ code: 4 });
     expect(resumed.stderr).toContain("its observation space is float64 [3], ");
     expect(resumed.stderr).toContain("use the versions of then, or begin a new run");
+  });
+
+  it("leaves policies that say how it was made; what could run code has to be given again", async () => {
+    const evaluate = (name: string, ...parameters: string[]) =>
+      pops("evaluate", at(name), ...parameters, "--episodes", "2", "--json");
+    const trained = "walk/policies/teacher.safetensors";
+    expect(await evaluate(trained)).toMatchObject({
+      code: 2,
+      stderr: `pops: --env-module: ${at(trained)} is for gymnasium:Walk-v0 made with --env-module bridged; a file does not decide what is run: give it, or state the environment anew with --env\n`,
+    });
+    const made = (inputs: number, gymnasium: Policy["gymnasium"]): string => {
+      const architecture = dense(inputs, [], 3, "q-values");
+      const parameters = new Float32Array(3 * inputs + 3);
+      const policy = { architecture, parameters, environment: "gymnasium:Walk-v0", gymnasium, provenance: {} };
+      writeFileSync(at("made.safetensors"), policyToSafetensors(policy));
+      return "made.safetensors";
+    };
+    // Numbers are taken from the file: without them observations would be of another size, and episodes longer.
+    const wrappers = ['TimeLimit={"max_episode_steps":7}', "FlattenObservation"];
+    const played = await evaluate(
+      made(3, { module: "bridged", kwargs: '{"width":3}', wrappers }),
+      "--env-module",
+      "bridged",
+    );
+    expect(played).toMatchObject({ code: 0, stderr: "" });
+    expect(JSON.parse(played.stdout)).toMatchObject({ score: { mean: 35 } });
+    const text = made(2, { kwargs: '{"fault":"print"}' });
+    expect((await evaluate(text)).stderr).toContain(
+      `made with --env-kwargs '{"fault":"print"}'; a file does not decide`,
+    );
+    expect(await evaluate(text, "--env-kwargs", "{}", "--env-module", "bridged")).toMatchObject({
+      code: 0,
+      stderr: "",
+    });
+    const wrapped = made(2, { wrappers: ['RecordVideo={"video_folder":"/"}'] });
+    expect((await evaluate(wrapped)).stderr).toContain("--env-wrapper: ");
   });
 
   it("shows what an environment prints on standard error, where it disturbs nothing", async () => {

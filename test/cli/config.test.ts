@@ -5,7 +5,7 @@ import { dqnSchema } from "../../src/teacher/dqn.ts";
 import { ppoSchema } from "../../src/teacher/ppo.ts";
 
 const resolve = (environment: string, set: readonly string[] = [], preset = "default") =>
-  resolveConfig({ environment, command: "run", preset, set });
+  resolveConfig({ spec: specOf(environment), command: "run", preset, set });
 
 describe("the teacher's algorithm", () => {
   it.each(environmentIds())("of %s is one that can do with its actions", (id) => {

@@ -86,6 +86,7 @@ it("prints its version, and help with every command", async () => {
     "inspect",
     "export",
     "import",
+    "new",
     "environments",
     "settings",
     "help",

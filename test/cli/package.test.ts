@@ -36,7 +36,8 @@ beforeAll(() => {
   ];
   tarball = join(folder, filename);
   mkdirSync(project);
-  writeFileSync(join(project, "package.json"), '{ "private": true, "type": "module" }\n');
+  // As npm init writes it.
+  writeFileSync(join(project, "package.json"), '{ "private": true, "type": "commonjs" }\n');
   const installed = run(
     project,
     "npm",
@@ -71,13 +72,14 @@ it("holds the compiled program, the presets and nothing of the workshop", () => 
     "dist/pops/worker.js",
     "dist/environment/gymnasium-bridge.py",
     "presets/shared.yaml",
+    "templates/my-env.ts",
   ]) {
     expect(files).toContain(`package/${file}`);
   }
   expect(
     files.filter(
       (file) =>
-        !/^package\/(?:dist\/.+\.(?:js|d\.ts)|dist\/environment\/gymnasium-bridge\.py|presets\/.+\.yaml|[A-Za-z]+(?:\.md|\.json)?)$/.test(
+        !/^package\/(?:dist\/.+\.(?:js|d\.ts)|dist\/environment\/gymnasium-bridge\.py|presets\/.+\.yaml|templates\/my-env\.ts|[A-Za-z]+(?:\.md|\.json)?)$/.test(
           file,
         ),
     ),
@@ -100,7 +102,7 @@ it("makes a whole run, with students in worker threads", () => {
 
 it("names npx in the commands that it prints", () => {
   const { stdout } = pops("train", "CartPole-v1", ...tiny(), "--out", "trained");
-  expect(stdout).toContain("\nCompress it with: npx pops compress --teacher trained/policies/teacher.safetensors\n");
+  expect(stdout).toContain("\nCompress it with: npx pops compress trained/policies/teacher.safetensors\n");
 });
 
 it.skipIf(!withGymnasium)(`plays environments of Gymnasium's (${NEEDS})`, () => {
@@ -110,85 +112,27 @@ it.skipIf(!withGymnasium)(`plays environments of Gymnasium's (${NEEDS})`, () => 
   expect(played.stdout).toContain(" on gymnasium:CartPole-v1, 5 greedy episodes");
 });
 
-/** An environment of a user's own: keep a marker that drifts at random between two walls. */
-const ownEnvironment = `
-import { box, discrete, Pcg64, register } from "pops-rl";
-
-const spec = {
-  id: "Marker-v0",
-  observationSpace: box([-2, -1], [2, 1]),
-  actionSpace: discrete(2),
-  maxEpisodeSteps: 100,
-  rewardThreshold: 90,
-};
-
-class Marker {
-  spec = spec;
-  #random = new Pcg64(0);
-  #place = 0;
-  #speed = 0;
-
-  #observe() {
-    return Float32Array.of(this.#place, this.#speed);
-  }
-
-  reset(seed) {
-    if (seed !== undefined) this.#random = new Pcg64(seed);
-    this.#place = this.#random.uniform(-0.1, 0.1);
-    this.#speed = this.#random.uniform(-0.1, 0.1);
-    return this.#observe();
-  }
-
-  step(action) {
-    this.#speed = Math.max(-1, Math.min(1, this.#speed + (action === 1 ? 0.05 : -0.05) + this.#random.uniform(-0.02, 0.02)));
-    this.#place = Math.max(-2, Math.min(2, this.#place + this.#speed));
-    return { observation: this.#observe(), reward: 1, terminated: Math.abs(this.#place) > 1, truncated: false };
-  }
-
-  getState() {
-    return { random: this.#random.getState(), place: this.#place, speed: this.#speed };
-  }
-
-  setState({ random, place, speed }) {
-    this.#random.setState(random);
-    this.#place = place;
-    this.#speed = speed;
-  }
-}
-
-export const create = () => new Marker();
-register({ spec, create, slow: true });
-`;
-
-it("compresses for an environment of the user's own, in worker threads too", () => {
-  writeFileSync(join(project, "marker.js"), ownEnvironment);
-  const checked = run(
-    project,
-    process.execPath,
-    "--input-type=module",
-    "--eval",
-    'import { checkEnvironment } from "pops-rl"; import { create } from "./marker.js"; console.log(checkEnvironment(create));',
-  );
-  expect(checked).toEqual({ status: 0, stdout: "[]\n", stderr: "" });
-  const settings = tiny({ "teacher.stopScore": 95, "pops.objective": 60, "pops.lowerBound": 40 });
-  const { status, stdout, stderr } = pops(
-    "run",
-    "Marker-v0",
-    "--import",
-    "marker.js",
-    ...settings,
-    "--out",
-    "marker",
-    "--workers",
-    "2",
-  );
+it("makes an environment of the user's own in TypeScript, and compresses for it, in worker threads too", () => {
+  expect(pops("new", "environment", "marker")).toMatchObject({ status: 0, stderr: "" });
+  const path = join(project, "marker.ts");
+  // A class that only a compiler takes apart, whose lanes are in threads as well.
+  const more = "\nexport const slow = true;\nexport enum Side {\n  Left,\n  Right,\n}\n";
+  writeFileSync(path, readFileSync(path, "utf8") + more);
+  expect(pops("inspect", "./marker.ts")).toMatchObject({
+    status: 0,
+    stdout: expect.stringContaining("keeps the contract of environments") as string,
+    stderr: "",
+  });
+  const settings = tiny({ "teacher.stopScore": 90, "pops.objective": 80, "pops.lowerBound": 50 });
+  const out = ["--out", "marker", "--workers", "2"];
+  const { status, stdout, stderr } = pops("run", "./marker.ts", ...settings, ...out);
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-  expect(stdout).toContain("\nMarker-v0: 136 weights became ");
+  expect(stdout).toContain("\nMarker-v0: 144 weights became ");
 });
 
 it("is a library with types for the strictest compiler", () => {
   writeFileSync(
-    join(project, "consumer.ts"),
+    join(project, "consumer.mts"),
     `import {
   type Architecture,
   checkEnvironment,
@@ -254,10 +198,12 @@ console.log(JSON.stringify({
         strict: true,
         exactOptionalPropertyTypes: true,
         noUncheckedIndexedAccess: true,
+        noUnusedLocals: true,
+        noUnusedParameters: true,
         types: ["node"],
         typeRoots: [join(root, "node_modules", "@types")],
       },
-      files: ["consumer.ts"],
+      files: ["consumer.mts", "marker.ts"],
     }),
   );
   // What a project of its own would have beside the package.
@@ -265,7 +211,7 @@ console.log(JSON.stringify({
   symlinkSync(join(root, "node_modules", "@types", "node"), join(project, "node_modules", "@types", "node"));
   const compiled = run(project, process.execPath, join(root, "node_modules", "typescript", "bin", "tsc"));
   expect(compiled).toEqual({ status: 0, stdout: "", stderr: "" });
-  const { status, stdout, stderr } = run(project, process.execPath, "consumer.js");
+  const { status, stdout, stderr } = run(project, process.execPath, "consumer.mjs");
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   expect(JSON.parse(stdout)).toEqual({
     values: 2,

@@ -5,6 +5,7 @@ import { beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { resolveConfig, settingKeys } from "../../src/cli/config.ts";
 import { gymnasiumId } from "../../src/environment/gymnasium-protocol.ts";
+import { isModule } from "../../src/environment/module.ts";
 import { environmentIds, specOf } from "../../src/environment/registry.ts";
 import { command } from "../cli/fixtures/pops.ts";
 import { blocks, documents, read, root, withoutCode } from "./markdown.ts";
@@ -28,6 +29,7 @@ const NAMES = [
   "evaluate",
   "inspect",
   "export",
+  "new environment",
   "import tf-checkpoint",
   "import sb3",
   "import torch",
@@ -86,11 +88,11 @@ function checkPops(words: readonly string[], whole: boolean): void {
   const usage = name === undefined ? undefined : usages.get(name);
   if (!program || name === undefined || !usage) {
     // `pops` and a group of commands may be mentioned by name.
-    if (words.length === 0 || (!whole && words.join(" ") === "import")) return;
+    if (words.length === 0 || (!whole && ["import", "new"].includes(words.join(" ")))) return;
     throw new Error("no such command");
   }
   const at = words.indexOf(name.split(" ")[0] ?? "");
-  const own = take(words.slice(0, at), program);
+  take(words.slice(0, at), program);
   const { positional, options } = take(words.slice(at + name.split(" ").length), usage);
   if (positional.length > usage.most) throw new Error("too many arguments");
   const set = options.flatMap(([option, value]) => (option === "set" ? [value] : []));
@@ -100,21 +102,21 @@ function checkPops(words: readonly string[], whole: boolean): void {
   }
   if (!whole) return;
   if (positional.length < usage.least) throw new Error("too few arguments");
-  if (!["run", "train", "compress"].includes(name) || own.options.length > 0) return;
+  if (!["run", "train", "compress"].includes(name)) return;
   const given = new Map(options);
   if (given.has("resume")) return;
-  const environment = positional[0] ?? given.get("env") ?? "CartPole-v1";
-  // What Gymnasium has is not looked up here: of ours the spec of the same id, else any without a threshold.
+  const environment = (name === "compress" ? undefined : positional[0]) ?? given.get("env") ?? "CartPole-v1";
+  // What Gymnasium has is not looked up here: of ours the spec of the same id, else any without a threshold. Modules have one.
   const id = gymnasiumId(environment);
-  const spec = environmentIds().includes(id ?? "")
-    ? specOf(id ?? "")
-    : { ...specOf("CartPole-v1"), rewardThreshold: undefined };
-  resolveConfig({ environment, ...(id !== undefined && { spec }), command: "run", preset: given.get("preset"), set });
+  const unknown = { ...specOf("CartPole-v1"), rewardThreshold: isModule(environment) ? 475 : undefined };
+  const isOurs = id === undefined ? !isModule(environment) : environmentIds().includes(id);
+  const spec = isOurs ? specOf(id ?? environment) : unknown;
+  resolveConfig({ spec: { ...spec, id: environment }, command: "run", preset: given.get("preset"), set });
 }
 
-/** The first word that is no option and no option's value is the command. */
+/** The first word that is no option is the command. */
 function isCommand(words: readonly string[], name: string): boolean {
-  const first = words.findIndex((word, i) => !word.startsWith("--") && !(words[i - 1] === "--import"));
+  const first = words.findIndex((word) => !word.startsWith("--"));
   const parts = name.split(" ");
   return words.slice(first, first + parts.length).join(" ") === name;
 }
@@ -128,6 +130,7 @@ function check(line: string, whole: boolean): void {
     else if (program === "npx" && first === "pops") checkPops(words.slice(2), whole);
     else if (program === "npm" && first === "run") checkScript(words.slice(2), whole);
     else if (program === "npm" && ["start", "test"].includes(first)) checkScript(words.slice(1), whole);
+    else if (program === "python3") expect(words.slice(1)).toEqual([expect.stringMatching(/^\w+\.py$/)]);
     else if (program === "npm") expect(["ci", "cit", "pack"]).toContain(first);
     else if (whole) throw new Error(`what does ${program} do here?`);
   }

@@ -135,6 +135,44 @@ const faults: [string, () => Environment, string][] = [
   ["bounds upside down", faultySpec({ observationSpace: box([0, 1], [3, 0]) }), "low[1] = 1 and high[1] = 0"],
   ["a bound that is no number", faultySpec({ actionSpace: box([Number.NaN], [0]) }), "low[0] = NaN"],
   [
+    "actions without bounds",
+    faultySpec({ actionSpace: box([-1, 0], [1, Infinity]) }),
+    "low[1] = 0 and high[1] = Infinity; make finite bounds, each low one below its high one",
+  ],
+  ["an action without a choice", faultySpec({ actionSpace: box([1], [1]) }), "low[0] = 1 and high[0] = 1; make finite"],
+  [
+    "five dimensions",
+    faultySpec({ observationSpace: box(0, 1, [1, 1, 1, 1, 2]) }),
+    "spec.observationSpace.shape is [1, 1, 1, 1, 2]; make it a list of 1 to 4 positive integers",
+  ],
+  ["an id that is no name", faultySpec({ id: "my env" }), "spec.id is my env; give the environment a name"],
+  ["a number for an environment", () => 3 as unknown as Environment, "create() gives 3; let it give an environment"],
+  [
+    "a promise of an environment",
+    () => Promise.resolve(new Countdown()) as unknown as Environment,
+    "create() gives a promise; let it give an environment at once",
+  ],
+  [
+    "parts that are missing",
+    () => ({ reset: () => new Float32Array(2), step: 3 }) as unknown as Environment,
+    "the environment has no spec, step, getState, setState; give it all parts of Environment",
+  ],
+  [
+    "a space that is missing",
+    () => Object.assign(new Countdown(), { spec: { ...new Countdown().spec, actionSpace: undefined } }),
+    "spec.actionSpace.kind is undefined; make it discrete, with n, or box",
+  ],
+  [
+    "a space without bounds",
+    () => Object.assign(new Countdown(), { spec: { ...new Countdown().spec, observationSpace: { kind: "box" } } }),
+    "spec.observationSpace has no shape, low and high; make it with box(low, high, shape)",
+  ],
+  [
+    "a step that is a promise",
+    faulty(() => ({ reset: (() => Promise.resolve(new Float32Array(2))) as unknown as Environment["reset"] })),
+    "the observation of reset() is a promise, not a Float32Array; return one",
+  ],
+  [
     "an observation space that is discrete",
     faulty(({ spec }) => ({ spec: Object.assign({ ...spec }, { observationSpace: discrete(3) }) })),
     "spec.observationSpace.kind is discrete",
@@ -225,13 +263,17 @@ describe("checkEnvironment", () => {
     expect(checkEnvironment(() => new Endless(3, 50))).toEqual([]);
   });
 
-  it("accepts continuous actions, open bounds included", () => {
+  it("accepts continuous actions, and 4 dimensions of either", () => {
     const create = (): Environment => {
       const environment = new Countdown();
       const step = environment.step.bind(environment);
       return Object.assign(environment, {
-        spec: { ...environment.spec, actionSpace: box([-1, -Infinity, 5], [1, 0, Infinity]) },
-        step: (action: Action) => ({ ...step(0), reward: (action as Float32Array)[2]! }),
+        spec: {
+          ...environment.spec,
+          observationSpace: box(0, 3, [1, 2, 1, 1]),
+          actionSpace: box(-1, [1, 2, 3, 4], [2, 1, 2, 1]),
+        },
+        step: (action: Action) => ({ ...step(0), reward: (action as Float32Array)[3]! }),
       });
     };
     expect(checkEnvironment(create)).toEqual([]);

@@ -1,5 +1,5 @@
 import type { Action, Environment, EnvironmentSpec, Step } from "../../src/environment/environment.ts";
-import { discrete, grid } from "../../src/environment/spaces.ts";
+import { box, discrete } from "../../src/environment/spaces.ts";
 import type { Plain } from "../../src/plain.ts";
 import { Pcg64 } from "../../src/random/pcg64.ts";
 
@@ -21,7 +21,7 @@ export class Dots implements Environment {
   constructor(training = { clipRewards: true, episodicLife: true }) {
     this.spec = {
       id: "Dots-v0",
-      observationSpace: grid([STACK, SIDE, SIDE], 0, 255),
+      observationSpace: box(0, 255, [STACK, SIDE, SIDE]),
       frameStack: STACK,
       training,
       actionSpace: discrete(CHOICES),

@@ -11,13 +11,13 @@ import { stream } from "../../src/random/pcg64.ts";
 import { interpreterIn, modules, NEEDS, python, withGymnasium } from "./fixtures/python.ts";
 
 const opened: OpenEnvironment[] = [];
-async function open(id: string, gymnasium: GymnasiumReference = {}, workers = 1): Promise<OpenEnvironment> {
-  const environment = await openEnvironment(`gymnasium:${id}`, { workers, gymnasium });
+async function open(id: string, gymnasium: GymnasiumReference = {}, processes = 1): Promise<OpenEnvironment> {
+  const environment = await openEnvironment(`gymnasium:${id}`, { workers: 1, gymnasium: { processes, ...gymnasium } });
   opened.push(environment);
   return environment;
 }
-const walk = (kwargs: NonNullable<GymnasiumReference["kwargs"]> = {}, workers = 1, more: GymnasiumReference = {}) =>
-  open("Walk-v0", { module: "bridged", kwargs, ...more }, workers);
+const walk = (kwargs: NonNullable<GymnasiumReference["kwargs"]> = {}, processes = 1, more: GymnasiumReference = {}) =>
+  open("Walk-v0", { module: "bridged", kwargs, ...more }, processes);
 
 const folder = mkdtempSync(join(tmpdir(), "pops-bridge-"));
 beforeAll(() => {
@@ -109,6 +109,19 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     const expected = await play(alone, 30);
     expect(await play(shared, 30)).toEqual(expected);
     expect(shared.getState()).toEqual(alone.getState());
+  });
+
+  it.each([
+    ["one process", [2], undefined, 1],
+    ["as many as there are workers where they draw pictures", [1, 1], undefined, 3],
+    ["as many as are stated", [1, 1], 2, 2],
+  ])("are in %s", async (_, shape, processes, expected) => {
+    const gymnasium = { module: "bridged", kwargs: { shape }, processes };
+    const environment = await openEnvironment("gymnasium:Process-v0", { workers: 3, gymnasium });
+    opened.push(environment);
+    const vector = environment.vector(6);
+    await begin(vector);
+    expect(new Set(vector.observations).size).toBe(expected);
   });
 
   it("keep the final observation of an episode until they are reset, and step no further", async () => {

@@ -165,9 +165,12 @@ describe("lanes in threads", () => {
     actions[lane] = THROW;
     const error: unknown = await Promise.resolve(vector.step(actions)).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(EnvironmentError);
-    expect(error).toMatchObject({ message: "Fragile-v0: a bug of the user's" });
     // Where it was: nobody mends a bug without that.
-    expect((error as Error).cause).toContain("fragile-module.ts");
+    expect(error).toMatchObject({
+      message: "Fragile-v0: TypeError: a bug of the user's (fragile-module.ts, line 23)",
+    });
+    const { cause } = error as Error;
+    expect(cause instanceof Error ? cause.stack : cause).toMatch(/^TypeError: a bug of the user's\n +at Fragile\.step/);
   });
 
   it("throw the error of the lowest lane when several go wrong, and can be used again", async () => {

@@ -196,6 +196,21 @@ describe("a vector", () => {
     expect(() => vector.reset(0)).toThrow("returned an observation of 2 numbers, its space has 1");
   });
 
+  it.each([
+    ["reward: the reward of a step is NaN", { reward: Number.NaN }],
+    ["observation: observation[1] is -Infinity", { observation: Float32Array.of(1, -Infinity) }],
+  ])("refuses what is not finite in a step's %s", async (sentence, change) => {
+    const create = (): Environment => {
+      const environment = new Countdown();
+      const step = environment.step.bind(environment);
+      return Object.assign(environment, { step: (action: Action) => ({ ...step(action), ...change }) });
+    };
+    const vector = vectorOf(create().spec, create, 1);
+    await vector.reset(0, 0);
+    const message = `Countdown-v0: ${sentence.replace(/^\w+: /, "")}, expected a finite number`;
+    expect(() => vector.step(Int32Array.of(0))).toThrow(message);
+  });
+
   it("refuses the state of a vector of another size", () => {
     const state = makeVector("CartPole-v1", 2).getState();
     expect(() => {

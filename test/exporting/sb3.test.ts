@@ -11,12 +11,10 @@ import { policyFromSb3 } from "../../src/importing/sb3.ts";
 import { argmax, boundActions } from "../../src/network/action.ts";
 import { type Architecture, dense, inputSize, outputSize } from "../../src/network/architecture.ts";
 import { predictor } from "../../src/network/predict.ts";
+import { hasPackages, python } from "../environment/fixtures/python.ts";
 import { randomPolicy, small, smallGaussian } from "../importing/fixtures/policies.ts";
 
-const { POPS_PYTHON: python = "python3" } = process.env;
 const NEEDED = ["stable_baselines3", "gymnasium"];
-const probe = `import importlib.util as u, sys; sys.exit(any(u.find_spec(name) is None for name in ${JSON.stringify(NEEDED)}))`;
-const hasPackages = spawnSync(python, ["-c", probe]).status === 0;
 
 const pendulum = { logStd: [-0.5], low: [-2], high: [2] };
 /** The limit of the statistics lies beyond all that is seen: it cannot be exported. */
@@ -45,7 +43,7 @@ const cases: readonly { name: string; algorithm: string; environment: string; ar
   },
 ];
 
-describe.skipIf(!hasPackages)(`what Stable-Baselines3 loads (needs Python with ${NEEDED.join(", ")})`, () => {
+describe.skipIf(!hasPackages(NEEDED))(`what Stable-Baselines3 loads (needs Python with ${NEEDED.join(", ")})`, () => {
   const folder = mkdtempSync(join(tmpdir(), "pops-sb3-"));
   beforeAll(() => {
     for (const { name, environment, architecture } of cases) {

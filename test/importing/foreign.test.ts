@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { EnvironmentSpec } from "../../src/environment/environment.ts";
 import { specOf } from "../../src/environment/registry.ts";
-import { box, discrete, grid } from "../../src/environment/spaces.ts";
+import { box, discrete } from "../../src/environment/spaces.ts";
 import { FileError } from "../../src/errors.ts";
 import { loadPolicy } from "../../src/importing/load.ts";
 import { readVecNormalize } from "../../src/importing/vec-normalize.ts";
@@ -57,7 +57,7 @@ function environmentOf({ environment, images }: Case): EnvironmentSpec {
   const { shape, brightest, choices, low, high } = images;
   return {
     id: environment,
-    observationSpace: grid(shape, 0, brightest),
+    observationSpace: box(0, brightest, shape),
     actionSpace: low && high ? box(low, high) : discrete(choices ?? 0),
     maxEpisodeSteps: undefined,
     rewardThreshold: undefined,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { EnvironmentSpec } from "../../src/environment/environment.ts";
-import { discrete, grid } from "../../src/environment/spaces.ts";
+import { box, discrete } from "../../src/environment/spaces.ts";
 import { FileError, UsageError } from "../../src/errors.ts";
 import type { ImportOptions } from "../../src/importing/dense-layers.ts";
 import { policyFromSb3 } from "../../src/importing/sb3.ts";
@@ -45,7 +45,7 @@ const names = ["a", "b", "c", "d", "e"];
 function environmentOf(shape: readonly number[], brightest = 255): EnvironmentSpec {
   return {
     id: "Pictures-v0",
-    observationSpace: grid(shape, 0, brightest),
+    observationSpace: box(0, brightest, shape),
     actionSpace: discrete(2),
     maxEpisodeSteps: undefined,
     rewardThreshold: undefined,

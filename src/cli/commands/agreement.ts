@@ -27,7 +27,7 @@ export async function compareOnObservations(file: string, flags: AgreementFlags)
   if (teacherFile === undefined) throw new UsageError("--teacher", "is missing: name the policy to compare with");
   if (logFile === undefined) throw new UsageError("--observations", "is missing: name the file to compare on");
   if (flags.sampled) throw new UsageError("--sampled", "is for playing: on observations greedy actions are compared");
-  const options = await importOptions(flags);
+  const options = importOptions(flags, undefined);
   const [policy, teacher] = [await loadPolicy(file, options), await loadPolicy(teacherFile, options)];
   const log = await readObservations(logFile, observationsKey);
   for (const { architecture } of [policy, teacher]) checkObserved(architecture, log);

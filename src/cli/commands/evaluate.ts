@@ -1,10 +1,10 @@
-import { openEnvironment } from "../../environment/open.ts";
+import type { OpenEnvironment } from "../../environment/open.ts";
 import { UsageError } from "../../errors.ts";
-import { Evaluator } from "../../evaluation/evaluate.ts";
+import { type Acting, Evaluator } from "../../evaluation/evaluate.ts";
 import { loadPolicy } from "../../importing/load.ts";
 import { checkFits, countsOf, describe } from "../../network/architecture.ts";
-import type { Score } from "../../network/policy.ts";
-import { type EnvironmentFlags, gymnasiumOf } from "../environment.ts";
+import type { Policy, Score } from "../../network/policy.ts";
+import { type EnvironmentFlags, environmentOf, openNamed } from "../environment.ts";
 import { importOptions } from "../foreign.ts";
 
 export interface EvaluateFlags extends EnvironmentFlags {
@@ -12,31 +12,42 @@ export interface EvaluateFlags extends EnvironmentFlags {
   readonly vecNormalize?: string;
   readonly episodes: number;
   readonly seed: number;
-  readonly workers: number;
   readonly sampled?: boolean;
   readonly json?: boolean;
 }
 
-export async function evaluatePolicy(file: string, flags: EvaluateFlags, modules: readonly string[]): Promise<void> {
-  const policy = await loadPolicy(file, await importOptions(flags));
-  const environment = flags.env ?? policy.environment;
-  if (environment === undefined) throw new UsageError("--env", `${file} names no environment: state one`);
-  const { architecture, parameters } = policy;
-  if (flags.sampled && architecture.head === "q-values") {
-    throw new UsageError("--sampled", `${file} holds Q-values, which are no distribution to draw actions from`);
-  }
-  const acting = flags.sampled ? "sampled" : "greedy";
-  const gymnasium = gymnasiumOf(environment, flags);
-  const opened = await openEnvironment(environment, { workers: flags.workers, modules, gymnasium });
-  let score: Score;
+export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promise<void> {
+  const named = flags.env === undefined ? undefined : await openNamed(flags.env, flags);
+  let opened = named;
   try {
-    checkFits(architecture, opened.spec);
-    const evaluator = await Evaluator.create(architecture, opened.vector(Math.min(100, flags.episodes)));
-    score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes, acting);
-    await evaluator.dispose();
+    const policy = await loadPolicy(file, importOptions(flags, named?.spec));
+    if (flags.sampled && policy.architecture.head === "q-values") {
+      throw new UsageError("--sampled", `${file} holds Q-values, which are no distribution to draw actions from`);
+    }
+    opened ??= await openNamed(...environmentOf(policy, file, flags));
+    const acting = flags.sampled ? "sampled" : "greedy";
+    print(policy, opened.spec.id, await play(policy, opened, acting, flags), acting, flags);
   } finally {
-    await opened.close();
+    await opened?.close();
   }
+}
+
+async function play(policy: Policy, opened: OpenEnvironment, acting: Acting, flags: EvaluateFlags): Promise<Score> {
+  const { architecture, parameters } = policy;
+  checkFits(architecture, opened.spec);
+  const evaluator = await Evaluator.create(architecture, opened.vector(Math.min(100, flags.episodes)));
+  const score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes, acting);
+  await evaluator.dispose();
+  return score;
+}
+
+function print(
+  { architecture }: Policy,
+  environment: string,
+  score: Score,
+  acting: Acting,
+  flags: EvaluateFlags,
+): void {
   if (flags.json) {
     process.stdout.write(
       `${JSON.stringify({ environment, architecture, ...countsOf(architecture), acting, score })}\n`,

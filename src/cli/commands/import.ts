@@ -5,6 +5,7 @@ import { readTfCheckpoint } from "../../importing/tf-checkpoint.ts";
 import { policyFromTfVariables } from "../../importing/tf-policy.ts";
 import { checkFits, countsOf, describe } from "../../network/architecture.ts";
 import type { Policy } from "../../network/policy.ts";
+import { knownEnvironment, wordsOf } from "../environment.ts";
 import { type ForeignFlags, importOptions } from "../foreign.ts";
 import { writePolicy } from "./export.ts";
 
@@ -12,19 +13,22 @@ export interface ImportFlags extends ForeignFlags {
   readonly output: string;
 }
 
-export async function importTfCheckpoint(prefix: string, flags: ImportFlags): Promise<void> {
-  const options = await importOptions(flags);
-  write(policyFromTfVariables(readTfCheckpoint(prefix), options, prefix), options, flags.output);
+export function importTfCheckpoint(prefix: string, flags: ImportFlags): Promise<void> {
+  return importPolicy(flags, (options) => policyFromTfVariables(readTfCheckpoint(prefix), options, prefix));
 }
 
-export async function importFile(kind: ForeignKind, file: string, flags: ImportFlags): Promise<void> {
-  const options = await importOptions(flags);
-  write(await loadPolicy(file, options, kind), options, flags.output);
+export function importFile(kind: ForeignKind, file: string, flags: ImportFlags): Promise<void> {
+  return importPolicy(flags, (options) => loadPolicy(file, options, kind));
 }
 
-function write(policy: Policy, { environment }: ImportOptions, output: string): void {
+async function importPolicy(
+  flags: ImportFlags,
+  read: (options: ImportOptions) => Policy | Promise<Policy>,
+): Promise<void> {
+  const known = flags.env === undefined ? undefined : await knownEnvironment(flags.env, flags);
+  const policy = await read(importOptions(flags, known?.spec));
   const { architecture, provenance } = policy;
-  if (environment) checkFits(architecture, environment);
+  if (known) checkFits(architecture, known.spec);
   process.stdout.write(
     `${describe(architecture)}, ${countsOf(architecture).weights} weights, activations ${architecture.layers.map((layer) => layer.activation).join(", ")}, ${provenance["head"] ?? ""}\n`,
   );
@@ -34,5 +38,5 @@ function write(policy: Policy, { environment }: ImportOptions, output: string): 
     return value === undefined ? [] : [`${key} ${value}`];
   });
   if (told.length > 0) process.stdout.write(`  ${told.join(", ")}\n`);
-  writePolicy(policy, extname(output).slice(1), output);
+  writePolicy({ ...policy, ...wordsOf(known?.gymnasium) }, extname(flags.output).slice(1), flags.output);
 }

@@ -1,5 +1,6 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { isModule } from "../../environment/module.ts";
 import { FileError } from "../../errors.ts";
 import { readBounded } from "../../files.ts";
 import { loadPolicy } from "../../importing/load.ts";
@@ -7,17 +8,32 @@ import { countsOf, describe, layoutOf } from "../../network/architecture.ts";
 import { countNonZero } from "../../network/parameters.ts";
 import { runFiles } from "../../run/directory.ts";
 import { readEvents, readResult } from "../../run/read.ts";
-import { parseConfig } from "../config.ts";
-import { columns, comparison } from "../table.ts";
+import { parseConfig, presetNames } from "../config.ts";
+import { ownEnvironment } from "../environment.ts";
+import { columns, comparison, environmentTable } from "../table.ts";
 import { printable } from "../terminal.ts";
 
 const MAX_CONFIG_BYTES = 1_000_000;
 
-/** Shows a run's folder, or a policy file. */
+/** Shows a run's folder, a policy file, or an environment of the user's own, which is checked. */
 export async function inspect(path: string, flags: { json?: boolean }): Promise<void> {
+  if (isModule(path)) {
+    await inspectModule(path, flags.json === true);
+    return;
+  }
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   if (isFolder) inspectRun(path, flags.json === true);
   else await inspectPolicy(path, flags.json === true);
+}
+
+async function inspectModule(path: string, json: boolean): Promise<void> {
+  const { spec } = await ownEnvironment(path);
+  if (json) {
+    process.stdout.write(`${JSON.stringify(spec)}\n`);
+    return;
+  }
+  const lines = environmentTable([{ ...spec, presets: presetNames(spec.id) }]).map((line) => `  ${line}\n`);
+  process.stdout.write(`${path}: keeps the contract of environments\n${lines.join("")}`);
 }
 
 function inspectRun(path: string, json: boolean): void {
@@ -48,10 +64,10 @@ function inspectRun(path: string, json: boolean): void {
 }
 
 async function inspectPolicy(path: string, json: boolean): Promise<void> {
-  const { architecture, parameters, environment, score, provenance } = await loadPolicy(path);
+  const { architecture, parameters, environment, gymnasium, score, provenance } = await loadPolicy(path);
   const counts = { ...countsOf(architecture), nonZero: countNonZero(architecture, parameters) };
   if (json) {
-    process.stdout.write(`${JSON.stringify({ architecture, environment, ...counts, score, provenance })}\n`);
+    process.stdout.write(`${JSON.stringify({ architecture, environment, gymnasium, ...counts, score, provenance })}\n`);
     return;
   }
   const rows = layoutOf(architecture).map(({ name, inputs, outputs, activation, weights }) => {
@@ -66,6 +82,9 @@ async function inspectPolicy(path: string, json: boolean): Promise<void> {
     ...table.map((line) => `  ${line}`),
     `  ${weights} weights (${nonZero} non-zero), ${biases} biases, ${bytes} bytes, ${macs} multiply-adds`,
   ];
+  for (const [key, words] of Object.entries(gymnasium ?? {})) {
+    lines.push(`  made with ${key}: ${printable([words].flat().join(", "))}`);
+  }
   const { normalization, gaussian } = architecture;
   if (normalization) lines.push("  observations are normalised by statistics in the file, which bytes includes");
   if (gaussian) {

@@ -2,10 +2,17 @@ import { parse, resolve } from "node:path";
 import { UsageError } from "../../errors.ts";
 import { loadPolicy } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
+import type { Policy } from "../../network/policy.ts";
 import { checkObserved } from "../../observations/log.ts";
 import { readObservations } from "../../observations/read.ts";
 import { type Config, resolveConfig, resolveObservationConfig } from "../config.ts";
-import { type EnvironmentFlags, givenOption, knownEnvironment } from "../environment.ts";
+import {
+  type EnvironmentFlags,
+  environmentOf,
+  givenOption,
+  type KnownEnvironment,
+  knownEnvironment,
+} from "../environment.ts";
 import { importOptions } from "../foreign.ts";
 import { freeRunPath, type Given, resume, type SessionOptions, start } from "../session.ts";
 
@@ -16,7 +23,6 @@ export interface RunFlags extends EnvironmentFlags {
   readonly seed?: number;
   readonly out?: string;
   readonly resume?: boolean;
-  readonly workers: number;
   readonly checkpointEvery: number;
   readonly budget?: number;
   readonly json?: boolean;
@@ -27,9 +33,9 @@ export interface RunFlags extends EnvironmentFlags {
   readonly observationsKey?: string;
 }
 
-function sessionOptions(flags: RunFlags, out: string, modules: readonly string[]): SessionOptions {
+function sessionOptions(flags: RunFlags, out: string): SessionOptions {
   const { workers, checkpointEvery, json = false, envTimeout: timeout, budget } = flags;
-  return { out, workers, checkpointEvery, json, modules, timeout, budget };
+  return { out, workers, checkpointEvery, json, timeout, budget };
 }
 
 /** `--quick` is short for the preset of that name. */
@@ -39,78 +45,68 @@ function presetOf({ preset, quick }: RunFlags): string | undefined {
 }
 
 /** Goes on with a run. What its configuration holds cannot be given again: it could be another one. */
-function goOn(
-  command: Config["command"],
-  environment: string | undefined,
-  flags: RunFlags,
-  modules: readonly string[],
-  compressed: Given = {},
-): Promise<number> {
+function goOn(command: Config["command"], environment: string | undefined, flags: RunFlags, given: Given = {}) {
   if (flags.out === undefined) throw new UsageError("--resume", "name the run's folder with --out");
   const keys = (["preset", "quick", "set", "seed"] as const).filter((key) => flags[key] !== undefined);
-  const given = keys[0] === undefined ? givenOption(flags) : `--${keys[0]}`;
-  if (given !== undefined) throw new UsageError(given, "cannot be given with --resume: the run's config.yaml decides");
-  return resume({ command, environment }, sessionOptions(flags, flags.out, modules), compressed);
+  const option = keys[0] === undefined ? givenOption(flags) : `--${keys[0]}`;
+  if (option !== undefined)
+    throw new UsageError(option, "cannot be given with --resume: the run's config.yaml decides");
+  return resume({ command, environment }, sessionOptions(flags, flags.out), given);
 }
 
-async function begin(
-  command: "run" | "train",
-  environment: string | undefined,
-  flags: RunFlags,
-  modules: readonly string[],
-): Promise<number> {
-  if (flags.resume) return goOn(command, environment, flags, modules);
-  if (environment === undefined) throw new UsageError("environment", 'is missing; "pops environments" lists them');
-  const preset = presetOf(flags);
-  const known = await knownEnvironment(environment, flags);
-  const config = resolveConfig({ ...flags, ...known, preset, environment, command });
-  return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules));
+/** Begins a run in an environment. */
+function begin(command: Config["command"], known: KnownEnvironment, flags: RunFlags, teacher?: Policy) {
+  const out = flags.out ?? freeRunPath(known.spec.id);
+  const config = resolveConfig({ ...flags, ...known, preset: presetOf(flags), command, out });
+  return start(config, sessionOptions(flags, out), { teacher, module: known.module });
 }
 
-export async function run(
-  environment: string | undefined,
-  flags: RunFlags,
-  modules: readonly string[],
-): Promise<number> {
-  return begin("run", environment, flags, modules);
+/** What stands once, as an argument or behind an option. */
+function once(argument: string | undefined, option: string | undefined, name: string): string | undefined {
+  if (argument !== undefined && option !== undefined) throw new UsageError(name, `${argument} is named already`);
+  return argument ?? option;
 }
 
 export async function train(
+  command: "run" | "train",
   environment: string | undefined,
   flags: RunFlags,
-  modules: readonly string[],
 ): Promise<number> {
-  return begin("train", environment, flags, modules);
+  const meant = once(environment, flags.env, "--env");
+  if (flags.resume) return goOn(command, meant, flags);
+  if (meant === undefined) throw new UsageError("environment", 'is missing; "pops environments" lists them');
+  return begin(command, await knownEnvironment(meant, flags), flags);
 }
 
-export async function compress(flags: RunFlags, modules: readonly string[]): Promise<number> {
-  const teacher = flags.teacher === undefined ? undefined : await loadPolicy(flags.teacher, await importOptions(flags));
-  const { observations: file, observationsKey: key } = flags;
-  if (file === undefined && key !== undefined) {
+/** Compresses against logged observations. */
+async function compressOnObservations(file: string, policy: string, flags: RunFlags): Promise<number> {
+  const { observationsKey: key } = flags;
+  const observations = await readObservations(file, key);
+  const teacher = await loadPolicy(policy, importOptions(flags, undefined));
+  checkObserved(teacher.architecture, observations);
+  const source = { file: resolve(file), ...(key !== undefined && { key }), sha256: observations.sha256 };
+  const config = resolveObservationConfig(source, { ...flags, preset: presetOf(flags) });
+  const out = flags.out ?? freeRunPath(parse(file).name);
+  return start(config, sessionOptions(flags, out), { teacher, observations });
+}
+
+export async function compress(policy: string | undefined, flags: RunFlags): Promise<number> {
+  const file = once(policy, flags.teacher, "--teacher");
+  const { observations: log, observationsKey: key } = flags;
+  if (log === undefined && key !== undefined) {
     throw new UsageError("--observations-key", "is for --observations: name the file with it");
   }
-  const observations = file === undefined ? undefined : await readObservations(file, key);
   if (flags.resume) {
-    const environment = observations ? undefined : flags.env;
-    return goOn("compress", environment, flags, modules, { teacher, observations });
+    const observations = log === undefined ? undefined : await readObservations(log, key);
+    const named = flags.env === undefined || log !== undefined ? undefined : await knownEnvironment(flags.env, flags);
+    const teacher = file === undefined ? undefined : await loadPolicy(file, importOptions(flags, named?.spec));
+    return goOn("compress", log === undefined ? flags.env : undefined, flags, { teacher, observations });
   }
-  if (teacher === undefined) throw new UsageError("--teacher", "is missing: name the policy file to compress");
-  if (file !== undefined && observations) {
-    checkObserved(teacher.architecture, observations);
-    const source = { file: resolve(file), ...(key !== undefined && { key }), sha256: observations.sha256 };
-    const config = resolveObservationConfig(source, { ...flags, preset: presetOf(flags) });
-    const out = flags.out ?? freeRunPath(parse(file).name);
-    return start(config, sessionOptions(flags, out, modules), { teacher, observations });
-  }
-  const environment = flags.env ?? teacher.environment;
-  if (environment === undefined)
-    throw new UsageError(
-      "--env",
-      `${flags.teacher ?? ""} names no environment: state one, or logged observations with --observations`,
-    );
-  const preset = presetOf(flags);
-  const known = await knownEnvironment(environment, flags);
+  if (file === undefined) throw new UsageError("policy", "is missing: name the file to compress");
+  if (log !== undefined) return compressOnObservations(log, file, flags);
+  const named = flags.env === undefined ? undefined : await knownEnvironment(flags.env, flags);
+  const teacher = await loadPolicy(file, importOptions(flags, named?.spec));
+  const known = named ?? (await knownEnvironment(...environmentOf(teacher, file, flags)));
   checkFits(teacher.architecture, known.spec);
-  const config = resolveConfig({ ...flags, ...known, preset, environment, command: "compress" });
-  return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules), { teacher });
+  return begin("compress", known, flags, teacher);
 }

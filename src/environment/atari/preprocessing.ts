@@ -3,7 +3,7 @@ import type { Plain } from "../../plain.ts";
 import { Pcg64 } from "../../random/pcg64.ts";
 import { notRunning } from "../classic-control.ts";
 import type { Action, Environment, EnvironmentSpec, Step } from "../environment.ts";
-import { checkAction, grid } from "../spaces.ts";
+import { box, checkAction } from "../spaces.ts";
 import { parseState, partState } from "../state.ts";
 import type { Surface } from "../surface.ts";
 import type { FrameGame } from "./frame-game.ts";
@@ -16,7 +16,7 @@ const MAX_NO_OPS = 30;
 
 /** What every environment of preprocessed frames has: the observations, and ALE's limit of 108,000 frames. */
 export const atariSpec = {
-  observationSpace: grid([STACK, SIDE, SIDE], 0, 255),
+  observationSpace: box(0, 255, [STACK, SIDE, SIDE]),
   maxEpisodeSteps: 108_000 / FRAME_SKIP,
   frameStack: STACK,
 };

@@ -3,7 +3,7 @@ import type { Plain } from "../../plain.ts";
 import { Pcg64 } from "../../random/pcg64.ts";
 import { notRunning } from "../classic-control.ts";
 import type { Action, Environment, EnvironmentSpec, Step } from "../environment.ts";
-import { checkAction, discrete, grid } from "../spaces.ts";
+import { box, checkAction, discrete } from "../spaces.ts";
 import { parseState, partState } from "../state.ts";
 import type { Color, Surface } from "../surface.ts";
 
@@ -23,7 +23,7 @@ export type Planes = readonly { readonly name: string; readonly color: Color }[]
 export function boardSpec(id: string, planes: Planes, actions: number): EnvironmentSpec {
   return {
     id,
-    observationSpace: grid([planes.length, SIDE, SIDE], 0, 1),
+    observationSpace: box(0, 1, [planes.length, SIDE, SIDE]),
     actionSpace: discrete(actions),
     maxEpisodeSteps: 1000,
     rewardThreshold: undefined,
