@@ -18,7 +18,7 @@ const mayImport = {
   pruning: ["events", "random", "tensor", "network", "environment", "evaluation", "distillation"],
   distillation: ["events", "random", "tensor", "network", "environment", "replay", "evaluation"],
   shrinking: ["random", "network"],
-  pops: ["events", "teacher", "random", "thread", "network", "environment", "evaluation", "pruning", "distillation", "shrinking"],
+  pops: ["events", "teacher", "random", "thread", "tensor", "network", "environment", "evaluation", "pruning", "distillation", "shrinking"],
   importing: ["network", "environment", "tensor"],
   exporting: ["network", "environment", "tensor", "importing"],
   run: ["events", "network"],

@@ -1,5 +1,13 @@
 import fc from "fast-check";
-import { type Activation, type Architecture, layoutOf, parameterCount } from "../src/network/architecture.ts";
+import {
+  type Activation,
+  type Architecture,
+  architectureSchema,
+  type Convolution,
+  type Layer,
+  layoutOf,
+  parameterCount,
+} from "../src/network/architecture.ts";
 
 const size = fc.integer({ min: 1, max: 6 });
 /** Sixteenths: exact in float32, and never the negative zero that JSON has not. */
@@ -34,6 +42,46 @@ export function dressed(plain: Architecture): fc.Arbitrary<Architecture> {
   );
 }
 
+const activation = fc.constantFrom<Activation>("relu", "tanh", "none");
+const pair = (max: number): fc.Arbitrary<[number, number]> =>
+  fc.tuple(fc.integer({ min: 1, max }), fc.integer({ min: 1, max }));
+
+const convolution: fc.Arbitrary<Convolution> = fc
+  .record({
+    units: fc.integer({ min: 1, max: 4 }),
+    kernel: pair(3),
+    stride: pair(2),
+    padding: fc.option(fc.tuple(...[0, 1, 2, 3].map(() => fc.integer({ min: 0, max: 2 })))),
+    activation,
+  })
+  .map(({ padding, ...layer }) => ({
+    kind: "conv",
+    ...layer,
+    ...(padding && { padding: padding as [number, number, number, number] }),
+  }));
+
+/** Small networks over images: one to three convolutions with and without padding, up to two hidden dense layers. */
+export const convolutional: fc.Arbitrary<Architecture> = fc
+  .record({
+    input: fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 2, max: 7 }), fc.integer({ min: 2, max: 7 })),
+    convolutions: fc.array(convolution, { minLength: 1, maxLength: 3 }),
+    hidden: fc.array(fc.record({ units: size, activation }), { maxLength: 2 }),
+    outputs: size,
+  })
+  .map(
+    ({ input, convolutions, hidden, outputs }): Architecture => ({
+      input,
+      layers: [
+        ...convolutions,
+        ...hidden.map((layer): Layer => ({ kind: "dense", ...layer })),
+        { kind: "dense", units: outputs, activation: "none" },
+      ],
+      head: "logits",
+    }),
+  )
+  .filter((architecture) => architectureSchema.safeParse(architecture).success)
+  .chain(dressed);
+
 /** Small dense networks with 0 to 3 hidden layers, each with an activation of its own, with and without statistics and a Gaussian. */
 export const architectures: fc.Arbitrary<Architecture> = fc
   .record({
@@ -56,8 +104,9 @@ export const architectures: fc.Arbitrary<Architecture> = fc
 /** A network whose weights are 0 with the given probability; biases never are. */
 export function sparseNetworks(
   zeros: number,
+  kind = architectures,
 ): fc.Arbitrary<{ readonly architecture: Architecture; readonly parameters: Float32Array }> {
-  return architectures.chain((architecture) => {
+  return kind.chain((architecture) => {
     const count = parameterCount(architecture);
     const value = fc.double({ min: 0.1, max: 2, noNaN: true });
     const entry = fc.record({ value, negative: fc.boolean(), zero: fc.double({ min: 0, max: 1, noNaN: true }) });

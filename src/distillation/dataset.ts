@@ -4,30 +4,38 @@ import { type Actions, actionsOf } from "../network/action.ts";
 import type { Architecture } from "../network/architecture.ts";
 import type { Plain } from "../plain.ts";
 import type { Pcg64 } from "../random/pcg64.ts";
+import { copyRow, type Observations } from "../replay/rows.ts";
 import type { Program } from "../tensor/program.ts";
 
 /** States with the teacher's outputs for them: a ring buffer, sampled uniformly with replacement. */
 export class LabelledStates {
-  readonly capacity: number;
+  capacity: number;
   readonly width: number;
   readonly outputs: number;
-  #observations: Float32Array;
+  #observations: Observations;
   #labels: Float32Array;
   #size = 0;
   #next = 0;
 
-  constructor(capacity: number, width: number, outputs: number) {
+  /** @param bytes whether observations are whole numbers from 0 to 255, which take a quarter of the room as bytes */
+  constructor(capacity: number, width: number, outputs: number, bytes = false) {
     this.capacity = capacity;
     this.width = width;
     this.outputs = outputs;
-    this.#observations = new Float32Array(capacity * width);
+    // Shared memory: worker threads read the teacher's states where they are.
+    const room = new SharedArrayBuffer(capacity * width * (bytes ? 1 : 4));
+    this.#observations = bytes ? new Uint8Array(room) : new Float32Array(room);
     this.#labels = new Float32Array(capacity * outputs);
   }
 
-  /** A full buffer: the rows of a state and room for no more. */
-  static of(state: LabelledState, width: number, outputs: number): LabelledStates {
-    const states = new LabelledStates(state.labels.length / outputs, width, outputs);
-    states.setState(state);
+  /** A full buffer that reads the rows of a state where they are, and has room for no more. */
+  static of({ observations, labels, next }: LabelledState, width: number, outputs: number): LabelledStates {
+    const states = new LabelledStates(0, width, outputs);
+    states.capacity = labels.length / outputs;
+    states.#observations = observations;
+    states.#labels = labels;
+    states.#size = states.capacity;
+    states.#next = next;
     return states;
   }
 
@@ -35,8 +43,18 @@ export class LabelledStates {
     return this.#size;
   }
 
+  /** Whether observations are kept as bytes. */
+  get bytes(): boolean {
+    return this.#observations instanceof Uint8Array;
+  }
+
+  /** Its rows where they are, not copied: `of` reads them, in another thread too. */
+  get state(): LabelledState {
+    return { next: this.#next, observations: this.observations, labels: this.labels };
+  }
+
   /** [size, width] states held. */
-  get observations(): Float32Array {
+  get observations(): Observations {
     return this.#observations.subarray(0, this.#size * this.width);
   }
 
@@ -56,11 +74,11 @@ export class LabelledStates {
   }
 
   /** Fills rows `from` to `to` - 1 of a batch: [batch, width] observations, [batch, outputs] labels. */
-  sample(random: Pcg64, observations: Float32Array, labels: Float32Array, from: number, to: number): void {
+  sample(random: Pcg64, observations: Observations, labels: Float32Array, from: number, to: number): void {
     const { width, outputs } = this;
     for (let row = from; row < to; row++) {
       const at = random.integer(this.#size);
-      for (let k = 0; k < width; k++) observations[row * width + k] = this.#observations[at * width + k]!;
+      copyRow(this.#observations, at, width, observations, row);
       for (let k = 0; k < outputs; k++) labels[row * outputs + k] = this.#labels[at * outputs + k]!;
     }
   }
@@ -84,7 +102,7 @@ export class LabelledStates {
 export interface LabelledState {
   readonly [key: string]: Plain;
   readonly next: number;
-  readonly observations: Float32Array;
+  readonly observations: Observations;
   readonly labels: Float32Array;
 }
 

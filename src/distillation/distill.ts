@@ -3,12 +3,13 @@ import type { VectorEnvironment } from "../environment/environment.ts";
 import { compileForward, Evaluator } from "../evaluation/evaluate.ts";
 import { lower95 } from "../evaluation/statistics.ts";
 import type { QuickScore } from "../events.ts";
-import { actionsOf, argmax, boundActions } from "../network/action.ts";
+import { type Actions, actionsOf, argmax, boundActions } from "../network/action.ts";
 import { type Architecture, describe, inputSize, outputSize, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import { INITIALIZERS, initialize } from "../network/parameters.ts";
 import type { Plain } from "../plain.ts";
 import { stream } from "../random/pcg64.ts";
+import type { Observations } from "../replay/rows.ts";
 import { input, mul, type Tensor } from "../tensor/graph.ts";
 import { adam, rmsPropTensorFlow } from "../tensor/optimizer.ts";
 import { Trainer, type TrainerState } from "../tensor/trainer.ts";
@@ -101,7 +102,12 @@ export async function collectTeacherStates(context: Omit<DistillContext, "states
   program.bind("parameters", parameters);
   const gather = async (name: string, states: number): Promise<LabelledState> => {
     const steps = Math.ceil(states / lanes.size);
-    const into = new LabelledStates(steps * lanes.size, inputSize(architecture), outputSize(architecture));
+    const into = new LabelledStates(
+      steps * lanes.size,
+      inputSize(architecture),
+      outputSize(architecture),
+      lanes.spec.frameStack !== undefined,
+    );
     const random = stream(seed, name);
     await collect(
       {
@@ -115,7 +121,7 @@ export async function collectTeacherStates(context: Omit<DistillContext, "states
       },
       into,
     );
-    return into.getState();
+    return into.state;
   };
   const training = await gather("teacher-states/training", options.teacherStates);
   const heldOut = await gather("teacher-states/held-out", options.teacherStates * HELD_OUT);
@@ -152,14 +158,14 @@ function lossOf({ head, gaussian }: Architecture, options: LossOptions): (teache
 /**
  * A training program for the distillation loss on `observations` [rows, width] and `labels` [rows, outputs]. A masked one has
  * the input `mask` [parameters]: weights where it is 0 take no part and get no gradient, so they keep their hidden value but
- * for what the optimiser's moments still move.
+ * for what the optimiser's moments still move. `bytes` says that observations are uint8.
  */
 export async function compileDistillation(
   architecture: Architecture,
   options: LossOptions,
-  masked = false,
+  { masked = false, bytes = false } = {},
 ): Promise<Trainer> {
-  const observations = input([options.batchSize, inputSize(architecture)]);
+  const observations = input([options.batchSize, inputSize(architecture)], bytes ? "uint8" : "float32");
   const labels = input([options.batchSize, outputSize(architecture)]);
   const size = parameterCount(architecture);
   const mask = input([size]);
@@ -188,7 +194,8 @@ export async function* distill(
   const { options, seed, objective } = context;
   const { architecture } = job;
   const name = `distill/${describe(architecture)}/${job.start}`;
-  const trainer = await compileDistillation(architecture, options);
+  const taught = LabelledStates.of(context.states.training, inputSize(architecture), outputSize(architecture));
+  const trainer = await compileDistillation(architecture, options, { bytes: taught.bytes });
   const evaluator = await Evaluator.create(architecture, context.makeLanes(options.gateEpisodes));
   const selector = await Evaluator.create(architecture, context.makeLanes(Math.min(100, options.selectionEpisodes)));
   const lanes = context.makeLanes(options.lanes);
@@ -196,9 +203,9 @@ export async function* distill(
   const teacher = await compileForward(context.teacher.architecture, lanes.size);
   teacher.bind("parameters", context.teacher.parameters);
 
-  const taught = LabelledStates.of(context.states.training, inputSize(architecture), outputSize(architecture));
   const roundSteps = Math.ceil(options.roundStates / lanes.size);
-  const own = new LabelledStates(Math.max(1, options.rounds) * roundSteps * lanes.size, taught.width, taught.outputs);
+  const ownRows = Math.max(1, options.rounds) * roundSteps * lanes.size;
+  const own = new LabelledStates(ownRows, taught.width, taught.outputs, taught.bytes);
   const random = stream(seed, name);
   let best: DistillState["best"] = null;
   let first = 0;
@@ -215,7 +222,7 @@ export async function* distill(
   }
 
   const total = options.updates + options.rounds * options.roundUpdates;
-  const observations = trainer.program.floats("observations");
+  const observations = trainer.program.numbers("observations");
   const labels = trainer.program.floats("labels");
   let passed = resume?.passed ?? false;
   try {
@@ -254,6 +261,33 @@ export async function* distill(
   }
 }
 
+/** Rows that are looked at in one forward pass. */
+const MAX_ROWS = 256;
+
+/** Greedy actions on [rows, width] observations. */
+async function greedyOver(
+  architecture: Architecture,
+  parameters: Float32Array,
+  observations: Observations,
+  rows: number,
+): Promise<Actions> {
+  const width = inputSize(architecture);
+  const batch = Math.min(rows, MAX_ROWS);
+  const program = await compileForward(architecture, batch);
+  program.bind("parameters", parameters);
+  const found = actionsOf(architecture, program);
+  const size = found.length / batch;
+  const actions = found instanceof Int32Array ? new Int32Array(rows) : new Float32Array(rows * size);
+  for (let from = 0; from < rows; from += batch) {
+    const to = Math.min(rows, from + batch);
+    program.floats("observations").set(observations.subarray(from * width, to * width));
+    await program.run();
+    actions.set(found.subarray(0, (to - from) * size), from * size);
+  }
+  await program.dispose();
+  return actions;
+}
+
 /**
  * How far student and teacher agree on labelled states: the share of states on which their greedy actions are the same; for
  * continuous actions 1 less the mean distance between them, in ranges of the action.
@@ -265,12 +299,7 @@ export async function agreementOf(
 ): Promise<number> {
   const outputs = outputSize(architecture);
   const rows = states.labels.length / outputs;
-  const program = await compileForward(architecture, rows);
-  program.bind("parameters", parameters);
-  program.bind("observations", states.observations);
-  await program.run();
-  const actions = actionsOf(architecture, program);
-  await program.dispose();
+  const actions = await greedyOver(architecture, parameters, states.observations, rows);
   const { gaussian } = architecture;
   if (gaussian !== undefined) {
     const taught = states.labels.slice();

@@ -28,6 +28,18 @@ export interface EnvironmentSpec {
   readonly maxEpisodeSteps: number | undefined;
   /** Mean return at which the task counts as solved; `undefined` where none is published. */
   readonly rewardThreshold: number | undefined;
+  /**
+   * The observation's first axis is time: so many pictures of whole numbers 0 to 255, oldest first. A step drops the first
+   * and adds one at the end; the first observation of an episode is one picture so many times.
+   */
+  readonly frameStack?: number;
+  /** How training differs from the task: a score always counts the rewards as they are, until the episode's end. */
+  readonly training?: {
+    /** Training takes the sign of each reward (Mnih et al. 2015). */
+    readonly clipRewards: boolean;
+    /** Training takes the loss of a life (`lifeLost`) for an end: the value of what follows is 0, but the episode goes on. */
+    readonly episodicLife: boolean;
+  };
 }
 
 /** A choice index for a discrete action space, a vector for a box. */
@@ -42,6 +54,8 @@ export interface Step {
   readonly terminated: boolean;
   /** The episode was cut off, by a time limit for example: the value of what follows is not 0. */
   readonly truncated: boolean;
+  /** A life was lost, and it was not the last one. */
+  readonly lifeLost?: boolean;
 }
 
 /** A single environment. The rules are Gymnasium's: `reset` before the first `step` and after every end. */
@@ -76,6 +90,8 @@ export interface VectorEnvironment {
   readonly terminated: Uint8Array;
   /** [size] 0 or 1. */
   readonly truncated: Uint8Array;
+  /** [size] 0 or 1: `lifeLost` of the last step; not part of the state. */
+  readonly lifeLost: Uint8Array;
   /** Starts an episode in one lane. */
   reset(lane: number, seed?: number): Promise<void> | void;
   /** `actions`: [size] choice indices, or [size, action size] for box spaces. */

@@ -45,6 +45,7 @@ class GymnasiumVector implements VectorEnvironment {
   readonly rewards: Float64Array;
   readonly terminated: Uint8Array;
   readonly truncated: Uint8Array;
+  readonly lifeLost: Uint8Array;
   readonly #bytes: boolean;
   readonly #vector: number;
   readonly #width: number;
@@ -76,6 +77,7 @@ class GymnasiumVector implements VectorEnvironment {
     this.rewards = buffers.rewards;
     this.terminated = buffers.terminated;
     this.truncated = buffers.truncated;
+    this.lifeLost = buffers.lifeLost;
     this.#bytes = bytes;
     this.#vector = vector;
     this.#width = sizeOf(spec.observationSpace);
@@ -302,7 +304,7 @@ class GymnasiumVector implements VectorEnvironment {
       await this.#advance(actions, wanted, played, (lane) => this.#place(lane, step + 1));
     }
     for (const { lane, episode } of lanes) {
-      const of = ({ observations }: LaneBuffers): Float32Array =>
+      const of = ({ observations }: Pick<LaneBuffers, "observations">): Float32Array =>
         observations.subarray(lane * this.#width, (lane + 1) * this.#width);
       const there = of(saved);
       const same = of(played).every((value, i) => Object.is(value, there[i]));

@@ -1,5 +1,6 @@
 import { UsageError } from "../errors.ts";
 import { Acrobot, acrobotV1 } from "./acrobot.ts";
+import { makePong, pongFireV0, pongV0 } from "./atari/pong.ts";
 import { CartPole, cartPoleV0, cartPoleV1 } from "./cartpole.ts";
 import type { Environment, EnvironmentSpec } from "./environment.ts";
 import { LunarLander, lunarLanderContinuousV3, lunarLanderV2, lunarLanderV3 } from "./lunar-lander.ts";
@@ -38,6 +39,7 @@ register({ spec: pendulumV1, create: () => new Pendulum() });
 for (const spec of [lunarLanderV2, lunarLanderV3, lunarLanderContinuousV3]) {
   register({ spec, create: () => new LunarLander(spec), slow: true });
 }
+for (const spec of [pongV0, pongFireV0]) register({ spec, create: () => makePong(spec), slow: true });
 
 /** Ids of all registered environments, in order of registration. */
 export function environmentIds(): string[] {

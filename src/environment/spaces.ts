@@ -6,6 +6,12 @@ export function box(low: readonly number[], high: readonly number[]): BoxSpace {
   return { kind: "box", shape: [low.length], low: low.map(Math.fround), high: high.map(Math.fround) };
 }
 
+/** Pictures or other grids of numbers from `low` to `high`. */
+export function grid(shape: readonly number[], low: number, high: number): BoxSpace {
+  const size = shape.reduce((product, length) => product * length, 1);
+  return { kind: "box", shape, low: Array<number>(size).fill(low), high: Array<number>(size).fill(high) };
+}
+
 /** Choices 0 to `n` - 1. */
 export function discrete(n: number): DiscreteSpace {
   return { kind: "discrete", n };

@@ -135,6 +135,7 @@ class ThreadedVector implements VectorEnvironment {
   readonly rewards: Float64Array;
   readonly terminated: Uint8Array;
   readonly truncated: Uint8Array;
+  readonly lifeLost: Uint8Array;
   readonly #vector: number;
   readonly #shared: LaneBuffers;
   readonly #checked: LaneActions;
@@ -153,6 +154,7 @@ class ThreadedVector implements VectorEnvironment {
       rewards: new Float64Array(new SharedArrayBuffer(8 * size)),
       terminated: new Uint8Array(new SharedArrayBuffer(size)),
       truncated: new Uint8Array(new SharedArrayBuffer(size)),
+      lifeLost: new Uint8Array(new SharedArrayBuffer(size)),
     };
     const actions = new SharedArrayBuffer(4 * size * actionSize);
     this.spec = spec;
@@ -161,6 +163,7 @@ class ThreadedVector implements VectorEnvironment {
     this.rewards = shared.rewards;
     this.terminated = shared.terminated;
     this.truncated = shared.truncated;
+    this.lifeLost = shared.lifeLost;
     this.#vector = vector;
     this.#shared = shared;
     this.#checked = new LaneActions(spec, size);
@@ -171,6 +174,7 @@ class ThreadedVector implements VectorEnvironment {
         rewards: shared.rewards.subarray(from, to),
         terminated: shared.terminated.subarray(from, to),
         truncated: shared.truncated.subarray(from, to),
+        lifeLost: shared.lifeLost.subarray(from, to),
       },
       actions: this.#actions.subarray(from * actionSize, to * actionSize),
     });

@@ -42,7 +42,7 @@ export class TimeLimit implements Environment {
       return step;
     }
     this.#running = false;
-    return { observation: step.observation, reward: step.reward, terminated: step.terminated, truncated: true };
+    return { ...step, truncated: true };
   }
 
   getState(): Plain {

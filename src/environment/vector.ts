@@ -7,7 +7,7 @@ import { checkAction, sizeOf } from "./spaces.ts";
 import { float64, parseState, partState } from "./state.ts";
 
 /** The buffers of a vector: a part of larger ones where its lanes are a part of another's. */
-export type LaneBuffers = Pick<VectorEnvironment, "observations" | "rewards" | "terminated" | "truncated">;
+export type LaneBuffers = Pick<VectorEnvironment, "observations" | "rewards" | "terminated" | "truncated" | "lifeLost">;
 
 /** Buffers of their own. */
 export function allocate(spec: EnvironmentSpec, size: number): LaneBuffers {
@@ -16,6 +16,7 @@ export function allocate(spec: EnvironmentSpec, size: number): LaneBuffers {
     rewards: new Float64Array(size),
     terminated: new Uint8Array(size),
     truncated: new Uint8Array(size),
+    lifeLost: new Uint8Array(size),
   };
 }
 
@@ -97,6 +98,7 @@ export class LaneVector implements VectorEnvironment {
   readonly rewards: Float64Array;
   readonly terminated: Uint8Array;
   readonly truncated: Uint8Array;
+  readonly lifeLost: Uint8Array;
   readonly #lanes: readonly Environment[];
   readonly #observationSize: number;
   readonly #actions: LaneActions;
@@ -112,6 +114,7 @@ export class LaneVector implements VectorEnvironment {
     this.rewards = buffers.rewards;
     this.terminated = buffers.terminated;
     this.truncated = buffers.truncated;
+    this.lifeLost = buffers.lifeLost;
   }
 
   reset(lane: number, seed?: number): void {
@@ -121,6 +124,7 @@ export class LaneVector implements VectorEnvironment {
     this.rewards[lane] = 0;
     this.terminated[lane] = 0;
     this.truncated[lane] = 0;
+    this.lifeLost[lane] = 0;
   }
 
   /** Refuses a wrong action before any lane moves. */
@@ -129,6 +133,7 @@ export class LaneVector implements VectorEnvironment {
     for (let lane = 0; lane < this.size; lane++) {
       if (this.#ended(lane)) {
         this.rewards[lane] = 0;
+        this.lifeLost[lane] = 0;
         continue;
       }
       const step = this.#lanes[lane]!.step(this.#actions.of(lane));
@@ -136,6 +141,7 @@ export class LaneVector implements VectorEnvironment {
       this.rewards[lane] = step.reward;
       this.terminated[lane] = step.terminated ? 1 : 0;
       this.truncated[lane] = step.truncated ? 1 : 0;
+      this.lifeLost[lane] = step.lifeLost ? 1 : 0;
     }
   }
 
@@ -156,6 +162,7 @@ export class LaneVector implements VectorEnvironment {
     this.rewards.set(saved.rewards);
     this.terminated.set(saved.terminated);
     this.truncated.set(saved.truncated);
+    this.lifeLost.fill(0);
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 import { rangesOf } from "../network/action.ts";
 import { type Activation, layoutOf, outputSize } from "../network/architecture.ts";
+import { transposed } from "../network/parameters.ts";
 import type { Policy } from "../network/policy.ts";
 import { NO_DIGEST, seal } from "../seal.ts";
 import { encodeModel, type OnnxNode, type OnnxTensor, type OnnxValue } from "../tensor/onnx-model.ts";
@@ -38,31 +39,49 @@ export function policyToOnnx(policy: Policy, options: { readonly action?: boolea
   };
 
   let x = "observation";
-  const row = (name: string, values: readonly number[]): string => {
-    initializers.push({ name, dtype: "float32", dims: [values.length], data: Float32Array.from(values) });
+  const imagesIn = layers[0]?.window !== undefined;
+  const tensor = (name: string, values: readonly number[], dims: readonly number[]): string => {
+    initializers.push({ name, dtype: "float32", dims, data: Float32Array.from(values) });
     return name;
   };
+  const row = (name: string, values: readonly number[]): string => tensor(name, values, [values.length]);
   const scalar = (name: string, value: number): string => {
     initializers.push({ name, dtype: "float32", dims: [], data: Float32Array.of(value) });
     return name;
   };
-  if (architecture.input.length > 1) x = append("Flatten", [x], "flat", { axis: { kind: "int", value: 1 } });
+  if (architecture.input.length > 1 && !imagesIn)
+    x = append("Flatten", [x], "flat", { axis: { kind: "int", value: 1 } });
   if (normalization) {
     const { mean, deviation, clip } = normalization;
-    x = append("Sub", [x, row("normalization.mean", mean)], "centred");
-    x = append("Div", [x, row("normalization.deviation", deviation)], "scaled");
-    const limits = [scalar("normalization.low", -clip), scalar("normalization.high", clip)];
-    x = append("Clip", [x, ...limits], "normalized");
+    const statistic = (name: string, values: readonly number[]): string =>
+      tensor(`normalization.${name}`, values, values.length > 1 && imagesIn ? architecture.input : [values.length]);
+    x = append("Sub", [x, statistic("mean", mean)], "centred");
+    x = append("Div", [x, statistic("deviation", deviation)], "scaled");
+    if (clip !== undefined) {
+      const limits = [scalar("normalization.low", -clip), scalar("normalization.high", clip)];
+      x = append("Clip", [x, ...limits], "normalized");
+    }
   }
-  for (const { name, inputs, outputs, weights, biases, activation } of layers) {
-    const constant = (suffix: string, dims: number[], { offset, length }: typeof weights): string => {
-      const data = parameters.slice(offset, offset + length);
+  for (const [l, { name, inputs, outputs, weights, biases, activation, window }] of layers.entries()) {
+    const constant = (suffix: string, dims: number[], data: Float32Array): string => {
       initializers.push({ name: `${name}.${suffix}`, dtype: "float32", dims, data });
       return `${name}.${suffix}`;
     };
-    const gemm = [x, constant("weight", [inputs, outputs], weights), constant("bias", [outputs], biases)];
+    const ofLayer = ({ offset, length }: typeof weights): Float32Array => parameters.slice(offset, offset + length);
     const result = name === layers.at(-1)?.name ? head : name;
-    x = append("Gemm", gemm, activation === "none" ? result : `${result}_linear`);
+    const linear = activation === "none" ? result : `${result}_linear`;
+    if (window === undefined) {
+      if (layers[l - 1]?.window) x = append("Flatten", [x], `${name}_flat`, { axis: { kind: "int", value: 1 } });
+      const weight = constant("weight", [inputs, outputs], ofLayer(weights));
+      x = append("Gemm", [x, weight, constant("bias", [outputs], ofLayer(biases))], linear);
+    } else {
+      const { kernel, stride, padding, from } = window;
+      const weight = constant("weight", [outputs, from[0], ...kernel], transposed(ofLayer(weights), inputs, outputs));
+      x = append("Conv", [x, weight, constant("bias", [outputs], ofLayer(biases))], linear, {
+        strides: { kind: "ints", values: stride },
+        pads: { kind: "ints", values: padding },
+      });
+    }
     if (activation !== "none") x = append(operators[activation], [x], result);
   }
   const results: OnnxValue[] = [{ name: head, dtype: "float32", dims: ["batch", outputSize(architecture)] }];

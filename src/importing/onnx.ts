@@ -1,4 +1,5 @@
 import { FileError } from "../errors.ts";
+import { transposed } from "../network/parameters.ts";
 import type { Policy } from "../network/policy.ts";
 import { checkSeal, NO_DIGEST } from "../seal.ts";
 import type { OnnxModel } from "../tensor/onnx-model.ts";
@@ -33,7 +34,15 @@ export function policyFromOnnx(bytes: Uint8Array, path: string): Policy {
     if (derived.some((prefix) => name.startsWith(prefix))) continue;
     if (dtype !== "float32") throw new FileError(path, `initializer "${name}" has type ${dtype}, expected float32`);
     if (parts.has(name)) throw new FileError(path, `initializer "${name}" stands twice`);
-    parts.set(name, { shape: dims, data });
+    parts.set(name, filtersLast(dims, data));
   }
   return assemblePolicy(parseMetadata(pops, path), parts, path);
+}
+
+/** A convolution's weights [filters, channels, kernel height, kernel width] as a policy has them: [the rest, filters]. */
+function filtersLast(dims: readonly number[], data: Float32Array): { shape: readonly number[]; data: Float32Array } {
+  const [filters, ...rest] = dims;
+  if (filters === undefined || rest.length !== 3) return { shape: dims, data };
+  const inputs = rest.reduce((product, size) => product * size, 1);
+  return { shape: [inputs, filters], data: transposed(data, filters, inputs) };
 }

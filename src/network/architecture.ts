@@ -5,17 +5,35 @@ import { ShapeError, UsageError } from "../errors.ts";
 
 const positive = z.number().int().min(1).max(1_000_000);
 
-const denseSchema = z.strictObject({
-  kind: z.literal("dense"),
+const activation = z.enum(["relu", "tanh", "none"]);
+
+const denseSchema = z.strictObject({ kind: z.literal("dense"), units: positive, activation });
+
+const pair = z.tuple([z.number().int().min(1).max(1000), z.number().int().min(1).max(1000)]);
+const border = z.number().int().min(0).max(1000);
+
+/**
+ * A convolution over images [channels, height, width] with `units` filters. `kernel` and `stride` are [height, width]; `padding`
+ * counts zeros at the top, left, bottom and right, none (VALID) if not given. What comes out is [units, rows, columns], and a
+ * dense layer behind takes it flattened in this order, channels outermost, as in PyTorch.
+ */
+const convolutionSchema = z.strictObject({
+  kind: z.literal("conv"),
   units: positive,
-  activation: z.enum(["relu", "tanh", "none"]),
+  kernel: pair,
+  stride: pair,
+  padding: z.tuple([border, border, border, border]).exactOptional(),
+  activation,
 });
 
-/** One number an element of the observation: (x - mean) / deviation, then limited to [-clip, clip]. */
+/**
+ * (x - mean) / deviation, then limited to [-clip, clip] where there is a limit: one number an element of the observation, or
+ * one for all elements, as for the pixels of an image.
+ */
 const normalizationSchema = z.strictObject({
   mean: z.array(z.number()),
   deviation: z.array(z.number().positive()),
-  clip: z.number().positive(),
+  clip: z.number().positive().exactOptional(),
 });
 
 /**
@@ -41,7 +59,10 @@ export const architectureSchema = z
   .strictObject({
     input: z.array(positive).min(1).max(4),
     normalization: normalizationSchema.exactOptional(),
-    layers: z.array(denseSchema).min(1).max(64),
+    layers: z
+      .array(z.discriminatedUnion("kind", [denseSchema, convolutionSchema]))
+      .min(1)
+      .max(64),
     head: z.enum(["q-values", "logits", "gaussian"]),
     gaussian: gaussianSchema.exactOptional(),
   })
@@ -52,9 +73,18 @@ export const architectureSchema = z
     const inputs = input.reduce((product, size) => product * size, 1);
     for (const name of ["mean", "deviation"] as const) {
       const length = normalization?.[name].length ?? inputs;
-      if (length !== inputs) refuse(["normalization", name], `has ${length} numbers, an observation has ${inputs}`);
+      if (length !== inputs && length !== 1) {
+        refuse(["normalization", name], `has ${length} numbers, an observation has ${inputs}`);
+      }
     }
-    const outputs = layers.at(-1)?.units ?? 0;
+    const last = layers.at(-1);
+    if (last?.kind === "conv") refuse(["layers"], "ends with a convolution, expected a dense layer as output");
+    const unfit = misfitOf(input, layers);
+    if (unfit !== undefined) {
+      refuse(["layers"], unfit);
+      return;
+    }
+    const outputs = last?.units ?? 0;
     if ((head === "gaussian") !== (gaussian !== undefined)) {
       refuse(
         ["gaussian"],
@@ -76,12 +106,31 @@ export type Architecture = z.infer<typeof architectureSchema>;
 export type Normalization = NonNullable<Architecture["normalization"]>;
 /** A diagonal Gaussian around the outputs. */
 export type Gaussian = NonNullable<Architecture["gaussian"]>;
-/** A dense layer: units and activation. */
+/** A layer: dense, or a convolution. */
 export type Layer = Architecture["layers"][number];
+/** A convolution: filters, kernel, stride, padding and activation. */
+export type Convolution = Extract<Layer, { kind: "conv" }>;
 /** Activation of a layer: `relu`, `tanh` or `none`. */
 export type Activation = Layer["activation"];
 
-/** Where one layer's numbers stand in the flat parameter vector: weights [inputs, outputs] row-major, then biases [outputs]. */
+/** Channels, height and width. */
+export type ImageShape = readonly [channels: number, height: number, width: number];
+
+/** Where a convolution goes over its images. */
+export interface Window {
+  readonly kernel: readonly [number, number];
+  readonly stride: readonly [number, number];
+  readonly padding: readonly [top: number, left: number, bottom: number, right: number];
+  /** What it reads. */
+  readonly from: ImageShape;
+  /** What it makes. */
+  readonly to: ImageShape;
+}
+
+/**
+ * Where one layer's numbers stand in the flat parameter vector: weights [inputs, outputs] row-major, then biases [outputs]. A
+ * convolution's inputs are what one window holds, [channels, kernel height, kernel width], and its outputs are its filters.
+ */
 export interface LayerLayout {
   readonly name: string;
   readonly inputs: number;
@@ -89,20 +138,84 @@ export interface LayerLayout {
   readonly activation: Activation;
   readonly weights: { readonly offset: number; readonly length: number };
   readonly biases: { readonly offset: number; readonly length: number };
+  /** Rows of the weights that belong to one unit of the layer before (in the first layer: to one element or channel). */
+  readonly rowsPerUnit: number;
+  /** How often each unit puts out a number: 1, or the positions of a convolution's window. */
+  readonly positions: number;
+  /** Of a convolution. */
+  readonly window?: Window;
 }
+
+const NO_PADDING: [number, number, number, number] = [0, 0, 0, 0];
+
+/** Images that a convolution makes; a size below 1 where its kernel does not fit. */
+function imagesOf(
+  [, height, width]: ImageShape,
+  { units, kernel, stride, padding = NO_PADDING }: Convolution,
+): ImageShape {
+  const along = (size: number, axis: 0 | 1): number =>
+    Math.floor((size + padding[axis] + padding[axis === 0 ? 2 : 3] - kernel[axis]) / stride[axis]) + 1;
+  return [units, along(height, 0), along(width, 1)];
+}
+
+/** What does not fit in a sequence of layers, in words. */
+function misfitOf(input: readonly number[], layers: readonly Layer[]): string | undefined {
+  let images = imageOf(input);
+  for (const [l, layer] of layers.entries()) {
+    if (layer.kind === "dense") {
+      images = undefined;
+      continue;
+    }
+    if (images === undefined) {
+      const found = l === 0 ? `observations of shape [${input.join(", ")}]` : "a dense layer";
+      return `layer ${l + 1} is a convolution behind ${found}, expected images [channels, height, width]`;
+    }
+    const next = imagesOf(images, layer);
+    if (Math.min(...next) < 1)
+      return `layer ${l + 1} has a kernel of ${layer.kernel.join("x")} over images ${images.join("x")}`;
+    images = next;
+  }
+  return undefined;
+}
+
+const imageOf = (shape: readonly number[]): ImageShape | undefined =>
+  shape.length === 3 ? [shape[0]!, shape[1]!, shape[2]!] : undefined;
 
 /** Layout of the flat parameter vector, layer by layer. */
 export function layoutOf(architecture: Architecture): LayerLayout[] {
   const layouts: LayerLayout[] = [];
-  let inputs = architecture.input.reduce((product, size) => product * size, 1);
+  const { input } = architecture;
+  let images = imageOf(input);
+  let units = input.reduce((product, size) => product * size, 1);
+  let positions = 1;
   let offset = 0;
   for (const [index, layer] of architecture.layers.entries()) {
-    const weights = { offset, length: inputs * layer.units };
-    const biases = { offset: offset + weights.length, length: layer.units };
+    let window: Window | undefined;
+    if (layer.kind === "conv") {
+      if (images === undefined) throw new ShapeError("layoutOf", misfitOf(input, architecture.layers) ?? "");
+      const { kernel, stride, padding = NO_PADDING } = layer;
+      window = { kernel, stride, padding, from: images, to: imagesOf(images, layer) };
+    }
+    const rowsPerUnit = window === undefined ? positions : window.kernel[0] * window.kernel[1];
+    const inputs = window === undefined ? units * positions : window.from[0] * rowsPerUnit;
+    images = window?.to;
+    positions = window === undefined ? 1 : window.to[1] * window.to[2];
+    units = layer.units;
+    const weights = { offset, length: inputs * units };
+    const biases = { offset: offset + weights.length, length: units };
     offset = biases.offset + biases.length;
-    const name = index === architecture.layers.length - 1 ? "output" : `dense_${index + 1}`;
-    layouts.push({ name, inputs, outputs: layer.units, activation: layer.activation, weights, biases });
-    inputs = layer.units;
+    const name = index === architecture.layers.length - 1 ? "output" : `${layer.kind}_${index + 1}`;
+    layouts.push({
+      name,
+      inputs,
+      outputs: units,
+      activation: layer.activation,
+      weights,
+      biases,
+      rowsPerUnit,
+      positions,
+      ...(window && { window }),
+    });
   }
   return layouts;
 }
@@ -122,12 +235,14 @@ export interface Counts {
 export function countsOf(architecture: Architecture): Counts {
   let weights = 0;
   let biases = 0;
+  let macs = 0;
   for (const layer of layoutOf(architecture)) {
     weights += layer.weights.length;
     biases += layer.biases.length;
+    macs += layer.weights.length * layer.positions;
   }
-  const statistics = architecture.normalization ? 2 * inputSize(architecture) : 0;
-  return { weights, biases, bytes: 4 * (weights + biases + statistics), macs: weights };
+  const { mean, deviation } = architecture.normalization ?? { mean: [], deviation: [] };
+  return { weights, biases, bytes: 4 * (weights + biases + mean.length + deviation.length), macs };
 }
 
 /** Length of the flat parameter vector. */
@@ -136,9 +251,23 @@ export function parameterCount(architecture: Architecture): number {
   return weights + biases;
 }
 
-/** Units of each layer with the input in front: `4-256-256-128-2`. */
+/**
+ * Units of each layer with the input in front: `4-256-256-128-2`. A convolution's also say kernel, stride and padding:
+ * `4x84x84-32c8s4-64c4s2-512-3` has 32 filters of 8x8 at a stride of 4.
+ */
 export function describe(architecture: Architecture): string {
-  return [architecture.input.join("x"), ...architecture.layers.map((layer) => layer.units)].join("-");
+  return [architecture.input.join("x"), ...architecture.layers.map(describeLayer)].join("-");
+}
+
+function describeLayer(layer: Layer): string {
+  if (layer.kind === "dense") return `${layer.units}`;
+  const { units, kernel, stride, padding } = layer;
+  const size = ([height, width]: readonly [number, number]): string =>
+    height === width ? `${height}` : `${height}x${width}`;
+  const around = padding?.some((zeros) => zeros > 0)
+    ? `p${[...new Set(padding)].length === 1 ? padding[0] : padding.join(".")}`
+    : "";
+  return `${units}c${size(kernel)}s${size(stride)}${around}`;
 }
 
 /** A dense network: hidden layers of the given widths with one activation, and a linear output. */

@@ -1,6 +1,28 @@
 import { ShapeError } from "../errors.ts";
-import { clip, constant, div, matmul, relu, reshape, split, sub, type Tensor, tanh } from "../tensor/graph.ts";
-import { type Activation, type Architecture, inputSize, layoutOf, parameterCount } from "./architecture.ts";
+import {
+  add,
+  cast,
+  clip,
+  constant,
+  conv,
+  div,
+  matmul,
+  relu,
+  reshape,
+  split,
+  sub,
+  type Tensor,
+  tanh,
+  transpose,
+} from "../tensor/graph.ts";
+import {
+  type Activation,
+  type Architecture,
+  inputSize,
+  type LayerLayout,
+  layoutOf,
+  parameterCount,
+} from "./architecture.ts";
 
 const activations: Record<Activation, (x: Tensor) => Tensor> = { relu, tanh, none: (x) => x };
 
@@ -8,13 +30,15 @@ const activations: Record<Activation, (x: Tensor) => Tensor> = { relu, tanh, non
 function normalized({ normalization }: Architecture, observations: Tensor): Tensor {
   if (normalization === undefined) return observations;
   const { mean, deviation, clip: limit } = normalization;
-  const scaled = div(sub(observations, constant(mean)), constant(deviation));
-  return clip(scaled, -limit, limit);
+  // Images are large: what changes nothing is left out.
+  const centred = mean.every((value) => value === 0) ? observations : sub(observations, constant(mean));
+  const scaled = div(centred, constant(deviation));
+  return limit === undefined ? scaled : clip(scaled, -limit, limit);
 }
 
 /**
- * The network as an expression: flat `parameters` [parameterCount] and `observations` [batch, observation size] to
- * outputs [batch, actions].
+ * The network as an expression: flat `parameters` [parameterCount] and `observations` [batch, observation size], float32 or
+ * uint8, to outputs [batch, actions].
  */
 export function forward(architecture: Architecture, parameters: Tensor, observations: Tensor): Tensor {
   const size = inputSize(architecture);
@@ -32,10 +56,18 @@ export function forward(architecture: Architecture, parameters: Tensor, observat
     layers.flatMap(({ weights, biases }) => [weights.length, biases.length]),
   );
   return layers.reduce(
-    (x, layer, i) => {
-      const weights = reshape(parts[2 * i]!, [layer.inputs, layer.outputs]);
-      return activations[layer.activation](matmul(x, weights, { bias: parts[2 * i + 1]! }));
-    },
-    normalized(architecture, observations),
+    (x, layer, i) => activations[layer.activation](sums(layer, x, parts[2 * i]!, parts[2 * i + 1]!)),
+    normalized(architecture, cast(observations, "float32")),
   );
+}
+
+/** One layer in front of its activation: [batch, outputs], or a convolution's [batch, filters, rows, columns]. */
+function sums({ inputs, outputs, window }: LayerLayout, x: Tensor, flat: Tensor, biases: Tensor): Tensor {
+  const batch = x.shape[0]!;
+  const weights = reshape(flat, [inputs, outputs]);
+  if (window === undefined) return matmul(reshape(x, [batch, inputs]), weights, { bias: biases });
+  const { kernel, stride, padding, from } = window;
+  const filters = reshape(transpose(weights), [outputs, from[0], ...kernel]);
+  const images = conv(reshape(x, [batch, ...from]), filters, { strides: stride, pads: padding });
+  return add(images, reshape(biases, [outputs, 1, 1]));
 }

@@ -6,7 +6,8 @@ export type Initializer = (typeof INITIALIZERS)[number];
 
 /**
  * Fresh parameters; biases are 0.
- * - `glorot`: uniform in +-sqrt(6 / (inputs + outputs)) (Glorot & Bengio 2010, equation 16).
+ * - `glorot`: uniform in +-sqrt(6 / (inputs + outputs)) (Glorot & Bengio 2010, equation 16); the outputs of a convolution count
+ *   once for each place of its kernel, as in TensorFlow and PyTorch.
  * - `he`: uniform in +-sqrt(6 / inputs), for relu (He et al. 2015, equation 10, with the variance of a uniform).
  * - `orthogonal`: columns (or rows, the fewer) orthonormal, times sqrt(2) in front of an activation (Saxe et al. 2014; the gains are those of Stable-Baselines3).
  */
@@ -17,7 +18,8 @@ export function initialize(architecture: Architecture, initializer: Initializer,
     if (initializer === "orthogonal") {
       orthogonal(weights, layer.inputs, layer.outputs, layer.activation === "none" ? 1 : Math.SQRT2, random);
     } else {
-      const fan = initializer === "glorot" ? layer.inputs + layer.outputs : layer.inputs;
+      const fanOut = layer.outputs * (layer.window ? layer.rowsPerUnit : 1);
+      const fan = initializer === "glorot" ? layer.inputs + fanOut : layer.inputs;
       const limit = Math.sqrt(6 / fan);
       for (let i = 0; i < weights.length; i++) weights[i] = random.uniform(-limit, limit);
     }
@@ -59,4 +61,11 @@ export function countNonZero(architecture: Architecture, parameters: Float32Arra
     for (let i = weights.offset; i < weights.offset + weights.length; i++) if (parameters[i] !== 0) count++;
   }
   return count;
+}
+
+/** A [rows, columns] matrix as [columns, rows]: weights of a convolution come and go as [filters, ...] in most formats. */
+export function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(matrix.length);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) result[j * rows + i] = matrix[i * columns + j]!;
+  return result;
 }

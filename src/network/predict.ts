@@ -1,6 +1,16 @@
 import { ShapeError } from "../errors.ts";
-import { type Architecture, inputSize, layoutOf } from "./architecture.ts";
+import {
+  type Activation,
+  type Architecture,
+  inputSize,
+  type LayerLayout,
+  layoutOf,
+  type Window,
+} from "./architecture.ts";
 import { checkParameters, type Policy } from "./policy.ts";
+
+/** A layer with room for one observation's sums and results. */
+type Buffered = LayerLayout & { readonly sums: Float64Array; readonly values: Float32Array };
 
 /**
  * One decision at a time in plain typed-array loops: observation [observation size] to outputs [actions]. The returned
@@ -15,16 +25,24 @@ export function predictor(
   checkParameters(architecture, parameters);
   const size = inputSize(architecture);
   const normalize = normalizer(architecture);
-  const layers = layoutOf(architecture).map((layer) => ({
-    ...layer,
-    sums: new Float64Array(layer.outputs),
-    values: new Float32Array(layer.outputs),
-  }));
+  const layers = layoutOf(architecture).map(
+    (layer): Buffered => ({
+      ...layer,
+      sums: new Float64Array(layer.outputs),
+      values: new Float32Array(layer.outputs * layer.positions),
+    }),
+  );
   return (observation) => {
     if (observation.length !== size)
       throw new ShapeError("predict", `needs ${size} numbers, got ${observation.length}`);
     let x = normalize(observation);
-    for (const { inputs, outputs, weights, biases, activation, sums, values } of layers) {
+    for (const layer of layers) {
+      const { inputs, outputs, weights, biases, activation, sums, values, window } = layer;
+      if (window !== undefined) {
+        convolve(layer, window, parameters, x);
+        x = values;
+        continue;
+      }
       for (let j = 0; j < outputs; j++) sums[j] = parameters[biases.offset + j]!;
       // Inputs outside, outputs inside: weights are read in the order in which they lie.
       for (let i = 0, w = weights.offset; i < inputs; i++) {
@@ -36,24 +54,60 @@ export function predictor(
         }
         for (let j = 0; j < outputs; j++, w++) sums[j]! += value * parameters[w]!;
       }
-      for (let j = 0; j < outputs; j++) {
-        const sum = sums[j]!;
-        values[j] = activation === "relu" ? Math.max(0, sum) : activation === "tanh" ? Math.tanh(sum) : sum;
-      }
+      for (let j = 0; j < outputs; j++) values[j] = activate(activation, sums[j]!);
       x = values;
     }
     return x;
   };
 }
 
+function activate(activation: Activation, sum: number): number {
+  return activation === "relu" ? Math.max(0, sum) : activation === "tanh" ? Math.tanh(sum) : sum;
+}
+
+/** One convolution, window by window, from images `x` into `values` [filters, rows, columns]. */
+function convolve(
+  { outputs, weights, biases, activation, sums, values, positions }: Buffered,
+  { kernel, stride, padding, from: [channels, height, width], to: [, rows, columns] }: Window,
+  parameters: Float32Array,
+  x: Float32Array,
+): void {
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const top = row * stride[0] - padding[0];
+      const left = column * stride[1] - padding[1];
+      for (let j = 0; j < outputs; j++) sums[j] = parameters[biases.offset + j]!;
+      let w = weights.offset;
+      for (let channel = 0; channel < channels; channel++) {
+        for (let i = top; i < top + kernel[0]; i++) {
+          for (let k = left; k < left + kernel[1]; k++) {
+            const inside = i >= 0 && i < height && k >= 0 && k < width;
+            const value = inside ? x[(channel * height + i) * width + k]! : 0;
+            if (value === 0) {
+              w += outputs;
+              continue;
+            }
+            for (let j = 0; j < outputs; j++, w++) sums[j]! += value * parameters[w]!;
+          }
+        }
+      }
+      const at = row * columns + column;
+      for (let j = 0; j < outputs; j++) values[j * positions + at] = activate(activation, sums[j]!);
+    }
+  }
+}
+
 /** Normalises one observation into a buffer that the next call reuses. */
-function normalizer({ normalization }: Architecture): (observation: Float32Array) => Float32Array {
+function normalizer(architecture: Architecture): (observation: Float32Array) => Float32Array {
+  const { normalization } = architecture;
   if (normalization === undefined) return (observation) => observation;
-  const { mean, deviation, clip } = normalization;
-  const normalized = new Float32Array(mean.length);
+  const { mean, deviation, clip = Number.POSITIVE_INFINITY } = normalization;
+  const normalized = new Float32Array(inputSize(architecture));
+  const [ofMean, ofDeviation] = [mean, deviation].map(({ length }) => (length === 1 ? 0 : 1)) as [number, number];
   return (observation) => {
     for (let i = 0; i < normalized.length; i++) {
-      normalized[i] = Math.min(Math.max((observation[i]! - mean[i]!) / deviation[i]!, -clip), clip);
+      const centred = observation[i]! - mean[i * ofMean]!;
+      normalized[i] = Math.min(Math.max(centred / deviation[i * ofDeviation]!, -clip), clip);
     }
     return normalized;
   };

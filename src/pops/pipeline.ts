@@ -6,6 +6,7 @@ import type { Plain } from "../plain.ts";
 import { type DqnOptions, type DqnState, trainDqn } from "../teacher/dqn.ts";
 import { type PpoOptions, type PpoState, trainPpo } from "../teacher/ppo.ts";
 import type { Teacher } from "../teacher/teacher.ts";
+import { useThreads } from "../tensor/program.ts";
 import { type Answer, type PopsOptions, type PopsState, pops } from "./pops.ts";
 import { withCheckpoints } from "./stage.ts";
 
@@ -55,6 +56,7 @@ export async function* pipeline(
   resume?: Plain,
   onTeacher?: (teacher: Teacher) => void,
 ): AsyncGenerator<Emitted, Outcome> {
+  useThreads(plan.workers);
   const opened = await openEnvironment(plan.environment, plan);
   try {
     return yield* stages(plan, opened, resume, onTeacher);

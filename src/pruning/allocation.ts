@@ -67,9 +67,10 @@ export function allocate(
 function strongestPath(layers: readonly LayerLayout[], scores: Scores): number[] {
   const path: number[] = [];
   let unit: number | undefined;
-  for (const { weights, outputs } of layers) {
-    const from: number = unit === undefined ? weights.offset : weights.offset + unit * outputs;
-    const to = unit === undefined ? weights.offset + weights.length : from + outputs;
+  for (const { weights, outputs, rowsPerUnit } of layers) {
+    const length = rowsPerUnit * outputs;
+    const from: number = unit === undefined ? weights.offset : weights.offset + unit * length;
+    const to = unit === undefined ? weights.offset + weights.length : from + length;
     let best = from;
     for (let i = from + 1; i < to; i++) if (scores[i]! > scores[best]!) best = i;
     path.push(best);

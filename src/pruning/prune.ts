@@ -73,12 +73,12 @@ export async function* prune(
 ): AsyncGenerator<Emitted, Pruned> {
   const { architecture } = network;
   const { objective, lowerBound, seed, states } = context;
-  const trainer = await compileDistillation(architecture, context.options, true);
   const evaluator = await Evaluator.create(architecture, context.makeLanes(options.gateEpisodes));
   const taught = LabelledStates.of(states.training, inputSize(architecture), outputSize(architecture));
+  const trainer = await compileDistillation(architecture, context.options, { masked: true, bytes: taught.bytes });
   const random = stream(seed, "prune", iteration);
   const total = countsOf(architecture).weights;
-  const observations = trainer.program.floats("observations");
+  const observations = trainer.program.numbers("observations");
   const labels = trainer.program.floats("labels");
   const mask = trainer.program.floats("mask").fill(1);
 

@@ -65,8 +65,8 @@ export class PrioritizedReplay {
   /** Largest p^alpha so far. */
   #largest = 1;
 
-  constructor(capacity: number, observationSize: number, options: PrioritizedOptions) {
-    this.#buffer = new ReplayBuffer(capacity, observationSize);
+  constructor(capacity: number, observationSize: number, options: PrioritizedOptions, frameStack?: number) {
+    this.#buffer = new ReplayBuffer(capacity, observationSize, frameStack);
     this.#tree = new SumTree(capacity);
     this.#alpha = options.alpha;
     this.#epsilon = options.epsilon;
@@ -92,7 +92,11 @@ export class PrioritizedReplay {
     const share = this.#tree.total / slots.length;
     let largest = 0;
     for (let i = 0; i < slots.length; i++) {
-      const slot = this.#tree.find((i + random.double()) * share);
+      let slot = this.#tree.find((i + random.double()) * share);
+      while (!this.#buffer.holds(slot)) {
+        this.#tree.set(slot, 0);
+        slot = this.#tree.find(random.double() * this.#tree.total);
+      }
       slots[i] = slot;
       this.#buffer.read(slot, batch, i);
       const weight = (this.size * (this.#tree.get(slot) / this.#tree.total)) ** -beta;

@@ -1,6 +1,8 @@
 import { ShapeError } from "../errors.ts";
 import type { Plain } from "../plain.ts";
 import type { Pcg64 } from "../random/pcg64.ts";
+import type { Observations } from "./rows.ts";
+import { FrameStore, type ObservationStore, RowStore, type StoreState } from "./store.ts";
 
 /**
  * Where sampled transitions are written, usually the input buffers of a training program. `discounts` is gamma^n, or 0
@@ -8,34 +10,39 @@ import type { Pcg64 } from "../random/pcg64.ts";
  */
 export interface Batch {
   /** [batch, observation size] */
-  readonly observations: Float32Array;
+  readonly observations: Observations;
   /** [batch] */
   readonly actions: Int32Array;
   /** [batch] discounted sums of n rewards */
   readonly rewards: Float32Array;
   /** [batch, observation size] */
-  readonly nextObservations: Float32Array;
+  readonly nextObservations: Observations;
   /** [batch] */
   readonly discounts: Float32Array;
 }
 
-/** Ring buffer of transitions, sampled uniformly with replacement. Memory: (8 * observation size + 12) bytes a transition. */
+/**
+ * Ring buffer of transitions, sampled uniformly with replacement. Memory: (8 * observation size + 12) bytes a transition; of
+ * stacked frames, those of about one frame and 44 bytes. Where episodes are very short, their first frames may push out the
+ * frames of the oldest transitions, which are then not sampled.
+ */
 export class ReplayBuffer {
   readonly capacity: number;
-  readonly #width: number;
-  readonly #observations: Float32Array;
-  readonly #nextObservations: Float32Array;
+  /** Two slots a transition: where it begins and where it leads. */
+  readonly #observations: ObservationStore;
   readonly #actions: Int32Array;
   readonly #rewards: Float32Array;
   readonly #discounts: Float32Array;
   #size = 0;
   #next = 0;
 
-  constructor(capacity: number, observationSize: number) {
+  /** @param frameStack frames of bytes of which an observation is a stack, if it is one */
+  constructor(capacity: number, observationSize: number, frameStack?: number) {
     this.capacity = capacity;
-    this.#width = observationSize;
-    this.#observations = new Float32Array(capacity * observationSize);
-    this.#nextObservations = new Float32Array(capacity * observationSize);
+    this.#observations =
+      frameStack === undefined
+        ? new RowStore(2 * capacity, observationSize)
+        : new FrameStore(2 * capacity, observationSize, frameStack, capacity);
     this.#actions = new Int32Array(capacity);
     this.#rewards = new Float32Array(capacity);
     this.#discounts = new Float32Array(capacity);
@@ -55,8 +62,8 @@ export class ReplayBuffer {
     discount: number,
   ): number {
     const slot = this.#next;
-    this.#observations.set(observation, slot * this.#width);
-    this.#nextObservations.set(nextObservation, slot * this.#width);
+    this.#observations.set(2 * slot, observation);
+    this.#observations.set(2 * slot + 1, nextObservation);
     this.#actions[slot] = action;
     this.#rewards[slot] = reward;
     this.#discounts[slot] = discount;
@@ -68,18 +75,22 @@ export class ReplayBuffer {
   /** Fills a batch uniformly. */
   sample(random: Pcg64, batch: Batch): void {
     if (this.#size === 0) throw new ShapeError("replay", "is empty, there is nothing to sample");
-    for (let i = 0; i < batch.actions.length; i++) this.read(random.integer(this.#size), batch, i);
+    for (let i = 0; i < batch.actions.length; i++) {
+      let slot = random.integer(this.#size);
+      while (!this.holds(slot)) slot = random.integer(this.#size);
+      this.read(slot, batch, i);
+    }
+  }
+
+  /** Whether the frames of a transition are still there. */
+  holds(slot: number): boolean {
+    return this.#observations.holds(2 * slot) && this.#observations.holds(2 * slot + 1);
   }
 
   /** Writes the transition of one slot into row `row` of a batch. */
   read(slot: number, batch: Batch, row: number): void {
-    const width = this.#width;
-    const from = slot * width;
-    const to = row * width;
-    for (let k = 0; k < width; k++) {
-      batch.observations[to + k] = this.#observations[from + k]!;
-      batch.nextObservations[to + k] = this.#nextObservations[from + k]!;
-    }
+    this.#observations.read(2 * slot, batch.observations, row);
+    this.#observations.read(2 * slot + 1, batch.nextObservations, row);
     batch.actions[row] = this.#actions[slot]!;
     batch.rewards[row] = this.#rewards[slot]!;
     batch.discounts[row] = this.#discounts[slot]!;
@@ -90,8 +101,7 @@ export class ReplayBuffer {
     const held = this.#size;
     return {
       next: this.#next,
-      observations: this.#observations.slice(0, held * this.#width),
-      nextObservations: this.#nextObservations.slice(0, held * this.#width),
+      observations: this.#observations.getState(2 * held),
       actions: this.#actions.slice(0, held),
       rewards: this.#rewards.slice(0, held),
       discounts: this.#discounts.slice(0, held),
@@ -100,23 +110,20 @@ export class ReplayBuffer {
 
   /** @throws ShapeError when the state is of another observation size or capacity. The buffer is then unchanged. */
   setState(state: ReplayState): void {
-    const { next, observations, nextObservations, actions, rewards, discounts } = state;
+    const { next, observations, actions, rewards, discounts } = state;
     const held = actions.length;
-    const rows = [observations, nextObservations].every(({ length }) => length === held * this.#width);
     const columns = [rewards, discounts].every(({ length }) => length === held);
     // A full buffer goes on anywhere in its ring; one that is not goes on behind its last transition.
     const ring = held < this.capacity ? next === held : held === this.capacity && next < held;
-    if (!rows || !columns || !ring) {
+    if (!columns || !ring) {
       throw new ShapeError(
         "replay",
-        `a state of ${held} transitions that goes on at slot ${next} does not fit a buffer of ${this.capacity} ` +
-          `transitions with observations of ${this.#width} numbers`,
+        `a state of ${held} transitions that goes on at slot ${next} does not fit a buffer of ${this.capacity} transitions`,
       );
     }
+    this.#observations.setState(observations, 2 * held);
     this.#size = held;
     this.#next = next;
-    this.#observations.set(observations);
-    this.#nextObservations.set(nextObservations);
     this.#actions.set(actions);
     this.#rewards.set(rewards);
     this.#discounts.set(discounts);
@@ -126,8 +133,7 @@ export class ReplayBuffer {
 export interface ReplayState {
   readonly [key: string]: Plain;
   readonly next: number;
-  readonly observations: Float32Array;
-  readonly nextObservations: Float32Array;
+  readonly observations: StoreState;
   readonly actions: Int32Array;
   readonly rewards: Float32Array;
   readonly discounts: Float32Array;

@@ -1,17 +1,5 @@
-import {
-  type Activation,
-  type Architecture,
-  type LayerLayout,
-  layoutOf,
-  parameterCount,
-} from "../network/architecture.ts";
-import { liveUnits } from "./redundancy.ts";
-
-const activate: Record<Activation, (x: number) => number> = {
-  relu: (x) => Math.max(0, x),
-  tanh: Math.tanh,
-  none: (x) => x,
-};
+import { type Architecture, type LayerLayout, layoutOf, parameterCount } from "../network/architecture.ts";
+import { liveUnits, trace } from "./redundancy.ts";
 
 /** Copies weights and biases of the kept units of every layer to the front of the target's layer. */
 function copyUnits(
@@ -21,13 +9,16 @@ function copyUnits(
   from: Float32Array,
   to: Float32Array,
 ): void {
-  let inputs: readonly number[] = Array.from({ length: layers[0]!.inputs }, (_, i) => i);
+  let inputs: readonly number[] = unitsBefore(layers[0]!);
   for (const [l, layer] of layers.entries()) {
     const target = targets[l]!;
+    const { rowsPerUnit } = layer;
     for (const [j, unit] of kept[l]!.entries()) {
       for (const [i, source] of inputs.entries()) {
-        to[target.weights.offset + i * target.outputs + j] =
-          from[layer.weights.offset + source * layer.outputs + unit]!;
+        for (let r = 0; r < rowsPerUnit; r++) {
+          to[target.weights.offset + (i * rowsPerUnit + r) * target.outputs + j] =
+            from[layer.weights.offset + (source * rowsPerUnit + r) * layer.outputs + unit]!;
+        }
       }
       to[target.biases.offset + j] = from[layer.biases.offset + unit]!;
     }
@@ -35,10 +26,15 @@ function copyUnits(
   }
 }
 
+/** The units that a first layer reads: elements of an observation, or channels of images. */
+const unitsBefore = ({ inputs, rowsPerUnit }: LayerLayout): number[] =>
+  Array.from({ length: inputs / rowsPerUnit }, (_, i) => i);
+
 /**
- * The same function without its dead units: a smaller dense network with equal outputs (up to the order of float32
- * additions). Units that no input reaches put out a constant, which moves into the next layer's biases. A hidden layer
- * without any live unit gets one of zeros, so that the shape stays valid.
+ * The same function without its dead units: a smaller network with equal outputs (up to the order of float32 additions). A
+ * dead filter takes its channel in the next layer with it, or its block of the flattened input of a dense one. Units that no
+ * input reaches put out a constant, which moves into the next layer's biases. A hidden layer without any live unit gets one
+ * of zeros, so that the shape stays valid.
  */
 export function slice(
   architecture: Architecture,
@@ -53,29 +49,22 @@ export function slice(
   const result = new Float32Array(parameterCount(smaller));
   const targets = layoutOf(smaller);
   copyUnits(layers, targets, kept, parameters, result);
-  let inputs = Array.from({ length: layers[0]!.inputs }, (_, i) => i);
-  /** What each unit of the layer before puts out when no input reaches it; of a unit that no output needs, anything. */
-  let constants: Float64Array = new Float64Array(layers[0]!.inputs);
-  for (const [l, layer] of layers.entries()) {
-    const target = targets[l]!;
-    const live = new Set(inputs);
-    const biases = Float64Array.from(parameters.subarray(layer.biases.offset, layer.biases.offset + layer.outputs));
-    for (let from = 0; from < layer.inputs; from++) {
-      if (live.has(from)) continue;
-      for (let to = 0; to < layer.outputs; to++) {
-        biases[to]! += constants[from]! * parameters[layer.weights.offset + from * layer.outputs + to]!;
-      }
+  const { reached, constants } = trace(architecture, parameters);
+  for (const [l, { weights, biases, outputs, rowsPerUnit }] of layers.entries()) {
+    if (l === 0) continue;
+    const sums = Float64Array.from(parameters.subarray(biases.offset, biases.offset + outputs));
+    for (let i = 0; i < weights.length; i++) {
+      const from = Math.floor(Math.floor(i / outputs) / rowsPerUnit);
+      if (!reached[l - 1]![from]) sums[i % outputs]! += constants[l - 1]![from]! * parameters[weights.offset + i]!;
     }
-    for (const [j, to] of kept[l]!.entries()) result[target.biases.offset + j] = biases[to]!;
-    constants = biases.map(activate[layer.activation]);
-    inputs = kept[l]!;
+    for (const [j, to] of kept[l]!.entries()) result[targets[l]!.biases.offset + j] = sums[to]!;
   }
   return { architecture: smaller, parameters: result };
 }
 
 /**
  * Starting weights for a narrower network of the same depth: from every hidden layer the units with the largest
- * |weights in| + |weights out|, both summed. `undefined` when the depths differ or a layer would have to grow.
+ * |weights in| + |weights out|, both summed. `undefined` when the depths or kernels differ or a layer would have to grow.
  */
 export function strongestUnits(
   architecture: Architecture,
@@ -84,14 +73,18 @@ export function strongestUnits(
 ): Float32Array | undefined {
   const layers = layoutOf(architecture);
   const targets = layoutOf(target);
-  if (layers.length !== targets.length || targets.some(({ outputs }, l) => outputs > layers[l]!.outputs))
-    return undefined;
+  if (layers.length !== targets.length) return undefined;
+  const fits = targets.every(({ outputs, rowsPerUnit, window }, l) => {
+    const layer = layers[l]!;
+    return outputs <= layer.outputs && rowsPerUnit === layer.rowsPerUnit && !window === !layer.window;
+  });
+  if (!fits) return undefined;
   const strength = layers.map(({ outputs }) => new Float64Array(outputs));
-  for (const [l, { weights, outputs }] of layers.entries()) {
+  for (const [l, { weights, outputs, rowsPerUnit }] of layers.entries()) {
     for (let i = 0; i < weights.length; i++) {
       const size = Math.abs(parameters[weights.offset + i]!);
       strength[l]![i % outputs]! += size;
-      if (l > 0) strength[l - 1]![Math.floor(i / outputs)]! += size;
+      if (l > 0) strength[l - 1]![Math.floor(Math.floor(i / outputs) / rowsPerUnit)]! += size;
     }
   }
   const kept = targets.map(({ outputs }, l) => {

@@ -2,11 +2,8 @@ import type { EnvironmentSpec } from "../environment/environment.ts";
 import { sizeOf } from "../environment/spaces.ts";
 import { EnvironmentError, UsageError } from "../errors.ts";
 import {
-  type Activation,
   type Architecture,
   dense,
-  hiddenWidths,
-  inputSize,
   layoutOf,
   type Normalization,
   outputSize,
@@ -16,13 +13,11 @@ import { forward } from "../network/forward.ts";
 import { type Initializer, initialize } from "../network/parameters.ts";
 import { stream } from "../random/pcg64.ts";
 import { reshape, split, type Tensor } from "../tensor/graph.ts";
-import type { Teacher } from "./teacher.ts";
+import { type NetworkOptions, networkOf, type Teacher } from "./teacher.ts";
 
-export interface ActorCriticOptions {
-  readonly hidden: readonly number[];
+export interface ActorCriticOptions extends NetworkOptions {
   /** Of a separate critic; `null` for the actor's. */
   readonly criticHidden: readonly number[] | null;
-  readonly activation: Activation;
   readonly initializer: Initializer;
   readonly critic: "separate" | "shared";
   readonly logStdInit: number;
@@ -63,20 +58,15 @@ export class ActorCritic {
    */
   constructor(spec: EnvironmentSpec, options: ActorCriticOptions) {
     const { actionSpace, observationSpace } = spec;
-    const inputs = sizeOf(observationSpace);
-    const { hidden, activation } = options;
     const continuous = actionSpace.kind === "box";
     const outputs = continuous ? sizeOf(actionSpace) : actionSpace.n;
-    const plain = dense(inputs, hidden, outputs, continuous ? "gaussian" : "logits", activation);
-    const input = [...observationSpace.shape];
     if (continuous && ![...actionSpace.low, ...actionSpace.high].every(Number.isFinite)) {
       throw new EnvironmentError(spec.id, "PPO needs finite bounds of continuous actions");
     }
     this.#options = options;
     const logStd = Array<number>(outputs).fill(options.logStdInit);
     this.actor = {
-      ...plain,
-      input,
+      ...networkOf(observationSpace, options, outputs, continuous ? "gaussian" : "logits"),
       ...(continuous && { gaussian: { logStd, low: [...actionSpace.low], high: [...actionSpace.high] } }),
     };
     const shared = options.critic === "shared";
@@ -84,10 +74,9 @@ export class ActorCritic {
       throw new UsageError("teacher.criticHidden", "is for a separate critic; a shared one has the actor's layers");
     }
     // As values go, the trunk's head means nothing; `logits` needs nothing else.
-    this.#trunk = { ...dense(inputs, hidden, outputs + (shared ? 1 : 0), "logits", activation), input };
-    this.#critic = shared
-      ? undefined
-      : { ...dense(inputs, options.criticHidden ?? hidden, 1, "q-values", activation), input };
+    this.#trunk = networkOf(observationSpace, options, outputs + (shared ? 1 : 0), "logits");
+    const critic = { ...options, hidden: [...(options.criticHidden ?? options.hidden)] };
+    this.#critic = shared ? undefined : networkOf(observationSpace, critic, 1, "q-values");
     this.#parts = [
       parameterCount(this.#trunk),
       continuous ? outputs : 0,
@@ -98,7 +87,7 @@ export class ActorCritic {
 
   /** What stays behind when the actor ships. */
   get critic(): Architecture {
-    return this.#critic ?? dense(hiddenWidths(this.actor).at(-1) ?? inputSize(this.actor), [], 1, "q-values");
+    return this.#critic ?? dense(layoutOf(this.actor).at(-1)!.inputs, [], 1, "q-values");
   }
 
   /** Fresh parameters from the streams `initialization/teacher` and `initialization/critic`. */

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { EnvironmentError } from "../errors.ts";
 import type { Emitted } from "../events.ts";
-import { type Architecture, dense, layoutOf, parameterCount } from "../network/architecture.ts";
+import { type Architecture, layoutOf, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import { INITIALIZERS, initialize } from "../network/parameters.ts";
 import type { Plain } from "../plain.ts";
@@ -27,7 +27,17 @@ import {
 import { adam } from "../tensor/optimizer.ts";
 import { Program } from "../tensor/program.ts";
 import { Trainer, type TrainerState } from "../tensor/trainer.ts";
-import { crosses, EpisodeReturns, Judge, type JudgeState, judgeShape, leftBehind, type Teacher } from "./teacher.ts";
+import {
+  crosses,
+  EpisodeReturns,
+  Judge,
+  type JudgeState,
+  judgeShape,
+  leftBehind,
+  networkOf,
+  networkShape,
+  type Teacher,
+} from "./teacher.ts";
 
 const count = z.number().int().min(1);
 const fraction = z.number().min(0).max(1);
@@ -35,8 +45,7 @@ const fraction = z.number().min(0).max(1);
 /** Options of the DQN teacher. "Steps" are environment steps, summed over the parallel environments, unless they say updates. */
 export const dqnSchema = z.strictObject({
   algorithm: z.literal("dqn").default("dqn").describe("how the teacher is trained"),
-  hidden: z.array(count).min(0).max(16).default([256, 256, 128]).describe("units of the hidden layers"),
-  activation: z.enum(["relu", "tanh"]).default("relu").describe("activation of the hidden layers"),
+  ...networkShape([256, 256, 128], "relu"),
   initializer: z.enum(INITIALIZERS).default("he").describe("initial weights"),
   totalSteps: count.default(200_000).describe("steps after which training ends at the latest"),
   environments: count.max(1024).default(8).describe("environments that advance in lock-step"),
@@ -127,8 +136,7 @@ export async function* trainDqn(
   const actionCount = spec.actionSpace.n;
   const width = spec.observationSpace.shape.reduce((product, size) => product * size, 1);
 
-  const plain = dense(width, options.hidden, actionCount, "q-values", options.activation);
-  const architecture: Architecture = { ...plain, input: [...spec.observationSpace.shape] };
+  const architecture = networkOf(spec.observationSpace, options, actionCount, "q-values");
   const trained = options.dueling
     ? {
         ...architecture,
@@ -142,7 +150,8 @@ export async function* trainDqn(
     return options.dueling ? duelingValues(outputs) : outputs;
   };
 
-  const { trainer, batch, weights } = await compileUpdate(qValues, parameterCount(trained), width, options);
+  const pixels = spec.frameStack === undefined ? "float32" : "uint8";
+  const { trainer, batch, weights } = await compileUpdate(qValues, parameterCount(trained), width, pixels, options);
   const acting = await compileActing(qValues, parameterCount(trained), width, options.environments);
   const judge = new Judge(makeLanes, options, seed, {
     architecture,
@@ -151,8 +160,8 @@ export async function* trainDqn(
   const returns = new EpisodeReturns(options.environments);
 
   const replay = options.prioritized
-    ? new PrioritizedReplay(options.bufferSize, width, { alpha: options.priorityAlpha, epsilon: 1e-6 })
-    : new ReplayBuffer(options.bufferSize, width);
+    ? new PrioritizedReplay(options.bufferSize, width, { alpha: options.priorityAlpha, epsilon: 1e-6 }, spec.frameStack)
+    : new ReplayBuffer(options.bufferSize, width, spec.frameStack);
   const windows = Array.from(
     { length: options.environments },
     () => new NStep(options.nSteps, options.gamma, (...transition) => replay.add(...transition)),
@@ -224,9 +233,12 @@ export async function* trainDqn(
         const to = lanes.observations.subarray(lane * width, (lane + 1) * width);
         const terminated = lanes.terminated[lane] === 1;
         const truncated = lanes.truncated[lane] === 1;
-        windows[lane]!.push(from, actions[lane]!, lanes.rewards[lane]!, to, terminated, truncated);
-        returns.add(lane, lanes.rewards[lane]!, terminated || truncated);
-        if (terminated || truncated) await lanes.reset(lane);
+        const ended = terminated || truncated;
+        const lifeLost = spec.training?.episodicLife === true && lanes.lifeLost[lane] === 1;
+        const reward = spec.training?.clipRewards ? Math.sign(lanes.rewards[lane]!) : lanes.rewards[lane]!;
+        windows[lane]!.push(from, actions[lane]!, reward, to, terminated || lifeLost, truncated);
+        returns.add(lane, lanes.rewards[lane]!, ended);
+        if (ended) await lanes.reset(lane);
       }
       const previous = steps;
       steps += lanes.size;
@@ -281,12 +293,18 @@ function explore(actions: Int32Array, epsilon: number, actionCount: number, rand
 
 type QValues = (parameters: Tensor, observations: Tensor) => Tensor;
 
-async function compileUpdate(qValues: QValues, size: number, width: number, options: DqnOptions) {
+async function compileUpdate(
+  qValues: QValues,
+  size: number,
+  width: number,
+  dtype: "float32" | "uint8",
+  options: DqnOptions,
+) {
   const rows = options.batchSize;
-  const observations = input([rows, width]);
+  const observations = input([rows, width], dtype);
   const actions = input([rows], "int32");
   const rewards = input([rows]);
-  const nextObservations = input([rows, width]);
+  const nextObservations = input([rows, width], dtype);
   const discounts = input([rows]);
   const importance = input([rows]);
   const target = input([size]);
@@ -309,10 +327,10 @@ async function compileUpdate(qValues: QValues, size: number, width: number, opti
   });
   const { program } = trainer;
   const batch = {
-    observations: program.floats("observations"),
+    observations: program.numbers("observations"),
     actions: program.ints("actions"),
     rewards: program.floats("rewards"),
-    nextObservations: program.floats("nextObservations"),
+    nextObservations: program.numbers("nextObservations"),
     discounts: program.floats("discounts"),
   };
   return { trainer, batch, weights: program.floats("importance").fill(1) };

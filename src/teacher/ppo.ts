@@ -11,7 +11,15 @@ import { Trainer, type TrainerState } from "../tensor/trainer.ts";
 import { ActorCritic } from "./actor-critic.ts";
 import { clippedSurrogate } from "./policy-gradient.ts";
 import { assess, gatherRows, Rollout, type RolloutState, transitionInputs } from "./rollout.ts";
-import { EpisodeReturns, Judge, type JudgeState, judgeShape, leftBehind, type Teacher } from "./teacher.ts";
+import {
+  EpisodeReturns,
+  Judge,
+  type JudgeState,
+  judgeShape,
+  leftBehind,
+  networkShape,
+  type Teacher,
+} from "./teacher.ts";
 
 const count = z.number().int().min(1);
 const fraction = z.number().min(0).max(1);
@@ -19,7 +27,7 @@ const fraction = z.number().min(0).max(1);
 /** Options of the PPO teacher, named as in Stable-Baselines3, whose defaults they have where no reason is given. */
 export const ppoSchema = z.strictObject({
   algorithm: z.literal("ppo").default("ppo").describe("how the teacher is trained"),
-  hidden: z.array(count).min(0).max(16).default([64, 64]).describe("units of the actor's hidden layers"),
+  ...networkShape([64, 64], "tanh"),
   criticHidden: z
     .array(count)
     .min(0)
@@ -31,7 +39,6 @@ export const ppoSchema = z.strictObject({
     .enum(["separate", "shared"])
     .default("separate")
     .describe("a network of its own, or one more output of the actor's"),
-  activation: z.enum(["relu", "tanh"]).default("tanh").describe("activation of the hidden layers"),
   initializer: z.enum(INITIALIZERS).default("orthogonal").describe("initial weights"),
   logStdInit: z.number().default(0).describe("initial logarithm of the standard deviations of continuous actions"),
   totalSteps: count.default(1_000_000).describe("steps after which training ends at the latest"),
@@ -110,8 +117,8 @@ export async function* trainPpo(
   }
   const lanes = makeLanes(options.environments);
   const model = new ActorCritic(lanes.spec, options);
-  const trainer = await compileUpdate(model, options);
   const rollout = await Rollout.create(model, lanes, options);
+  const trainer = await compileUpdate(model, options, rollout.bytes);
   const returns = new EpisodeReturns(lanes.size);
   const exploration = stream(seed, "exploration");
   const minibatches = stream(seed, "minibatches");
@@ -174,9 +181,9 @@ export async function* trainPpo(
   }
 }
 
-async function compileUpdate(model: ActorCritic, options: PpoOptions): Promise<Trainer> {
+async function compileUpdate(model: ActorCritic, options: PpoOptions, bytes: boolean): Promise<Trainer> {
   const { batchSize, clipRange, entCoef, vfCoef, maxGradientNorm } = options;
-  const batch = transitionInputs(model, batchSize);
+  const batch = transitionInputs(model, batchSize, bytes);
   const oldLogProb = input([batchSize]);
   const advantages = input([batchSize]);
   const targets = input([batchSize]);

@@ -4,6 +4,7 @@ import { type Actions, boundActions, sampleChoice, sampleGaussian } from "../net
 import { inputSize, type Normalization, outputSize } from "../network/architecture.ts";
 import type { Plain } from "../plain.ts";
 import type { Pcg64 } from "../random/pcg64.ts";
+import { copyRow, type Observations } from "../replay/rows.ts";
 import { input, type Tensor } from "../tensor/graph.ts";
 import { Program } from "../tensor/program.ts";
 import type { ActorCritic } from "./actor-critic.ts";
@@ -29,11 +30,18 @@ export interface RolloutState {
   readonly discounted: Float64Array;
 }
 
-/** Observations and actions of `rows` transitions, as inputs of a program. */
-export function transitionInputs({ actor }: ActorCritic, rows: number): { observations: Tensor; actions: Tensor } {
+/** Observations, bytes or float32, and actions of `rows` transitions, as inputs of a program. */
+export function transitionInputs(
+  { actor }: ActorCritic,
+  rows: number,
+  bytes: boolean,
+): { observations: Tensor; actions: Tensor } {
   const actions = actor.gaussian ? input([rows, outputSize(actor)]) : input([rows], "int32");
-  return { observations: input([rows, inputSize(actor)]), actions };
+  return { observations: input([rows, inputSize(actor)], bytes ? "uint8" : "float32"), actions };
 }
+
+/** Numbers of observations that are assessed at once: all of a rollout where they are few, or a share of its images. */
+const ASSESSED_NUMBERS = 4_000_000;
 
 /** What the networks say of transitions: V(s), log pi(a|s), and the policy's entropy. */
 export function assess(
@@ -55,10 +63,13 @@ export class Rollout {
   readonly #lanes: VectorEnvironment;
   readonly #options: RolloutOptions;
   readonly #acting: Program;
-  /** Its input buffers `observations` and `actions` are where the transitions are kept. */
+  /** Takes `#chunk` rows at once. */
   readonly #assessing: Program;
-  readonly #observations: Float32Array;
-  readonly #nextObservations: Float32Array;
+  readonly #chunk: number;
+  readonly #observations: Observations;
+  /** Final observations: of the rows of `#finalRows`, in their order. */
+  #finals: Observations;
+  readonly #finalRows: number[] = [];
   readonly #actions: Actions;
   readonly #logProb: Float32Array;
   readonly #rewards: Float64Array;
@@ -75,21 +86,24 @@ export class Rollout {
     options: RolloutOptions,
     acting: Program,
     assessing: Program,
+    chunk: number,
   ) {
     const rows = options.nSteps * lanes.size;
+    const width = inputSize(model.actor);
     this.#model = model;
     this.#lanes = lanes;
     this.#options = options;
     this.#acting = acting;
     this.#assessing = assessing;
-    this.#observations = assessing.floats("observations");
-    this.#nextObservations = new Float32Array(this.#observations.length);
-    this.#actions = model.actor.gaussian ? assessing.floats("actions") : assessing.ints("actions");
+    this.#chunk = chunk;
+    this.#observations = arrayOf(isBytes(lanes, options), rows * width);
+    this.#finals = arrayOf(this.bytes, 2 * lanes.size * width);
+    this.#actions = model.actor.gaussian ? new Float32Array(rows * outputSize(model.actor)) : new Int32Array(rows);
     this.#logProb = new Float32Array(rows);
     this.#rewards = new Float64Array(rows);
     this.#terminated = new Uint8Array(rows);
     this.#ended = new Uint8Array(rows);
-    this.#observationStatistics = new RunningStatistics(inputSize(model.actor));
+    this.#observationStatistics = new RunningStatistics(options.normalizeObservations ? width : 0);
     this.#discounted = new Float64Array(lanes.size);
   }
 
@@ -98,10 +112,17 @@ export class Rollout {
     const observations = input([lanes.size, inputSize(model.actor)]);
     const { outputs } = model.forward(parameters, observations);
     const acting = await Program.compile({ inputs: { parameters, observations }, outputs: { outputs } });
-    const all = transitionInputs(model, options.nSteps * lanes.size);
-    const { values, logProb } = assess(model, parameters, all);
-    const assessing = await Program.compile({ inputs: { parameters, ...all }, outputs: { values, logProb } });
-    return new Rollout(model, lanes, options, acting, assessing);
+    const rows = options.nSteps * lanes.size;
+    const chunk = Math.min(rows, Math.max(1, Math.floor(ASSESSED_NUMBERS / inputSize(model.actor))));
+    const some = transitionInputs(model, chunk, isBytes(lanes, options));
+    const { values, logProb } = assess(model, parameters, some);
+    const assessing = await Program.compile({ inputs: { parameters, ...some }, outputs: { values, logProb } });
+    return new Rollout(model, lanes, options, acting, assessing, chunk);
+  }
+
+  /** Whether observations are kept as bytes. */
+  get bytes(): boolean {
+    return this.#observations instanceof Uint8Array;
   }
 
   /** Statistics by which observations are normalised now; none where they are not. */
@@ -119,6 +140,8 @@ export class Rollout {
     const actionSize = sizeOf(lanes.spec.actionSpace);
     acting.bind("parameters", parameters);
     const outputs = acting.floats("outputs");
+    this.#finalRows.length = 0;
+    const { training } = lanes.spec;
     for (let t = 0; t < this.#options.nSteps; t++) {
       const first = t * lanes.size;
       const observations = this.#observations.subarray(first * width, (first + lanes.size) * width);
@@ -128,19 +151,38 @@ export class Rollout {
       await acting.run();
       const drawn = this.#actions.subarray(first * actionSize, (first + lanes.size) * actionSize);
       await lanes.step(this.#draw(outputs, logStd, random, drawn));
-      this.#normalize(lanes.observations, this.#nextObservations.subarray(first * width, (first + lanes.size) * width));
       for (let lane = 0; lane < lanes.size; lane++) {
         const row = first + lane;
         const reward = lanes.rewards[lane]!;
         const ended = lanes.terminated[lane] === 1 || lanes.truncated[lane] === 1;
-        this.#rewards[row] = reward;
-        this.#terminated[row] = lanes.terminated[lane]!;
-        this.#ended[row] = ended ? 1 : 0;
+        this.#rewards[row] = training?.clipRewards ? Math.sign(reward) : reward;
+        if (ended || t === this.#options.nSteps - 1 || this.#options.normalizeObservations) this.#keepFinal(row, lane);
+        const lifeLost = training?.episodicLife === true && lanes.lifeLost[lane] === 1;
+        this.#terminated[row] = lanes.terminated[lane] === 1 || lifeLost ? 1 : 0;
+        this.#ended[row] = ended || lifeLost ? 1 : 0;
         returns.add(lane, reward, ended);
       }
       if (this.#options.normalizeRewards) this.#normalizeRewards(first);
-      for (let lane = 0; lane < lanes.size; lane++) if (this.#ended[first + lane]) await lanes.reset(lane);
+      for (let lane = 0; lane < lanes.size; lane++) {
+        if (lanes.terminated[lane] === 1 || lanes.truncated[lane] === 1) await lanes.reset(lane);
+      }
     }
+  }
+
+  /**
+   * Keeps what a lane observes now as the final observation of a row: where an episode or the rollout ends, or statistics
+   * change on the way; elsewhere it is the next row's observation.
+   */
+  #keepFinal(row: number, lane: number): void {
+    const width = inputSize(this.#model.actor);
+    const at = this.#finalRows.push(row) - 1;
+    if ((at + 1) * width > this.#finals.length) {
+      const larger = arrayOf(this.bytes, 2 * this.#finals.length);
+      larger.set(this.#finals);
+      this.#finals = larger;
+    }
+    const observation = this.#lanes.observations.subarray(lane * width, (lane + 1) * width);
+    this.#normalize(observation, this.#finals.subarray(at * width, (at + 1) * width));
   }
 
   /** Draws an action for each lane into `drawn`; gives what the environment takes. */
@@ -157,7 +199,7 @@ export class Rollout {
     return limited;
   }
 
-  #normalize(from: Float32Array, to: Float32Array): void {
+  #normalize(from: Float32Array, to: Observations): void {
     if (!this.#options.normalizeObservations) {
       to.set(from);
       return;
@@ -193,18 +235,19 @@ export class Rollout {
   async appraise(
     parameters: Float32Array,
   ): Promise<{ advantages: Float32Array; targets: Float32Array; explained: number }> {
-    const assessing = this.#assessing;
     const { gamma, gaeLambda } = this.#options;
-    assessing.bind("parameters", parameters);
-    assessing.bind("observations", this.#nextObservations);
-    await assessing.run();
-    const nextValues = assessing.floats("values").slice();
-    assessing.bind("observations", this.#observations);
-    await assessing.run();
-    const values = assessing.floats("values");
-    this.#logProb.set(assessing.floats("logProb"));
+    const lanes = this.#lanes.size;
+    const rows = this.#rewards.length;
+    this.#assessing.bind("parameters", parameters);
+    const values = new Float32Array(rows);
+    await this.#assess(this.#observations, rows, values, true);
+    const finals = new Float32Array(this.#finalRows.length);
+    await this.#assess(this.#finals, finals.length, finals, false);
+    const nextValues = new Float32Array(rows);
+    nextValues.set(values.subarray(lanes));
+    for (const [i, row] of this.#finalRows.entries()) nextValues[row] = finals[i]!;
     const rollout = {
-      lanes: this.#lanes.size,
+      lanes,
       rewards: this.#rewards,
       values,
       nextValues,
@@ -216,9 +259,26 @@ export class Rollout {
     return { advantages, targets, explained: explainedVariance(values, targets) };
   }
 
+  /** Values of [rows] observations into `values`; with `played`, the log-probabilities of the actions of the rollout's rows too. */
+  async #assess(observations: Observations, rows: number, values: Float32Array, played: boolean): Promise<void> {
+    const program = this.#assessing;
+    const width = inputSize(this.#model.actor);
+    const actionSize = sizeOf(this.#lanes.spec.actionSpace);
+    const seen = program.numbers("observations");
+    const acted = this.#actions instanceof Int32Array ? program.ints("actions") : program.floats("actions");
+    for (let from = 0; from < rows; from += this.#chunk) {
+      const to = Math.min(rows, from + this.#chunk);
+      seen.set(observations.subarray(from * width, to * width));
+      if (played) acted.set(this.#actions.subarray(from * actionSize, to * actionSize));
+      await program.run();
+      values.set(program.floats("values").subarray(0, to - from), from);
+      if (played) this.#logProb.set(program.floats("logProb").subarray(0, to - from), from);
+    }
+  }
+
   /** Copies the rows of a batch into the inputs `observations`, `actions` and `oldLogProb` of a program. */
   gather(batch: Int32Array, program: Program): void {
-    gatherRows(this.#observations, inputSize(this.#model.actor), batch, program.floats("observations"));
+    gatherRows(this.#observations, inputSize(this.#model.actor), batch, program.numbers("observations"));
     const actions = this.#actions instanceof Int32Array ? program.ints("actions") : program.floats("actions");
     gatherRows(this.#actions, sizeOf(this.#lanes.spec.actionSpace), batch, actions);
     gatherRows(this.#logProb, 1, batch, program.floats("oldLogProb"));
@@ -246,10 +306,20 @@ export class Rollout {
   }
 }
 
+/** Pixels are kept as they come; normalised observations are no bytes any more. */
+function isBytes({ spec }: VectorEnvironment, { normalizeObservations }: RolloutOptions): boolean {
+  return spec.frameStack !== undefined && !normalizeObservations;
+}
+
+const arrayOf = (bytes: boolean, length: number): Observations =>
+  bytes ? new Uint8Array(length) : new Float32Array(length);
+
 /** Copies rows of `size` numbers, in the order of `batch`. */
-export function gatherRows(from: Actions, size: number, batch: Int32Array, to: Actions): void {
-  for (let row = 0; row < batch.length; row++) {
-    const at = batch[row]! * size;
-    for (let i = 0; i < size; i++) to[row * size + i] = from[at + i]!;
-  }
+export function gatherRows(
+  from: Actions | Observations,
+  size: number,
+  batch: Int32Array,
+  to: Actions | Observations,
+): void {
+  for (let row = 0; row < batch.length; row++) copyRow(from, batch[row]!, size, to, row);
 }

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import type { VectorEnvironment } from "../environment/environment.ts";
+import type { BoxSpace, VectorEnvironment } from "../environment/environment.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
 import type { EventOf, QuickScore } from "../events.ts";
-import { type Architecture, countsOf, describe } from "../network/architecture.ts";
+import { type Architecture, countsOf, describe, type Layer } from "../network/architecture.ts";
 import type { Plain } from "../plain.ts";
 
 /** A trained network. */
@@ -14,6 +14,48 @@ export interface Teacher {
 }
 
 const count = z.number().int().min(1);
+
+const size = z.number().int().min(1).max(1000);
+
+/** Options of the network of every teacher. `hidden` and `activation` have the defaults given. */
+export const networkShape = (hidden: number[], activation: "relu" | "tanh") => ({
+  convolutions: z
+    .array(z.strictObject({ filters: size, kernel: size, stride: size }))
+    .max(16)
+    .default([])
+    .describe("convolutions over image observations in front of the hidden layers; square kernels, without padding"),
+  hidden: z.array(count).min(0).max(16).default(hidden).describe("units of the hidden layers"),
+  activation: z.enum(["relu", "tanh"]).default(activation).describe("activation of the hidden layers"),
+});
+
+/** What `networkOf` needs of a teacher's options. */
+export type NetworkOptions = z.infer<z.ZodObject<ReturnType<typeof networkShape>>>;
+
+/** Whether observations are images of pixels from 0 to 255. */
+function isImage({ shape, low, high }: BoxSpace): boolean {
+  return shape.length === 3 && low.every((value) => value === 0) && high.every((value) => value === 255);
+}
+
+/** The network of a teacher: convolutions, hidden layers and a linear output. Pixels are brought to [0, 1]. */
+export function networkOf(
+  space: BoxSpace,
+  { convolutions, hidden, activation }: Readonly<NetworkOptions>,
+  outputs: number,
+  head: Architecture["head"],
+): Architecture {
+  return {
+    input: [...space.shape],
+    ...(isImage(space) && { normalization: { mean: [0], deviation: [255] } }),
+    layers: [
+      ...convolutions.map(({ filters, kernel, stride }): Layer => {
+        return { kind: "conv", units: filters, kernel: [kernel, kernel], stride: [stride, stride], activation };
+      }),
+      ...hidden.map((units): Layer => ({ kind: "dense", units, activation })),
+      { kind: "dense", units: outputs, activation: "none" },
+    ],
+    head,
+  };
+}
 
 /** Options of every teacher: when a training in progress is looked at, and when that ends it. `interval` is a default. */
 export const judgeShape = (interval: number) => ({

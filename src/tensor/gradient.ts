@@ -1,9 +1,12 @@
 import { ShapeError } from "../errors.ts";
 import {
   add,
+  type ConvolutionOptions,
   cast,
   concat,
   constant,
+  conv,
+  convTranspose,
   div,
   equal,
   expand,
@@ -66,6 +69,28 @@ const axesOf = (node: Node): readonly number[] => node.attributes["axes"] as rea
 /** Shape of a reduction's result with the reduced axes kept. */
 const keptShape = (node: Node, x: Tensor): Shape =>
   x.shape.map((size, axis) => (axesOf(node).includes(axis) ? 1 : size));
+
+const geometryOf = (node: Node): Required<ConvolutionOptions> =>
+  node.attributes as unknown as Required<ConvolutionOptions>;
+
+/**
+ * Gradient of a convolution's weights: the images correlated with the gradient of the result, batch and channels changing
+ * places, so that the stride becomes the distance between the elements of a window. Where the stride leaves rows or columns
+ * of the images over, there are windows too many, which are cut off.
+ */
+function weightGradient(x: Tensor, gradient: Tensor, kernel: Shape, options: Required<ConvolutionOptions>): Tensor {
+  const { strides, dilations, pads } = options;
+  const swap = [1, 0, 2, 3];
+  const all = conv(transpose(x, swap), transpose(gradient, swap), { strides: dilations, dilations: strides, pads });
+  const rows = cut(all, 2, kernel[2]!);
+  return transpose(cut(rows, 3, kernel[3]!), swap);
+}
+
+/** The first `length` of an axis. */
+function cut(x: Tensor, axis: number, length: number): Tensor {
+  const rest = x.shape[axis]! - length;
+  return rest === 0 ? x : split(x, [length, rest], axis)[0]!;
+}
 
 type Pullback = (
   node: Node,
@@ -148,6 +173,17 @@ const pullbacks: Record<Operation, Pullback> = {
       ? matmul(g, a, { transposeA: true, transposeB: transA })
       : matmul(a, g, { transposeA: !transA });
     return bias ? [gradA, gradB, sumRows(g, bias.shape)] : [gradA, gradB];
+  },
+  conv: (node, g) => {
+    const [x, weights] = node.inputs as readonly [Tensor, Tensor];
+    const [, , height, width] = x.shape as readonly [number, number, number, number];
+    const options = geometryOf(node);
+    return [convTranspose(g, weights, [height, width], options), weightGradient(x, g, weights.shape, options)];
+  },
+  convTranspose: (node, g) => {
+    const [x, weights] = node.inputs as readonly [Tensor, Tensor];
+    const options = geometryOf(node);
+    return [conv(g, weights, options), weightGradient(g, x, weights.shape, options)];
   },
   reshape: (node, g) => [reshape(g, node.inputs[0]!.shape)],
   transpose: (node, g) => {

@@ -10,6 +10,8 @@ const IR_VERSION = 10;
 /** Operations that are one ONNX operator of the same inputs and attributes. The rest is built in `emit`. */
 const direct = {
   gemm: "Gemm",
+  conv: "Conv",
+  convTranspose: "ConvTranspose",
   add: "Add",
   sub: "Sub",
   mul: "Mul",
@@ -35,7 +37,7 @@ const direct = {
 const isDirect = (operation: Operation): operation is keyof typeof direct => Object.hasOwn(direct, operation);
 
 /** TensorProto.DataType of the dtypes of a cast. */
-const dtypeCodes = { float32: 1, int32: 6, bool: 9 } as const;
+const dtypeCodes = { float32: 1, uint8: 2, int32: 6, bool: 9 } as const;
 
 function toAttributes(attributes: Attributes): Record<string, OnnxAttribute> {
   const entries = Object.entries(attributes).map(([key, value]): [string, OnnxAttribute] => [

@@ -1,5 +1,6 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { ShapeError } from "../errors.ts";
+import { sortNodes } from "./gradient.ts";
 import { expand, input, sizeOf, sum, type Tensor } from "./graph.ts";
 import { toOnnx } from "./onnx.ts";
 
@@ -22,10 +23,32 @@ function allocate(tensor: Tensor): OrtTensor {
       return new OrtTensor("float32", new Float32Array(size), tensor.shape);
     case "int32":
       return new OrtTensor("int32", new Int32Array(size), tensor.shape);
+    case "uint8":
+      return new OrtTensor("uint8", new Uint8Array(size), tensor.shape);
     case "bool":
       return new OrtTensor("bool", new Uint8Array(size), tensor.shape);
   }
 }
+
+let convolutionThreads = 1;
+
+/**
+ * Threads for each program with convolutions that this thread compiles from now on; 1 at first. Results do not depend on it:
+ * ONNX Runtime shares out the elements of a result, not the terms of a sum. Dense programs are too short to be shared.
+ */
+export function useThreads(count: number): void {
+  convolutionThreads = count;
+}
+
+/** Threads that look for work between two runs would take the processor from everybody else. */
+const sharedOut = (threads: number): InferenceSession.SessionOptions => ({
+  ...SESSION,
+  intraOpNumThreads: threads,
+  extra: { session: { ...DENORMALS, intra_op: { allow_spinning: "0" } } },
+});
+
+// Moments of dead units decay into denormals, whose arithmetic is many times slower.
+const DENORMALS = { set_denormal_as_zero: "1" };
 
 const SESSION: InferenceSession.SessionOptions = {
   executionProviders: ["cpu"],
@@ -35,8 +58,7 @@ const SESSION: InferenceSession.SessionOptions = {
   graphOptimizationLevel: "all",
   enableMemPattern: false,
   logSeverityLevel: 3,
-  // Moments of dead units decay into denormals, whose arithmetic is many times slower.
-  extra: { session: { set_denormal_as_zero: "1" } },
+  extra: { session: DENORMALS },
 };
 
 /**
@@ -94,7 +116,10 @@ export class Program {
     }
     calmed ??= calmAllocator();
     await calmed;
-    const session = await InferenceSession.create(toOnnx(inputs, outputs), SESSION);
+    const shared =
+      convolutionThreads > 1 && sortNodes(Object.values(outputs)).some(({ operation }) => operation === "conv");
+    const options = shared ? sharedOut(convolutionThreads) : SESSION;
+    const session = await InferenceSession.create(toOnnx(inputs, outputs), options);
     return new Program(session, spec);
   }
 
@@ -110,6 +135,13 @@ export class Program {
     const data = this.#find(name);
     if (data instanceof Int32Array) return data;
     throw new ShapeError("program", `${name} is not int32`);
+  }
+
+  /** The buffer of a float32 or uint8 input. */
+  numbers(name: string): Float32Array | Uint8Array {
+    const data = this.#find(name);
+    if (data instanceof Float32Array || data instanceof Uint8Array) return data;
+    throw new ShapeError("program", `${name} is neither float32 nor uint8`);
   }
 
   #find(name: string): unknown {

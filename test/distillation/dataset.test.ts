@@ -120,7 +120,7 @@ describe("collecting", () => {
     expect(states.size).toBe(steps * 3);
     const predict = predictor({ architecture: teacher, parameters: teacherParameters });
     for (let row = 0; row < states.size; row++) {
-      const expected = predict(states.observations.subarray(4 * row, 4 * row + 4));
+      const expected = predict(Float32Array.from(states.observations.subarray(4 * row, 4 * row + 4)));
       expect(states.labels[2 * row]).toBeCloseTo(expected[0]!, 5);
       expect(states.labels[2 * row + 1]).toBeCloseTo(expected[1]!, 5);
     }

@@ -9,6 +9,7 @@ export function withStep(lanes: VectorEnvironment, step: VectorEnvironment["step
     rewards: lanes.rewards,
     terminated: lanes.terminated,
     truncated: lanes.truncated,
+    lifeLost: lanes.lifeLost,
     reset: (lane, seed) => lanes.reset(lane, seed),
     step,
     getState: () => lanes.getState(),

@@ -26,11 +26,11 @@ it("is read back with every bit, whatever the architecture", () => {
 
 /** The network by its definition, in float64: y[j] = f(b[j] + sum_i x[i] w[i, j]), weights row-major in front of biases. */
 function forwardByHand({ architecture, parameters }: Policy, observation: readonly number[]): number[] {
-  const { mean, deviation, clip } = architecture.normalization ?? {
-    mean: observation.map(() => 0),
-    deviation: observation.map(() => 1),
-    clip: Number.POSITIVE_INFINITY,
-  };
+  const {
+    mean,
+    deviation,
+    clip = Number.POSITIVE_INFINITY,
+  } = architecture.normalization ?? { mean: observation.map(() => 0), deviation: observation.map(() => 1) };
   let x = observation.map((value, i) => Math.max(-clip, Math.min(clip, (value - mean[i]!) / deviation[i]!)));
   let at = 0;
   for (const { units, activation } of architecture.layers) {

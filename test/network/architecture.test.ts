@@ -42,6 +42,8 @@ it("lays weights out in front of biases, layer by layer", () => {
       activation: "tanh",
       weights: { offset: 0, length: 30 },
       biases: { offset: 30, length: 5 },
+      rowsPerUnit: 1,
+      positions: 1,
     },
     {
       name: "output",
@@ -50,6 +52,8 @@ it("lays weights out in front of biases, layer by layer", () => {
       activation: "none",
       weights: { offset: 35, length: 15 },
       biases: { offset: 50, length: 3 },
+      rowsPerUnit: 1,
+      positions: 1,
     },
   ]);
 });
@@ -135,7 +139,7 @@ const withStatistics = (change: object) => ({
 });
 const withGaussian = (change: object) => ({ ...gaussian, gaussian: { ...gaussian.gaussian, ...change } });
 it.each<[string, unknown, string, string]>([
-  ["too few means", withStatistics({ mean: [1] }), "normalization.mean", "has 1 numbers, an observation has 6"],
+  ["too few means", withStatistics({ mean: [1, 1] }), "normalization.mean", "has 2 numbers, an observation has 6"],
   [
     "too many deviations",
     withStatistics({ deviation: [1, 1, 1, 1, 1, 1, 1] }),

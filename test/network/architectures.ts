@@ -1,10 +1,9 @@
 import fc from "fast-check";
 import { type Architecture, parameterCount } from "../../src/network/architecture.ts";
 import { stream } from "../../src/random/pcg64.ts";
-import { dressed } from "../arbitraries.ts";
+import { convolutional, dressed } from "../arbitraries.ts";
 
-/** Architectures of every kind that the schema allows, small ones. */
-export const architectures: fc.Arbitrary<Architecture> = fc
+const dense: fc.Arbitrary<Architecture> = fc
   .record({
     input: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }),
     layers: fc.array(
@@ -18,6 +17,9 @@ export const architectures: fc.Arbitrary<Architecture> = fc
     head: fc.constantFrom("q-values" as const, "logits" as const),
   })
   .chain(dressed);
+
+/** Architectures of every kind that the schema allows, small ones. */
+export const architectures: fc.Arbitrary<Architecture> = fc.oneof(dense, convolutional);
 
 /** Normal numbers for all parameters, biases too. */
 export function randomParameters(architecture: Architecture, seed: number): Float32Array {

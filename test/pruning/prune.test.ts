@@ -157,7 +157,7 @@ describe("what pruning returns", () => {
 
 describe("a masked training step", () => {
   it("moves only what the mask keeps, but a pruned weight keeps its value and may come back", async () => {
-    const trainer = await compileDistillation(architecture, distillOptions, true);
+    const trainer = await compileDistillation(architecture, distillOptions, { masked: true });
     trainer.restart(network.parameters);
     const { program } = trainer;
     const random = new Pcg64(3);

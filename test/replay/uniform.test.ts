@@ -96,7 +96,7 @@ describe("a state", () => {
   });
 
   it("has only what is held", () => {
-    expect(filled(1000, 3).getState().observations).toHaveLength(6);
+    expect(filled(1000, 3).getState().observations.numbers).toHaveLength(12);
   });
 
   it("that is not full fits a larger buffer", () => {
@@ -124,7 +124,7 @@ describe("a state", () => {
       7,
       "a state of 5 transitions that goes on at slot 2 does not fit a buffer",
     ],
-    ["other observations", 5, 3, 5, 3, "does not fit a buffer of 5 transitions with observations of 3 numbers"],
+    ["other observations", 5, 3, 5, 3, "12 numbers are not 6 observations of 3 numbers"],
   ])("does not fit %s", (_name, capacity, width, from, count, message) => {
     const buffer = new ReplayBuffer(capacity, width);
     const state = filled(from, count).getState();

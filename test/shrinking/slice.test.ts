@@ -4,9 +4,9 @@ import { type Architecture, dense, inputSize, parameterCount } from "../../src/n
 import { predictor } from "../../src/network/predict.ts";
 import { liveUnits } from "../../src/shrinking/redundancy.ts";
 import { slice, strongestUnits } from "../../src/shrinking/slice.ts";
-import { sparseNetworks } from "../arbitraries.ts";
+import { architectures, convolutional, sparseNetworks } from "../arbitraries.ts";
 
-const inputs = fc.array(fc.float({ min: -3, max: 3, noNaN: true }), { minLength: 6, maxLength: 6 });
+const inputs = fc.array(fc.float({ min: -3, max: 3, noNaN: true }), { minLength: 147, maxLength: 147 });
 
 /** The largest difference of two networks' outputs, relative to their size where that is above 1. */
 function difference(
@@ -29,9 +29,18 @@ describe("slicing off dead units", () => {
     );
   });
 
+  it.each([0.6, 0.9, 0.97])("at %d zeros of a convolutional network keeps the outputs equal", (zeros) => {
+    fc.assert(
+      fc.property(sparseNetworks(zeros, convolutional), inputs, (network, x) => {
+        expect(difference(network, slice(network.architecture, network.parameters), x)).toBeLessThan(1e-5);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it("leaves exactly the live units, and one where a layer has none", () => {
     fc.assert(
-      fc.property(sparseNetworks(0.6), ({ architecture, parameters }) => {
+      fc.property(sparseNetworks(0.6, fc.oneof(architectures, convolutional)), ({ architecture, parameters }) => {
         const smaller = slice(architecture, parameters);
         const live = liveUnits(architecture, parameters).map((units) => units.filter(Boolean).length);
         expect(smaller.architecture).toEqual({

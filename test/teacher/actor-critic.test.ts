@@ -10,6 +10,7 @@ import { input } from "../../src/tensor/graph.ts";
 import { Program } from "../../src/tensor/program.ts";
 
 const options: ActorCriticOptions = {
+  convolutions: [],
   hidden: [6, 5],
   criticHidden: null,
   activation: "tanh",

@@ -43,6 +43,7 @@ async function play(create: () => Environment, change: Partial<RolloutOptions> =
     for (const [lane, end] of inner.terminated.entries()) ended.push(end === 1 || inner.truncated[lane] === 1);
   });
   const model = new ActorCritic(inner.spec, {
+    convolutions: [],
     hidden: [2],
     criticHidden: [],
     activation: "tanh",
@@ -58,7 +59,7 @@ async function play(create: () => Environment, change: Partial<RolloutOptions> =
   const returns = new EpisodeReturns(LANES);
   await rollout.play(parameters, stream(1, "exploration"), returns);
   const { targets } = await rollout.appraise(parameters);
-  const inputs = { ...transitionInputs(model, ROWS), oldLogProb: input([ROWS]) };
+  const inputs = { ...transitionInputs(model, ROWS, false), oldLogProb: input([ROWS]) };
   const program = await Program.compile({ inputs, outputs: { used: sum(inputs.oldLogProb) } });
   rollout.gather(
     Int32Array.from({ length: ROWS }, (_, row) => row),

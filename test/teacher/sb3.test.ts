@@ -89,7 +89,7 @@ async function playFirst({ options, create }: Case) {
   await rollout.play(parameters, stream(SEED, "exploration"), new EpisodeReturns(LANES));
   const { advantages, targets } = await rollout.appraise(parameters);
   const rows = advantages.length;
-  const inputs = { ...transitionInputs(model, rows), oldLogProb: input([rows]) };
+  const inputs = { ...transitionInputs(model, rows, false), oldLogProb: input([rows]) };
   const program = await Program.compile({ inputs, outputs: { used: sum(inputs.oldLogProb) } });
   rollout.gather(Int32Array.from(advantages.keys()), program);
   const continuous = model.actor.gaussian !== undefined;

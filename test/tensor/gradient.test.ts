@@ -11,6 +11,8 @@ import {
   clip,
   concat,
   constant,
+  conv,
+  convTranspose,
   div,
   equal,
   exp,
@@ -103,6 +105,42 @@ const gemm = fc
     };
   });
 
+const two = (max: number): fc.Arbitrary<[number, number]> =>
+  fc.tuple(fc.integer({ min: 1, max }), fc.integer({ min: 1, max }));
+/** Images, weights and options of a convolution, with and without padding, strides that leave rows over, and dilations. */
+const convolutions = fc
+  .record({
+    batch: fc.integer({ min: 1, max: 2 }),
+    channels: fc.integer({ min: 1, max: 2 }),
+    filters: fc.integer({ min: 1, max: 2 }),
+    size: two(5),
+    kernel: two(3),
+    strides: two(3),
+    dilations: two(2),
+    pads: fc.tuple(fc.nat(2), fc.nat(2), fc.nat(2), fc.nat(2)),
+  })
+  .filter(({ size: [height, width], kernel, dilations, pads: [top, left, bottom, right] }) => {
+    return (
+      height + top + bottom > dilations[0] * (kernel[0] - 1) && width + left + right > dilations[1] * (kernel[1] - 1)
+    );
+  });
+
+const convs = convolutions.map(
+  ({ batch, channels, filters, size, kernel, ...options }): Sample => ({
+    shapes: [
+      [batch, channels, ...size],
+      [filters, channels, ...kernel],
+    ],
+    build: (x, weights) => conv(x, weights, options),
+  }),
+);
+
+const convTransposes = convolutions.map(({ batch, channels, filters, size, kernel, ...options }): Sample => {
+  const weights = [filters, channels, ...kernel];
+  const made = conv(input([batch, channels, ...size]), input(weights), options).shape;
+  return { shapes: [made, weights], build: (x, w) => convTranspose(x, w, size, options) };
+});
+
 const concats = withAxes.chain((shape) =>
   fc.tuple(fc.array(size, { minLength: 1, maxLength: 3 }), fc.nat(shape.length - 1)).map(
     ([sizes, axis]): Sample => ({
@@ -181,6 +219,8 @@ const cases: Record<string, fc.Arbitrary<Sample>> = {
     build: (x) => huber(x, delta),
   })),
   matmul: gemm,
+  conv: convs,
+  convTranspose: convTransposes,
   softmax: unary(softmax, withAxes),
   logSoftmax: unary(logSoftmax, withAxes),
   sum: reduction(sum),

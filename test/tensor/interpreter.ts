@@ -95,6 +95,40 @@ export function interpret(root: Tensor, known: ReadonlyMap<Tensor, Values>): Val
           return total(products) + (inputs[2] ? at(2, [i!, j!]) : 0);
         });
       }
+      case "conv":
+      case "convTranspose": {
+        const { strides, dilations, pads } = attributes as unknown as Record<string, readonly number[]>;
+        const [images, weights] = inputs.map((tensor) => tensor.shape) as [Shape, Shape];
+        // Element (b, f, i, j) of a convolution's result meets (b, c, y, x) of its images at (f, c, k, l) of the weights.
+        const [large, small] = operation === "conv" ? [images, shape] : [shape, images];
+        const result = all.map(() => 0);
+        const windows = coordinatesOf([
+          small[0]!,
+          small[1]!,
+          small[2]!,
+          small[3]!,
+          large[1]!,
+          weights[2]!,
+          weights[3]!,
+        ]);
+        for (const [b, f, i, j, c, k, l] of windows as [number, number, number, number, number, number, number][]) {
+          const y = i * strides![0]! + k * dilations![0]! - pads![0]!;
+          const x = j * strides![1]! + l * dilations![1]! - pads![1]!;
+          if (y < 0 || x < 0 || y >= large[2]! || x >= large[3]!) continue;
+          const [from, to] =
+            operation === "conv"
+              ? [
+                  [b, c, y, x],
+                  [b, f, i, j],
+                ]
+              : [
+                  [b, f, i, j],
+                  [b, c, y, x],
+                ];
+          result[flat(shape, to)]! += at(0, from) * at(1, [f, c, k, l]);
+        }
+        return result;
+      }
       case "sum":
       case "mean":
       case "max": {

@@ -1,7 +1,9 @@
 import { afterEach, expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
-import { add, constant, greater, input, mul, neg, sum } from "../../src/tensor/graph.ts";
-import { Program, type ProgramSpec } from "../../src/tensor/program.ts";
+import { stream } from "../../src/random/pcg64.ts";
+import { gradient } from "../../src/tensor/gradient.ts";
+import { add, cast, constant, conv, greater, input, mul, neg, sizeOf, square, sum } from "../../src/tensor/graph.ts";
+import { Program, type ProgramSpec, useThreads } from "../../src/tensor/program.ts";
 
 const open: Program[] = [];
 async function compile(spec: ProgramSpec): Promise<Program> {
@@ -132,6 +134,33 @@ it("gives the same bits every time it is compiled", async () => {
     return program.floats("y")[0]!;
   };
   expect(await run()).toBe(await run());
+});
+
+it("takes bytes", async () => {
+  const pixels = input([3], "uint8");
+  const program = await compile({ inputs: { pixels }, outputs: { halves: mul(cast(pixels, "float32"), 0.5) } });
+  program.numbers("pixels").set([0, 1, 255]);
+  await program.run();
+  expect([...program.floats("halves")]).toEqual([0, 0.5, 127.5]);
+});
+
+it("gives the same bits with any number of threads for convolutions", async () => {
+  const random = stream(1, "numbers");
+  const x = input([4, 3, 17, 17]);
+  const weights = input([8, 3, 3, 3]);
+  const [ofWeights] = gradient(sum(square(conv(x, weights, { strides: [2, 2] }))), [weights]);
+  const values = [x, weights].map(({ shape }) => Float32Array.from({ length: sizeOf(shape) }, () => random.normal()));
+  const run = async (threads: number): Promise<Float32Array> => {
+    useThreads(threads);
+    const program = await compile({ inputs: { x, weights }, outputs: { result: ofWeights! } });
+    program.bind("x", values[0]!);
+    program.bind("weights", values[1]!);
+    await program.run();
+    return program.floats("result").slice();
+  };
+  const alone = await run(1);
+  for (const threads of [2, 3]) expect(await run(threads)).toEqual(alone);
+  useThreads(1);
 });
 
 it.skipIf(process.arch !== "x64")("computes with denormal numbers as zeros (needs an x64 processor)", async () => {
