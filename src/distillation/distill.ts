@@ -1,12 +1,13 @@
 import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
-import { compileForward, Evaluator } from "../evaluation/evaluate.ts";
+import { compileFixed, compileForward, Evaluator } from "../evaluation/evaluate.ts";
 import { lower95 } from "../evaluation/statistics.ts";
 import type { QuickScore } from "../events.ts";
 import { type Actions, actionsOf, argmax, boundActions } from "../network/action.ts";
 import { type Architecture, describe, inputSize, outputSize, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import { INITIALIZERS, initialize } from "../network/parameters.ts";
+import type { BlackBox, Network } from "../network/policy.ts";
 import type { Plain } from "../plain.ts";
 import { stream } from "../random/pcg64.ts";
 import type { Observations } from "../replay/rows.ts";
@@ -57,7 +58,8 @@ export type DistillOptions = z.infer<typeof distillSchema>;
 /** What all distillations of a run share. */
 export interface DistillContext {
   readonly makeLanes: (size: number) => VectorEnvironment;
-  readonly teacher: { readonly architecture: Architecture; readonly parameters: Float32Array };
+  /** What labels the states. */
+  readonly teacher: Network | BlackBox;
   readonly states: TeacherStates;
   readonly options: DistillOptions;
   readonly objective: number;
@@ -96,10 +98,9 @@ const HELD_OUT = 0.1;
 /** Plays the teacher, with `teacherExploration` random actions, and labels its states: the same for the same seed. */
 export async function collectTeacherStates(context: Omit<DistillContext, "states">): Promise<TeacherStates> {
   const { options, seed, teacher, makeLanes } = context;
-  const { architecture, parameters } = teacher;
+  const { architecture } = teacher;
   const lanes = makeLanes(options.lanes);
-  const program = await compileForward(architecture, lanes.size);
-  program.bind("parameters", parameters);
+  const program = await compileFixed(teacher, lanes.size);
   const gather = async (name: string, states: number): Promise<LabelledState> => {
     const steps = Math.ceil(states / lanes.size);
     const into = new LabelledStates(
@@ -200,8 +201,7 @@ export async function* distill(
   const selector = await Evaluator.create(architecture, context.makeLanes(Math.min(100, options.selectionEpisodes)));
   const lanes = context.makeLanes(options.lanes);
   const player = await compileForward(architecture, lanes.size);
-  const teacher = await compileForward(context.teacher.architecture, lanes.size);
-  teacher.bind("parameters", context.teacher.parameters);
+  const teacher = await compileFixed(context.teacher, lanes.size);
 
   const roundSteps = Math.ceil(options.roundStates / lanes.size);
   const ownRows = Math.max(1, options.rounds) * roundSteps * lanes.size;
