@@ -6,7 +6,7 @@ import { gymnasiumId, gymnasiumSchema } from "../environment/gymnasium-protocol.
 import { nearest } from "../environment/nearest.ts";
 import { environmentIds, specOf } from "../environment/registry.ts";
 import { FileError, reasonOf, UsageError } from "../errors.ts";
-import { popsSchema } from "../pops/pops.ts";
+import { popsSchema } from "../pops/options.ts";
 import { dqnSchema } from "../teacher/dqn.ts";
 import { ppoSchema } from "../teacher/ppo.ts";
 import type { KnownEnvironment } from "./environment.ts";

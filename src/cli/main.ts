@@ -42,6 +42,16 @@ function patience(text: string): number {
   return value;
 }
 
+const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
+
+/** Seconds of "90s", "45m" or "2h". */
+function duration(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([smh])$/.exec(text) ?? [];
+  const value = Number(number) * (UNITS[unit ?? ""] ?? Number.NaN);
+  if (!(value > 0 && value <= 1e6)) throw new InvalidArgumentError('Expected a time such as "90s", "45m" or "2h".');
+  return value;
+}
+
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 const list = (text: string): string[] => text.split(",");
 
@@ -66,6 +76,11 @@ function runOptions(command: Command): Command {
     .option("--set <key=value>", 'change one setting, several times if wanted; "pops settings" lists them', collect)
     .option("--seed <n>", "seed of every random stream (default: 1)", integer(0))
     .option("--out <folder>", "run folder (default: the first free runs/<environment>-<n>)")
+    .option(
+      "--budget <time>",
+      'time for this session, as "45m" or "2h": after four fifths of it nothing smaller is tried and the best is proven',
+      duration,
+    )
     .option("--resume", "go on with the run in --out")
     .option("--workers <n>", "worker threads; their number never changes a result", integer(1), availableParallelism())
     .option("--checkpoint-every <seconds>", "time between checkpoints; it never changes a result", seconds, 10)

@@ -37,6 +37,8 @@ export interface SessionOptions {
   /** Seconds between checkpoints. */
   readonly checkpointEvery: number;
   readonly json: boolean;
+  /** Seconds for this session. */
+  readonly budget?: number | undefined;
   /** URLs of modules that register environments. */
   readonly modules: readonly string[];
   /** Seconds that Gymnasium's environments may take for an answer. */
@@ -97,12 +99,22 @@ function keepTeacher(directory: RunDirectory, config: Config, teacher: Policy | 
   saveTeacher(directory, config, teacher);
 }
 
+/** Share of a budget after which nothing more is tried: proofs need the rest. */
+const SEARCHING = 0.8;
+
+/** Tells when the search has to end; nothing where there is no budget. */
+function deadline(budget: number | undefined): (() => boolean) | undefined {
+  if (budget === undefined) return undefined;
+  const end = performance.now() + 1000 * SEARCHING * budget;
+  return () => performance.now() > end;
+}
+
 async function planOf(directory: RunDirectory, config: Config, options: SessionOptions): Promise<Plan> {
   const { environment, preset, seed, command } = config;
   const { workers, modules, timeout } = options;
   const pops = command === "train" ? undefined : config.pops;
   const gymnasium = config.gymnasium && { ...config.gymnasium, timeout };
-  const shared = { environment, gymnasium, preset, seed, workers, modules, pops };
+  const shared = { environment, gymnasium, preset, seed, workers, modules, pops, outOfTime: deadline(options.budget) };
   if (command !== "compress") return { ...shared, teacher: { options: config.teacher } };
   const { architecture, parameters } = await loadPolicy(teacherPath(directory));
   return { ...shared, teacher: { network: { architecture, parameters, updates: 0 } } };

@@ -16,6 +16,7 @@ export interface RunFlags extends EnvironmentFlags {
   readonly resume?: boolean;
   readonly workers: number;
   readonly checkpointEvery: number;
+  readonly budget?: number;
   readonly json?: boolean;
   readonly teacher?: string;
   readonly env?: string;
@@ -23,8 +24,8 @@ export interface RunFlags extends EnvironmentFlags {
 }
 
 function sessionOptions(flags: RunFlags, out: string, modules: readonly string[]): SessionOptions {
-  const { workers, checkpointEvery, json = false, envTimeout: timeout } = flags;
-  return { out, workers, checkpointEvery, json, modules, timeout };
+  const { workers, checkpointEvery, json = false, envTimeout: timeout, budget } = flags;
+  return { out, workers, checkpointEvery, json, modules, timeout, budget };
 }
 
 /** `--quick` is short for the preset of that name. */
