@@ -6,8 +6,7 @@ import { policyToSafetensors } from "../exporting/safetensors.ts";
 import { VERSION } from "../exporting/version.ts";
 import { writeAtomically } from "../files.ts";
 import { countsOf, describe } from "../network/architecture.ts";
-import { countNonZero } from "../network/parameters.ts";
-import type { Policy, Score } from "../network/policy.ts";
+import { type AnyPolicy, type Network, nonZeroOf, type Policy, type Score } from "../network/policy.ts";
 import type { Answer } from "../pops/pops.ts";
 import { renderReport } from "../report/report.ts";
 import type { RunDirectory } from "../run/directory.ts";
@@ -16,13 +15,24 @@ import type { Result, Side } from "../run/result.ts";
 import type { Config } from "./config.ts";
 import { measureLatency } from "./latency.ts";
 
-type Network = Pick<Policy, "architecture" | "parameters">;
+/** A teacher that was there, with what its file says of it, or one that was trained. */
+export type GivenTeacher = AnyPolicy | Network;
 
-/** A network of a run as a policy that can be saved. Its provenance holds no time of day: equal runs write equal files. */
-function toPolicy(config: Config, { architecture, parameters }: Network, role: string, score?: Score): Policy {
+/** What is saved with a policy of a run. The provenance holds no time of day: equal runs write equal files. */
+function metadataOf(
+  config: Config,
+  role: string,
+  score: Score | undefined,
+  from: Partial<Pick<Policy, "provenance" | "interface">>,
+): Omit<Policy, "architecture" | "parameters"> {
   const { environment, preset, seed } = config;
-  const provenance = { creator: `pops-rl ${VERSION}`, role, environment, preset, seed: String(seed) };
-  return { architecture, parameters, environment, ...(score && { score }), provenance };
+  const own = { creator: `pops-rl ${VERSION}`, role, environment, preset, seed: String(seed) };
+  return {
+    environment,
+    ...(score && { score }),
+    provenance: { ...from.provenance, ...own },
+    ...(from.interface && { interface: from.interface }),
+  };
 }
 
 /** Where a run keeps its teacher. */
@@ -31,20 +41,24 @@ export function teacherPath(directory: RunDirectory): string {
 }
 
 /** Writes the teacher's file into the run's `policies`. */
-export function saveTeacher(directory: RunDirectory, config: Config, teacher: Network, score?: Score): Policy {
-  const policy = toPolicy(config, teacher, "teacher", score);
+export function saveTeacher(directory: RunDirectory, config: Config, teacher: GivenTeacher, score?: Score): AnyPolicy {
+  const metadata = metadataOf(config, "teacher", score, "provenance" in teacher ? teacher : {});
+  const policy =
+    "model" in teacher
+      ? { ...teacher, ...metadata }
+      : { architecture: teacher.architecture, parameters: teacher.parameters, ...metadata };
   writeAtomically(teacherPath(directory), policyToSafetensors(policy));
   return policy;
 }
 
-function sideOf(policy: Policy, { score, sampled }: Pick<Answer, "score" | "sampled">): Side {
-  const { architecture, parameters } = policy;
+async function sideOf(policy: AnyPolicy, { score, sampled }: Pick<Answer, "score" | "sampled">): Promise<Side> {
+  const { architecture } = policy;
   return {
     architecture,
     layers: describe(architecture),
     ...countsOf(architecture),
-    nonZero: countNonZero(architecture, parameters),
-    latencyMicros: measureLatency(policy),
+    nonZero: nonZeroOf(policy),
+    latencyMicros: await measureLatency(policy),
     score,
     ...(sampled && { sampled }),
   };
@@ -76,22 +90,36 @@ function versions(): Record<string, string> {
   };
 }
 
+/** The answer as a policy. It is called as its teacher is; a black box that nothing smaller took the place of stays itself. */
+function answerOf(config: Config, teacher: AnyPolicy, answer: Answer): AnyPolicy {
+  const { architecture, parameters, score } = answer;
+  const metadata = metadataOf(
+    config,
+    "compact policy",
+    score,
+    teacher.interface ? { interface: teacher.interface } : {},
+  );
+  if (parameters !== null) return { ...metadata, architecture, parameters };
+  if ("model" in teacher) return { ...teacher, ...metadata };
+  throw new Error("the answer has no numbers");
+}
+
 /** Writes everything that a finished compression leaves; `result.json` is the last, so a folder that has it has all. */
-export function finish(
+export async function finish(
   directory: RunDirectory,
   config: Config,
-  teacherNetwork: Network,
+  given: GivenTeacher,
   answer: Answer,
   seconds: Readonly<Record<string, number>>,
-): Result {
+): Promise<Result> {
   const { files } = directory;
-  const teacher = saveTeacher(directory, config, teacherNetwork, answer.teacher.score);
-  const policy = toPolicy(config, answer, "compact policy", answer.score);
+  const teacher = saveTeacher(directory, config, given, answer.teacher.score);
+  const policy = answerOf(config, teacher, answer);
   writeAtomically(join(files.policies, "policy.safetensors"), policyToSafetensors(policy));
-  writeAtomically(join(files.policies, "policy.onnx"), policyToOnnx(policy));
+  writeAtomically(join(files.policies, "policy.onnx"), "model" in policy ? policy.file : policyToOnnx(policy));
   const events = readEvents(files.events);
-  const teacherSide = sideOf(teacher, answer.teacher);
-  const policySide = sideOf(policy, answer);
+  const teacherSide = await sideOf(teacher, answer.teacher);
+  const policySide = await sideOf(policy, answer);
   const result: Result = {
     version: 1,
     environment: config.environment,

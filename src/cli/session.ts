@@ -3,18 +3,20 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { EnvironmentError, UsageError } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
-import { loadPolicy } from "../importing/load.ts";
-import type { Policy } from "../network/policy.ts";
+import { loadTeacher } from "../importing/load.ts";
+import type { AnyPolicy } from "../network/policy.ts";
 import { type Outcome, type Plan, pipeline } from "../pops/pipeline.ts";
 import { RunDirectory } from "../run/directory.ts";
 import { restore } from "../run/generations.ts";
 import { readResult } from "../run/read.ts";
 import { record } from "../run/record.ts";
 import type { Result } from "../run/result.ts";
+import type { Teacher } from "../teacher/teacher.ts";
 import { type Config, formatConfig, parseConfig } from "./config.ts";
-import { finish, saveTeacher, teacherPath } from "./finish.ts";
+import { finish, type GivenTeacher, saveTeacher, teacherPath } from "./finish.ts";
 import { Progress } from "./progress.ts";
 import { comparison } from "./table.ts";
+import { aboutTeacher } from "./teacher.ts";
 import { shellWord } from "./terminal.ts";
 
 /** Exit code after Ctrl-C, as shells have it: 128 + SIGINT. */
@@ -46,7 +48,7 @@ export interface SessionOptions {
 }
 
 /** Begins a run in a new folder. `teacher` is a policy that is there already, for `compress`. */
-export async function start(config: Config, options: SessionOptions, teacher?: Policy): Promise<number> {
+export async function start(config: Config, options: SessionOptions, teacher?: AnyPolicy): Promise<number> {
   const directory = RunDirectory.create(options.out, formatConfig(config));
   try {
     if (teacher) saveTeacher(directory, config, teacher);
@@ -63,7 +65,7 @@ interface Expected {
 }
 
 /** Goes on with the run of a folder; its own configuration decides, and the command line may not say otherwise. */
-export async function resume(expected: Expected, options: SessionOptions, teacher?: Policy): Promise<number> {
+export async function resume(expected: Expected, options: SessionOptions, teacher?: AnyPolicy): Promise<number> {
   const directory = RunDirectory.open(options.out);
   try {
     const config = parseConfig(directory.config, directory.files.config);
@@ -87,7 +89,7 @@ export async function resume(expected: Expected, options: SessionOptions, teache
 }
 
 /** The run goes on with its own copy of the teacher, save when it was killed before it had made one. */
-function keepTeacher(directory: RunDirectory, config: Config, teacher: Policy | undefined): void {
+function keepTeacher(directory: RunDirectory, config: Config, teacher: AnyPolicy | undefined): void {
   const copied = existsSync(teacherPath(directory));
   if (copied && teacher) {
     throw new UsageError("--teacher", "cannot be given with --resume: the run has its own copy of its teacher");
@@ -109,14 +111,19 @@ function deadline(budget: number | undefined): (() => boolean) | undefined {
   return () => performance.now() > end;
 }
 
-async function planOf(directory: RunDirectory, config: Config, options: SessionOptions): Promise<Plan> {
+/** @param given the teacher that was there already */
+function planOf(config: Config, options: SessionOptions, given: AnyPolicy | undefined): Plan {
   const { environment, preset, seed, command } = config;
   const { workers, modules, timeout } = options;
   const pops = command === "train" ? undefined : config.pops;
   const gymnasium = config.gymnasium && { ...config.gymnasium, timeout };
   const shared = { environment, gymnasium, preset, seed, workers, modules, pops, outOfTime: deadline(options.budget) };
-  if (command !== "compress") return { ...shared, teacher: { options: config.teacher } };
-  const { architecture, parameters } = await loadPolicy(teacherPath(directory));
+  if (given === undefined) return { ...shared, teacher: { options: config.teacher } };
+  if ("model" in given) {
+    const { architecture, model, rows } = given;
+    return { ...shared, teacher: { network: { architecture, model, rows } } };
+  }
+  const { architecture, parameters } = given;
   return { ...shared, teacher: { network: { architecture, parameters, updates: 0 } } };
 }
 
@@ -130,14 +137,16 @@ async function session(directory: RunDirectory, config: Config, options: Session
   }
   const stop = stopOnSignal(progress);
   try {
-    const plan = await planOf(directory, config, options);
+    const given = config.command === "compress" ? await loadTeacher(teacherPath(directory)) : undefined;
+    const plan = planOf(config, options, given);
     const startedFrom = restore(directory, VERSION);
     progress.title(
       `${config.environment}, seed ${config.seed}, preset ${config.preset}: ${out}${startedFrom ? " (goes on)" : ""}`,
     );
     if (startedFrom?.notice !== undefined) progress.line(startedFrom.notice);
+    for (const line of given ? aboutTeacher(given, config.pops) : []) progress.line(line);
     const events = pipeline(plan, startedFrom?.state, (teacher) => {
-      if (config.command !== "compress") saveTeacher(directory, config, teacher);
+      saveTeacher(directory, config, teacher);
     });
     const done = await record(directory, events, {
       program: VERSION,
@@ -150,7 +159,9 @@ async function session(directory: RunDirectory, config: Config, options: Session
       progress.line(`Saved. Go on with: ${resumeCommand(config, options)}`);
       return INTERRUPTED;
     }
-    report(directory, config, done.result, done.seconds, progress, json);
+    const { teacher, answer } = done.result;
+    // Without a file it was trained here.
+    await report(directory, config, given ?? (teacher as Teacher), answer, done.seconds, progress, json);
     return 0;
   } catch (error) {
     if (error instanceof EnvironmentError) {
@@ -170,21 +181,22 @@ function resumeCommand(config: Config, { out, modules }: SessionOptions): string
   return [SELF, config.command, "--resume --out", shellWord(out), ...imports].join(" ");
 }
 
-function report(
+async function report(
   directory: RunDirectory,
   config: Config,
-  { teacher, answer }: Outcome,
+  teacher: GivenTeacher,
+  answer: Outcome["answer"],
   seconds: Readonly<Record<string, number>>,
   progress: Progress,
   json: boolean,
-): void {
+): Promise<void> {
   if (!answer) {
     const path = teacherPath(directory);
     if (json) process.stdout.write(`${JSON.stringify({ teacher: path, seconds })}\n`);
     else progress.line(`\n  ${path}\n\nCompress it with: ${SELF} compress --teacher ${shellWord(path)}`);
     return;
   }
-  show(directory, finish(directory, config, teacher, answer, seconds), progress, json);
+  show(directory, await finish(directory, config, teacher, answer, seconds), progress, json);
 }
 
 function show({ files }: RunDirectory, result: Result, progress: Progress, json: boolean): void {

@@ -59,17 +59,17 @@ export class Evaluator {
     this.#program = program;
   }
 
-  /** @param player an architecture whose parameters are given with each call, or what has its own: a network, a black box */
-  static async create(player: Architecture | Network | BlackBox, lanes: VectorEnvironment): Promise<Evaluator> {
-    const architecture = "layers" in player ? player : player.architecture;
+  /** @param player an architecture, whose parameters come with each call, or a black box, which has none */
+  static async create(player: Architecture | BlackBox, lanes: VectorEnvironment): Promise<Evaluator> {
+    const architecture = "model" in player ? player.architecture : player;
     checkFits(architecture, lanes.spec);
-    const program = "layers" in player ? compileForward(player, lanes.size) : compileFixed(player, lanes.size);
+    const program = "model" in player ? compileFixed(player, lanes.size) : compileForward(player, lanes.size);
     return new Evaluator(architecture, lanes, await program);
   }
 
   /**
    * Undiscounted returns of episodes `first` to `first + episodes` - 1 of the set.
-   * @param parameters `null` for the player's own
+   * @param parameters `null` for a black box
    */
   async returns(
     parameters: Float32Array | null,

@@ -48,7 +48,7 @@ export async function blackBoxFromOnnx(
   const parsed = blackBoxSchema.safeParse({
     input: observationShape(input.shape, environment, sizeOf(input.shape)),
     ...(statistics && { normalization: statistics.normalization }),
-    model: { value, ...box.sizes },
+    model: { value, dtype: input.dtype, ...box.sizes },
     outputs,
     ...actingOf(tail.acting, outputs, options, path),
   });
@@ -89,12 +89,14 @@ function measured({ graph, opset }: OnnxModel, input: ModelInput, value: string,
   return measure(neededNodes(graph, value, MAX_NODES, path), given, opset, LIMITS, path);
 }
 
+type Sizes = Omit<BlackBoxArchitecture["model"], "value" | "dtype">;
+
 interface Prepared {
   readonly model: Uint8Array;
   readonly rows: number;
   /** Numbers of a row. */
   readonly outputs: number;
-  readonly sizes: Omit<BlackBoxArchitecture["model"], "value">;
+  readonly sizes: Sizes;
 }
 
 /** The part of a model that one value needs, written anew under other names: ONNX Runtime sees nothing that was not read. */
@@ -164,11 +166,7 @@ function outputsOf({ values }: Measured, value: string, rows: number, path: stri
   return outputs;
 }
 
-function sizesOf(
-  nodes: readonly OnnxNode[],
-  initializers: readonly OnnxTensor[],
-  macs: number,
-): Omit<BlackBoxArchitecture["model"], "value"> {
+function sizesOf(nodes: readonly OnnxNode[], initializers: readonly OnnxTensor[], macs: number): Sizes {
   const constants = nodes.flatMap(({ attributes }) => Object.values(attributes));
   const inNodes = constants.flatMap((attribute) => (attribute.kind === "tensor" ? [attribute.value] : []));
   // Integers are shapes and positions; what is left are parameters.

@@ -79,7 +79,7 @@ const count = z.number().int().min(0);
 
 /**
  * A model that only answers (an ONNX graph of others, run as it is): what goes in and comes out, and how large it is. `value`
- * names the value of its graph that holds the outputs; `weights` counts numbers of its tensors of two or more dimensions,
+ * names the value of its graph that holds the outputs, `dtype` is that of its observations; `weights` counts numbers of its tensors of two or more dimensions,
  * `biases` the others; `bytes` is what they take.
  */
 export const blackBoxSchema = z
@@ -88,6 +88,7 @@ export const blackBoxSchema = z
     normalization: normalizationSchema.exactOptional(),
     model: z.strictObject({
       value: z.string().max(1_000),
+      dtype: z.enum(["float32", "float64", "uint8"]),
       nodes: count,
       weights: count,
       nonZero: count,
@@ -136,6 +137,9 @@ function checkEnds(
 
 /** What a policy network is: observation shape, dense layers from the input on, and what the outputs mean. */
 export type Architecture = z.infer<typeof architectureSchema>;
+/** What any policy is. */
+export const anyArchitectureSchema = z.union([architectureSchema, blackBoxSchema]);
+
 /** A model that only answers: what goes in and comes out, and how large it is. */
 export type BlackBoxArchitecture = z.infer<typeof blackBoxSchema>;
 /** What any policy is: a network of layers, or a black box. */

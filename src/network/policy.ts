@@ -10,6 +10,7 @@ import {
   parameterCount,
 } from "./architecture.ts";
 import { interfaceSchema, misfit } from "./interface.ts";
+import { countNonZero } from "./parameters.ts";
 
 /** Mean return over episodes that played no part in making the policy, with its uncertainty. */
 export const scoreSchema = z.strictObject({
@@ -84,6 +85,11 @@ export interface BlackBoxPolicy extends BlackBox, z.infer<typeof blackBoxMetadat
 
 /** What can be played and imitated. */
 export type AnyPolicy = Policy | BlackBoxPolicy;
+
+/** Weights that are not exactly 0. */
+export function nonZeroOf(policy: AnyPolicy): number {
+  return "model" in policy ? policy.architecture.model.nonZero : countNonZero(policy.architecture, policy.parameters);
+}
 
 /** Refuses parameters of the wrong length and NaN or infinite weights; names the layer and the index. */
 export function checkParameters(architecture: Architecture, parameters: Float32Array): void {

@@ -1,7 +1,7 @@
 import { openEnvironment } from "../../environment/open.ts";
 import { UsageError } from "../../errors.ts";
 import { Evaluator } from "../../evaluation/evaluate.ts";
-import { loadPolicy } from "../../importing/load.ts";
+import { loadTeacher } from "../../importing/load.ts";
 import { checkFits, countsOf, describe } from "../../network/architecture.ts";
 import type { Score } from "../../network/policy.ts";
 import { type EnvironmentFlags, gymnasiumOf } from "../environment.ts";
@@ -10,6 +10,7 @@ import { importOptions } from "../foreign.ts";
 export interface EvaluateFlags extends EnvironmentFlags {
   readonly env?: string;
   readonly vecNormalize?: string;
+  readonly head?: string;
   readonly episodes: number;
   readonly seed: number;
   readonly workers: number;
@@ -18,10 +19,10 @@ export interface EvaluateFlags extends EnvironmentFlags {
 }
 
 export async function evaluatePolicy(file: string, flags: EvaluateFlags, modules: readonly string[]): Promise<void> {
-  const policy = await loadPolicy(file, await importOptions(flags));
+  const policy = await loadTeacher(file, await importOptions(flags));
   const environment = flags.env ?? policy.environment;
   if (environment === undefined) throw new UsageError("--env", `${file} names no environment: state one`);
-  const { architecture, parameters } = policy;
+  const { architecture } = policy;
   if (flags.sampled && architecture.head === "q-values") {
     throw new UsageError("--sampled", `${file} holds Q-values, which are no distribution to draw actions from`);
   }
@@ -31,7 +32,9 @@ export async function evaluatePolicy(file: string, flags: EvaluateFlags, modules
   let score: Score;
   try {
     checkFits(architecture, opened.spec);
-    const evaluator = await Evaluator.create(architecture, opened.vector(Math.min(100, flags.episodes)));
+    const [player, parameters] =
+      "model" in policy ? ([policy, null] as const) : ([policy.architecture, policy.parameters] as const);
+    const evaluator = await Evaluator.create(player, opened.vector(Math.min(100, flags.episodes)));
     score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes, acting);
     await evaluator.dispose();
   } finally {

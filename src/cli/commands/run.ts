@@ -1,7 +1,8 @@
 import { UsageError } from "../../errors.ts";
-import { loadPolicy } from "../../importing/load.ts";
+import { loadTeacher } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
-import type { Policy } from "../../network/policy.ts";
+import type { AnyPolicy } from "../../network/policy.ts";
+import { firstStudent } from "../../pops/student.ts";
 import { type Config, resolveConfig } from "../config.ts";
 import { type EnvironmentFlags, givenOption, knownEnvironment } from "../environment.ts";
 import { importOptions } from "../foreign.ts";
@@ -21,6 +22,7 @@ export interface RunFlags extends EnvironmentFlags {
   readonly teacher?: string;
   readonly env?: string;
   readonly vecNormalize?: string;
+  readonly head?: string;
 }
 
 function sessionOptions(flags: RunFlags, out: string, modules: readonly string[]): SessionOptions {
@@ -40,7 +42,7 @@ function goOn(
   environment: string | undefined,
   flags: RunFlags,
   modules: readonly string[],
-  teacher?: Policy,
+  teacher?: AnyPolicy,
 ): Promise<number> {
   if (flags.out === undefined) throw new UsageError("--resume", "name the run's folder with --out");
   const keys = (["preset", "quick", "set", "seed"] as const).filter((key) => flags[key] !== undefined);
@@ -80,7 +82,8 @@ export async function train(
 }
 
 export async function compress(flags: RunFlags, modules: readonly string[]): Promise<number> {
-  const teacher = flags.teacher === undefined ? undefined : await loadPolicy(flags.teacher, await importOptions(flags));
+  const teacher =
+    flags.teacher === undefined ? undefined : await loadTeacher(flags.teacher, await importOptions(flags));
   if (flags.resume) return goOn("compress", flags.env, flags, modules, teacher);
   if (teacher === undefined) throw new UsageError("--teacher", "is missing: name the policy file to compress");
   const environment = flags.env ?? teacher.environment;
@@ -90,5 +93,7 @@ export async function compress(flags: RunFlags, modules: readonly string[]): Pro
   const known = await knownEnvironment(environment, flags);
   checkFits(teacher.architecture, known.spec);
   const config = resolveConfig({ ...flags, ...known, preset, environment, command: "compress" });
+  // Refused before there is a folder.
+  firstStudent(teacher, config.pops);
   return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules), teacher);
 }
