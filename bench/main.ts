@@ -99,7 +99,7 @@ for (const hidden of [[256, 256, 128], [64, 64], [4, 3], []]) {
   const architecture = dense(4, hidden, 2, "q-values");
   const parameters = initialize(architecture, "he", stream(1, "bench"));
   console.log(
-    `| ${describe(architecture)} | ${measureLatency({ architecture, parameters, provenance: {} }).toFixed(3)} |`,
+    `| ${describe(architecture)} | ${(await measureLatency({ architecture, parameters, provenance: {} })).toFixed(3)} |`,
   );
 }
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { architectureSchema } from "./network/architecture.ts";
+import { anyArchitectureSchema, architectureSchema } from "./network/architecture.ts";
 import { scoreSchema } from "./network/policy.ts";
 import type { Plain } from "./plain.ts";
 
@@ -69,7 +69,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     step: count,
     stage: z.enum(["teacher", "prune", "distill", "squeeze", "proof"]),
     iteration: count,
-    architecture: architectureSchema.optional(),
+    architecture: anyArchitectureSchema.optional(),
   }),
   /**
    * Teacher training. `progress` is the fraction of the step budget that is used. DQN states `epsilon`, and its `loss` is the
@@ -162,7 +162,7 @@ export const eventSchema = z.discriminatedUnion("type", [
     type: z.literal("proof"),
     step: count,
     role: z.enum(["teacher", "candidate"]),
-    architecture: architectureSchema,
+    architecture: anyArchitectureSchema,
     weights: count,
     score: scoreSchema,
     /** When actions are drawn instead of the greedy ones, on the same episodes; a proof by greedy actions that failed has none. */
@@ -176,7 +176,7 @@ export const eventSchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("answer"),
     step: count,
-    architecture: architectureSchema,
+    architecture: anyArchitectureSchema,
     weights: count,
     teacherWeights: count,
     ratio: z.number(),

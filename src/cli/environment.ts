@@ -15,7 +15,7 @@ import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
 import { environmentIds, register, specOf } from "../environment/registry.ts";
 import { EnvironmentError, reasonOf, UsageError } from "../errors.ts";
 import { readBounded } from "../files.ts";
-import { MAX_WORDS, MAX_WRAPPERS, type Policy } from "../network/policy.ts";
+import { type AnyPolicy, MAX_WORDS, MAX_WRAPPERS, type Policy } from "../network/policy.ts";
 import { shellWord } from "./terminal.ts";
 
 /** What the command line says of an environment beside its id. */
@@ -189,7 +189,7 @@ function hasText(value: unknown): boolean {
  * @throws UsageError when it names none that is known here, or one that needs such an option
  */
 export function environmentOf<Flags extends EnvironmentFlags>(
-  policy: Policy,
+  policy: AnyPolicy,
   file: string,
   flags: Flags,
 ): [string, Flags] {

@@ -6,8 +6,7 @@ import { policyToSafetensors } from "../exporting/safetensors.ts";
 import { VERSION } from "../exporting/version.ts";
 import { writeAtomically } from "../files.ts";
 import { countsOf, describe } from "../network/architecture.ts";
-import { countNonZero } from "../network/parameters.ts";
-import type { Policy, Score } from "../network/policy.ts";
+import { type AnyPolicy, type Network, nonZeroOf, type Policy, type Score } from "../network/policy.ts";
 import type { Answer } from "../pops/pops.ts";
 import { renderReport } from "../report/report.ts";
 import type { RunDirectory } from "../run/directory.ts";
@@ -18,21 +17,34 @@ import { wordsOf } from "./environment.ts";
 import { measureLatency } from "./latency.ts";
 import { share } from "./progress.ts";
 
-type Network = Pick<Policy, "architecture" | "parameters">;
+/** A teacher that was there, with what its file says of it, or one that was trained. */
+export type GivenTeacher = AnyPolicy | Network;
 
-/** A network of a run as a policy that can be saved. Its provenance holds no time of day: equal runs write equal files. */
-function toPolicy(config: Config, { architecture, parameters }: Network, role: string, score?: Score): Policy {
+/** What is saved with a policy of a run. The provenance holds no time of day: equal runs write equal files. */
+function metadataOf(
+  config: Config,
+  role: string,
+  score: Score | undefined,
+  from: Partial<Pick<Policy, "provenance" | "interface">>,
+): Omit<Policy, "architecture" | "parameters"> {
   const { preset, seed } = config;
-  const creator = `pops-rl ${VERSION}`;
+  const own = { creator: `pops-rl ${VERSION}`, role };
+  const settings = { preset, seed: String(seed) };
+  const face = from.interface && { interface: from.interface };
   if ("observations" in config) {
-    const { observations } = config;
     const agreement = score && `${agreementOf(score)}; no return was measured`;
-    const from = { observations: `${subjectOf(config)}, SHA-256 ${observations.sha256}`, preset, seed: String(seed) };
-    return { architecture, parameters, provenance: { creator, role, ...(agreement && { agreement }), ...from } };
+    const observations = `${subjectOf(config)}, SHA-256 ${config.observations.sha256}`;
+    const said = { ...own, ...(agreement && { agreement }), observations, ...settings };
+    return { provenance: { ...from.provenance, ...said }, ...face };
   }
   const { environment, gymnasium } = config;
-  const provenance = { creator, role, environment, preset, seed: String(seed) };
-  return { architecture, parameters, environment, ...wordsOf(gymnasium), ...(score && { score }), provenance };
+  return {
+    environment,
+    ...wordsOf(gymnasium),
+    ...(score && { score }),
+    provenance: { ...from.provenance, ...own, environment, ...settings },
+    ...face,
+  };
 }
 
 /** In words: a policy's `score` is a return, which a policy of logged observations does not have. */
@@ -46,23 +58,27 @@ export function teacherPath(directory: RunDirectory): string {
 }
 
 /** Writes the teacher's file into the run's `policies`. */
-export function saveTeacher(directory: RunDirectory, config: Config, teacher: Network, score?: Score): Policy {
-  const policy = toPolicy(config, teacher, "teacher", score);
+export function saveTeacher(directory: RunDirectory, config: Config, teacher: GivenTeacher, score?: Score): AnyPolicy {
+  const metadata = metadataOf(config, "teacher", score, "provenance" in teacher ? teacher : {});
+  const policy =
+    "model" in teacher
+      ? { ...teacher, ...metadata }
+      : { architecture: teacher.architecture, parameters: teacher.parameters, ...metadata };
   writeAtomically(teacherPath(directory), policyToSafetensors(policy));
   return policy;
 }
 
-function sideOf(
-  policy: Policy,
+async function sideOf(
+  policy: AnyPolicy,
   { score, sampled, divergence }: Pick<Answer, "score" | "sampled" | "divergence">,
-): Side {
-  const { architecture, parameters } = policy;
+): Promise<Side> {
+  const { architecture } = policy;
   return {
     architecture,
     layers: describe(architecture),
     ...countsOf(architecture),
-    nonZero: countNonZero(architecture, parameters),
-    latencyMicros: measureLatency(policy),
+    nonZero: nonZeroOf(policy),
+    latencyMicros: await measureLatency(policy),
     score,
     ...(sampled && { sampled }),
     ...(divergence && { divergence }),
@@ -106,24 +122,38 @@ function versions(): Record<string, string> {
   };
 }
 
+/** The answer as a policy. It is called as its teacher is; a black box that nothing smaller took the place of stays itself. */
+function answerOf(config: Config, teacher: AnyPolicy, answer: Answer): AnyPolicy {
+  const { architecture, parameters, score } = answer;
+  const metadata = metadataOf(
+    config,
+    "compact policy",
+    score,
+    teacher.interface ? { interface: teacher.interface } : {},
+  );
+  if (parameters !== null) return { ...metadata, architecture, parameters };
+  if ("model" in teacher) return { ...teacher, ...metadata };
+  throw new Error("the answer has no numbers");
+}
+
 /** Writes everything that a finished compression leaves; `result.json` is the last, so a folder that has it has all. */
-export function finish(
+export async function finish(
   directory: RunDirectory,
   config: Config,
-  teacherNetwork: Network,
+  given: GivenTeacher,
   answer: Answer,
   seconds: Readonly<Record<string, number>>,
-): Result {
+): Promise<Result> {
   const { files } = directory;
   // Against itself a teacher has no agreement worth a word.
   const teacherScore = "environment" in config ? answer.teacher.score : undefined;
-  const teacher = saveTeacher(directory, config, teacherNetwork, teacherScore);
-  const policy = toPolicy(config, answer, "compact policy", answer.score);
+  const teacher = saveTeacher(directory, config, given, teacherScore);
+  const policy = answerOf(config, teacher, answer);
   writeAtomically(join(files.policies, "policy.safetensors"), policyToSafetensors(policy));
-  writeAtomically(join(files.policies, "policy.onnx"), policyToOnnx(policy));
+  writeAtomically(join(files.policies, "policy.onnx"), "model" in policy ? policy.file : policyToOnnx(policy));
   const events = readEvents(files.events);
-  const teacherSide = sideOf(teacher, answer.teacher);
-  const policySide = sideOf(policy, answer);
+  const teacherSide = await sideOf(teacher, answer.teacher);
+  const policySide = await sideOf(policy, answer);
   const result: Result = {
     version: 1,
     ...groundOf(config, events),

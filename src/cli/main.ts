@@ -162,6 +162,7 @@ observationOptions(runOptions(program.command("compress").description("compress 
   .argument("[policy]", "file of PoPS, Stable-Baselines3 (.zip), PyTorch, safetensors or ONNX")
   .option("--teacher <file>", "the same as the argument")
   .option(...environmentOption)
+  .option(...headOption)
   .option(...statisticsOption)
   .action((policy: string | undefined, flags: RunFlags) => exitWith(compress(policy, flags)));
 
@@ -171,6 +172,7 @@ observationOptions(environmentOptions(program.command("evaluate")))
   )
   .argument("<file>", "policy file")
   .option(...environmentOption)
+  .option(...headOption)
   .option(...statisticsOption)
   .option("--episodes <n>", "episodes", integer(2), 100)
   .option("--seed <n>", "seed of the episodes", integer(0), 1)

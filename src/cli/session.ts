@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { isModule } from "../environment/module.ts";
 import { EnvironmentError, FileError, UsageError } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
-import { loadPolicy } from "../importing/load.ts";
-import type { Policy } from "../network/policy.ts";
+import { loadTeacher } from "../importing/load.ts";
+import type { AnyPolicy, BlackBox } from "../network/policy.ts";
 import type { ObservationLog } from "../observations/log.ts";
 import { readObservations } from "../observations/read.ts";
 import { type Outcome, type Plan, pipeline } from "../pops/pipeline.ts";
@@ -15,11 +15,13 @@ import { restore } from "../run/generations.ts";
 import { readResult } from "../run/read.ts";
 import { record } from "../run/record.ts";
 import type { Result } from "../run/result.ts";
+import type { Teacher } from "../teacher/teacher.ts";
 import { type Config, formatConfig, parseConfig, subjectOf } from "./config.ts";
 import { type OwnModule, ownEnvironment } from "./environment.ts";
-import { finish, saveTeacher, teacherPath } from "./finish.ts";
+import { finish, type GivenTeacher, saveTeacher, teacherPath } from "./finish.ts";
 import { Progress } from "./progress.ts";
 import { comparison } from "./table.ts";
+import { aboutTeacher } from "./teacher.ts";
 import { shellWord } from "./terminal.ts";
 
 /** Exit code after Ctrl-C, as shells have it: 128 + SIGINT. */
@@ -52,7 +54,7 @@ export interface SessionOptions {
 /** What a run is given beside its configuration. */
 export interface Given {
   /** A policy that is there already, for `compress`. */
-  readonly teacher?: Policy | undefined;
+  readonly teacher?: AnyPolicy | undefined;
   /** What is compressed on, where it is no environment. */
   readonly observations?: ObservationLog | undefined;
   /** That of the user's own environment. */
@@ -145,7 +147,7 @@ async function moduleOf(
 }
 
 /** The run goes on with its own copy of the teacher, save when it was killed before it had made one. */
-function keepTeacher(directory: RunDirectory, config: Config, teacher: Policy | undefined): void {
+function keepTeacher(directory: RunDirectory, config: Config, teacher: AnyPolicy | undefined): void {
   const copied = existsSync(teacherPath(directory));
   if (copied && teacher) {
     throw new UsageError("--teacher", "cannot be given with --resume: the run has its own copy of its teacher");
@@ -167,27 +169,37 @@ function deadline(budget: number | undefined): (() => boolean) | undefined {
   return () => performance.now() > end;
 }
 
-async function planOf(
-  directory: RunDirectory,
+/** What a run is of; `teacher` is one that was there already. */
+function planOf(
   config: Config,
   options: SessionOptions,
+  teacher: AnyPolicy | undefined,
   observations: ObservationLog | undefined,
   module: OwnModule | undefined,
-): Promise<Plan> {
+): Plan {
   const { preset, seed, command } = config;
   const { workers = availableParallelism(), workers: processes, timeout } = options;
   const shared = { preset, seed, workers, outOfTime: deadline(options.budget) };
-  const given = async () => {
-    const { architecture, parameters } = await loadPolicy(teacherPath(directory));
-    return { network: { architecture, parameters, updates: 0 } };
-  };
-  if (observations) return { ...shared, observations, pops: config.pops, teacher: await given() };
-  if (!("environment" in config)) throw new Error("a run on observations was planned without them");
+  const network = teacher && networkOf(teacher);
+  if (!("environment" in config)) {
+    if (!observations || !network)
+      throw new Error("a run on observations was planned without them, or without a teacher");
+    return { ...shared, observations, pops: config.pops, teacher: { network } };
+  }
   const pops = command === "train" ? undefined : config.pops;
   const gymnasium = config.gymnasium && { ...config.gymnasium, timeout, processes };
   const modules = module ? [module.url] : [];
-  const teacher = command === "compress" ? await given() : { options: config.teacher };
-  return { ...shared, environment: config.environment, gymnasium, modules, pops, teacher };
+  const source = { environment: config.environment, gymnasium, modules };
+  return { ...shared, ...source, pops, teacher: network ? { network } : { options: config.teacher } };
+}
+
+function networkOf(teacher: AnyPolicy): Teacher | BlackBox {
+  if ("model" in teacher) {
+    const { architecture, model, rows } = teacher;
+    return { architecture, model, rows };
+  }
+  const { architecture, parameters } = teacher;
+  return { architecture, parameters, updates: 0 };
 }
 
 /** The observations that a run stands on: the very ones that it began with. `undefined` for a run in an environment. */
@@ -219,14 +231,16 @@ async function session(
   const progress = progressOf(options, observations && { kind: "agreement", unit: observations.by });
   const stop = stopOnSignal(progress);
   try {
-    const plan = await planOf(directory, config, options, observations, module);
+    const kept = config.command === "compress" ? await loadTeacher(teacherPath(directory)) : undefined;
+    const plan = planOf(config, options, kept, observations, module);
     const startedFrom = restore(directory, VERSION);
     progress.title(
       `${subjectOf(config)}, seed ${config.seed}, preset ${config.preset}: ${out}${startedFrom ? " (goes on)" : ""}`,
     );
     if (startedFrom?.notice !== undefined) progress.line(startedFrom.notice);
+    for (const line of kept ? aboutTeacher(kept, config.pops) : []) progress.line(line);
     const events = pipeline(plan, startedFrom?.state, (teacher) => {
-      if (config.command !== "compress") saveTeacher(directory, config, teacher);
+      saveTeacher(directory, config, teacher);
     });
     const done = await record(directory, events, {
       program: VERSION,
@@ -239,7 +253,9 @@ async function session(
       progress.line(`Saved. Go on with: ${resumeCommand(config, options)}`);
       return INTERRUPTED;
     }
-    report(directory, config, done.result, done.seconds, progress, json);
+    const { teacher, answer } = done.result;
+    // Without a file it was trained here.
+    await report(directory, config, kept ?? (teacher as Teacher), answer, done.seconds, progress, json);
     return 0;
   } catch (error) {
     if (error instanceof EnvironmentError) {
@@ -260,21 +276,22 @@ function resumeCommand({ command }: Config, { out }: SessionOptions): string {
   return [SELF, command, "--resume --out", shellWord(out)].join(" ");
 }
 
-function report(
+async function report(
   directory: RunDirectory,
   config: Config,
-  { teacher, answer }: Outcome,
+  teacher: GivenTeacher,
+  answer: Outcome["answer"],
   seconds: Readonly<Record<string, number>>,
   progress: Progress,
   json: boolean,
-): void {
+): Promise<void> {
   if (!answer) {
     const path = teacherPath(directory);
     if (json) process.stdout.write(`${JSON.stringify({ teacher: path, seconds })}\n`);
     else progress.line(`\n  ${path}\n\nCompress it with: ${SELF} compress ${shellWord(path)}`);
     return;
   }
-  show(directory, finish(directory, config, teacher, answer, seconds), progress, json);
+  show(directory, await finish(directory, config, teacher, answer, seconds), progress, json);
 }
 
 function show({ files }: RunDirectory, result: Result, progress: Progress, json: boolean): void {

@@ -1,18 +1,21 @@
-import { compileForward } from "../evaluation/evaluate.ts";
+import { ShapeError } from "../errors.ts";
+import { compileFixed } from "../evaluation/evaluate.ts";
 import type { Divergence, Examination, Examiner, Purpose } from "../evaluation/examination.ts";
 import { type Actions, actionsOf, greedyActions } from "../network/action.ts";
-import { type Architecture, inputSize, outputSize, parameterCount } from "../network/architecture.ts";
+import {
+  type AnyArchitecture,
+  type Architecture,
+  inputSize,
+  outputSize,
+  parameterCount,
+} from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
+import type { BlackBox, Network } from "../network/policy.ts";
 import type { Plain } from "../plain.ts";
 import { input } from "../tensor/graph.ts";
 import { Program } from "../tensor/program.ts";
 import type { LabelledState } from "./dataset.ts";
 import { gaussianKlOfRows, klOfRows } from "./loss.ts";
-
-interface Network {
-  readonly architecture: Architecture;
-  readonly parameters: Float32Array;
-}
 
 type Rows = Pick<LabelledState, "observations" | "labels">;
 
@@ -21,13 +24,13 @@ const batchOf = (width: number, rows: number): number =>
   Math.min(rows, 1024, Math.max(1, Math.floor(4_000_000 / width)));
 
 /** The teacher's outputs [rows, outputs] for [rows, observation size] observations. */
-export async function label({ architecture, parameters }: Network, observations: Float32Array): Promise<Float32Array> {
+export async function label(teacher: Network | BlackBox, observations: Float32Array): Promise<Float32Array> {
+  const { architecture } = teacher;
   const [width, outputs] = [inputSize(architecture), outputSize(architecture)];
   const rows = observations.length / width;
   const labels = shared(rows * outputs);
   const size = batchOf(width, rows);
-  const program = await compileForward(architecture, size);
-  program.bind("parameters", parameters);
+  const program = await compileFixed(teacher, size);
   for (let first = 0; first < rows; first += size) {
     const counted = Math.min(size, rows - first);
     program.floats("observations").set(observations.subarray(first * width, (first + counted) * width));
@@ -49,6 +52,9 @@ interface Temperatures {
   readonly logitsTemperature: number;
 }
 
+/** What a network's outputs mean. */
+type Acts = Pick<AnyArchitecture, "head" | "gaussian">;
+
 /** What student and teacher do on a batch of labelled observations. */
 interface Compared {
   /** Rows that count; those behind them are left from an earlier batch. */
@@ -64,11 +70,11 @@ interface Compared {
 class Comparison {
   readonly #program: Program;
   readonly #student: Architecture;
-  readonly #teacher: Architecture;
+  readonly #teacher: Acts;
   readonly #batch: number;
   readonly #hasKl: boolean;
 
-  private constructor(program: Program, student: Architecture, teacher: Architecture, batch: number, hasKl: boolean) {
+  private constructor(program: Program, student: Architecture, teacher: Acts, batch: number, hasKl: boolean) {
     this.#program = program;
     this.#student = student;
     this.#teacher = teacher;
@@ -79,7 +85,7 @@ class Comparison {
   /** `temperatures`: for the KL, which is left out without them. */
   static async compile(
     student: Architecture,
-    teacher: Architecture,
+    teacher: Acts,
     batch: number,
     temperatures?: Temperatures,
   ): Promise<Comparison> {
@@ -136,7 +142,7 @@ class Comparison {
 }
 
 /** Distance of two continuous actions in one dimension, in ranges of the teacher's action. */
-function distanceOf({ actions, taught }: Compared, { gaussian }: Architecture, at: number): number {
+function distanceOf({ actions, taught }: Compared, { gaussian }: Acts, at: number): number {
   const d = at % gaussian!.low.length;
   return Math.abs(taught[at]! - actions[at]!) / (gaussian!.high[d]! - gaussian!.low[d]!);
 }
@@ -179,7 +185,7 @@ export interface LabelledUnits {
 
 /** What policies are held against, and when two actions count as the same. */
 export interface AgreementContext {
-  readonly teacher: Architecture;
+  readonly teacher: Acts;
   readonly parts: Readonly<Record<Purpose, LabelledUnits>>;
   /** Of continuous actions: the greatest distance in any dimension, in ranges of the action. */
   readonly tolerance: number;
@@ -204,7 +210,15 @@ export class AgreementExamination implements Examination {
     return this.#context.parts[purpose].starts.length - 1;
   }
 
-  async examiner(architecture: Architecture, purpose: Purpose): Promise<Examiner> {
+  async examiner(player: Architecture | BlackBox, purpose: Purpose): Promise<Examiner> {
+    if ("model" in player) {
+      // A black box is the teacher itself, which gave the labels.
+      return {
+        measure: (_, _set, count) => Promise.resolve(new Float64Array(count).fill(1)),
+        dispose: () => Promise.resolve(),
+      };
+    }
+    const architecture = player;
     const { teacher, parts, tolerance } = this.#context;
     const part = parts[purpose];
     const { starts } = part;
@@ -223,6 +237,7 @@ export class AgreementExamination implements Examination {
     };
     return {
       measure: async (parameters, _set, count, _acting, first = 0) => {
+        if (parameters === null) throw new ShapeError("agreement", "a network is measured with its parameters");
         const agreed = new Float64Array(count);
         let unit = first;
         await comparison.run(parameters, part, starts[first]!, starts[first + count]!, (compared, from) => {

@@ -1,11 +1,11 @@
 import type { BoxSpace, EnvironmentSpec, VectorEnvironment } from "../environment/environment.ts";
 import { ShapeError } from "../errors.ts";
 import { type Actions, actionsOf } from "../network/action.ts";
-import type { Architecture } from "../network/architecture.ts";
+import type { AnyArchitecture } from "../network/architecture.ts";
+import type { Forward } from "../network/black-box.ts";
 import type { Plain } from "../plain.ts";
 import type { Pcg64 } from "../random/pcg64.ts";
 import { copyRow, type Observations } from "../replay/rows.ts";
-import type { Program } from "../tensor/program.ts";
 
 /** States with the teacher's outputs for them: a ring buffer, sampled uniformly with replacement. */
 export class LabelledStates {
@@ -120,10 +120,10 @@ export interface LabelledState {
 
 export interface Collection {
   /** Chooses the actions: outputs `actions` from `observations`. A network of `architecture`. */
-  readonly player: Program;
-  readonly architecture: Architecture;
+  readonly player: Forward;
+  readonly architecture: AnyArchitecture;
   /** Labels the states: outputs `outputs` from `observations`. May be the player. */
-  readonly teacher: Program;
+  readonly teacher: Forward;
   readonly lanes: VectorEnvironment;
   /** Lock-steps: `steps * lanes.size` states are labelled. */
   readonly steps: number;

@@ -1,12 +1,13 @@
 import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
-import { compileForward } from "../evaluation/evaluate.ts";
+import { compileFixed } from "../evaluation/evaluate.ts";
 import type { Examination } from "../evaluation/examination.ts";
 import { lower95, summarize } from "../evaluation/statistics.ts";
 import type { QuickScore } from "../events.ts";
 import { type Architecture, describe, inputSize, outputSize, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import { INITIALIZERS, initialize } from "../network/parameters.ts";
+import type { BlackBox, Network } from "../network/policy.ts";
 import type { Plain } from "../plain.ts";
 import { stream } from "../random/pcg64.ts";
 import { input, mul, type Tensor } from "../tensor/graph.ts";
@@ -58,7 +59,8 @@ export type DistillOptions = z.infer<typeof distillSchema>;
 /** What all distillations of a run share. */
 export interface DistillContext {
   readonly examination: Examination;
-  readonly teacher: { readonly architecture: Architecture; readonly parameters: Float32Array };
+  /** What labels the states. */
+  readonly teacher: Network | BlackBox;
   readonly states: TeacherStates;
   readonly options: DistillOptions;
   readonly objective: number;
@@ -105,10 +107,9 @@ export interface Collecting extends Pick<DistillContext, "teacher" | "options" |
  */
 export async function collectTeacherStates(context: Collecting): Promise<TeacherStates> {
   const { options, seed, teacher, makeLanes } = context;
-  const { architecture, parameters } = teacher;
+  const { architecture } = teacher;
   const lanes = makeLanes(options.lanes);
-  const program = await compileForward(architecture, lanes.size);
-  program.bind("parameters", parameters);
+  const program = await compileFixed(teacher, lanes.size);
   const gather = async (name: string, states: number): Promise<LabelledState> => {
     const steps = Math.ceil(states / lanes.size);
     const into = LabelledStates.for(lanes.spec, steps * lanes.size, inputSize(architecture), outputSize(architecture));

@@ -1,8 +1,9 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
-import { compileForward } from "../evaluation/evaluate.ts";
+import { compileFixed, compileForward } from "../evaluation/evaluate.ts";
 import { type Architecture, inputSize, outputSize } from "../network/architecture.ts";
+import type { Forward } from "../network/black-box.ts";
+import type { BlackBox, Network } from "../network/policy.ts";
 import type { Pcg64 } from "../random/pcg64.ts";
-import type { Program } from "../tensor/program.ts";
 import { collect, LabelledStates } from "./dataset.ts";
 
 /** A student's own states, as it plays and the teacher labels them (Ross et al. 2011, DAgger). */
@@ -10,15 +11,15 @@ export class OwnStates {
   readonly states: LabelledStates;
   readonly #architecture: Architecture;
   readonly #lanes: VectorEnvironment;
-  readonly #player: Program;
-  readonly #teacher: Program;
+  readonly #player: Forward;
+  readonly #teacher: Forward;
   readonly #steps: number;
 
   private constructor(
     architecture: Architecture,
     lanes: VectorEnvironment,
-    player: Program,
-    teacher: Program,
+    player: Forward,
+    teacher: Forward,
     steps: number,
     rounds: number,
   ) {
@@ -34,13 +35,12 @@ export class OwnStates {
   /** Room for `rounds` rounds of `roundStates` states, rounded up to whole lock-steps of the lanes. */
   static async create(
     architecture: Architecture,
-    teacher: { readonly architecture: Architecture; readonly parameters: Float32Array },
+    teacher: Network | BlackBox,
     lanes: VectorEnvironment,
     options: { readonly rounds: number; readonly roundStates: number },
   ): Promise<OwnStates> {
     const player = await compileForward(architecture, lanes.size);
-    const labeller = await compileForward(teacher.architecture, lanes.size);
-    labeller.bind("parameters", teacher.parameters);
+    const labeller = await compileFixed(teacher, lanes.size);
     const steps = Math.ceil(options.roundStates / lanes.size);
     return new OwnStates(architecture, lanes, player, labeller, steps, options.rounds);
   }

@@ -1,9 +1,16 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { EnvironmentError } from "../errors.ts";
 import { actionsOf, greedyActions, sampleAction } from "../network/action.ts";
-import { type Architecture, checkFits, inputSize, parameterCount } from "../network/architecture.ts";
+import {
+  type AnyArchitecture,
+  type Architecture,
+  checkFits,
+  inputSize,
+  parameterCount,
+} from "../network/architecture.ts";
+import { BlackBoxProgram, type Forward } from "../network/black-box.ts";
 import { forward } from "../network/forward.ts";
-import type { Score } from "../network/policy.ts";
+import type { BlackBox, Network, Score } from "../network/policy.ts";
 import { stream } from "../random/pcg64.ts";
 import { input } from "../tensor/graph.ts";
 import { Program } from "../tensor/program.ts";
@@ -26,6 +33,14 @@ export async function compileForward(architecture: Architecture, batch: number):
   return Program.compile({ inputs: { parameters, observations }, outputs: { outputs, actions } });
 }
 
+/** A network whose numbers stay as they are, or a black box, for batches of one size: its `parameters` are set. */
+export async function compileFixed(player: Network | BlackBox, batch: number): Promise<Forward> {
+  if ("model" in player) return BlackBoxProgram.compile(player, batch);
+  const program = await compileForward(player.architecture, batch);
+  program.bind("parameters", player.parameters);
+  return program;
+}
+
 /** How a policy acts: by its best action, or by a draw from its distribution. Q-values know no other way than the greedy one. */
 export type Acting = "greedy" | "sampled";
 
@@ -34,24 +49,30 @@ export type Acting = "greedy" | "sampled";
  * of episodes are always filled in the same way, so that a score never depends on how the work is shared out.
  */
 export class Evaluator {
-  readonly #architecture: Architecture;
+  readonly #architecture: AnyArchitecture;
   readonly #lanes: VectorEnvironment;
-  readonly #program: Program;
+  readonly #program: Forward;
 
-  private constructor(architecture: Architecture, lanes: VectorEnvironment, program: Program) {
+  private constructor(architecture: AnyArchitecture, lanes: VectorEnvironment, program: Forward) {
     this.#architecture = architecture;
     this.#lanes = lanes;
     this.#program = program;
   }
 
-  static async create(architecture: Architecture, lanes: VectorEnvironment): Promise<Evaluator> {
+  /** @param player an architecture, whose parameters come with each call, or a black box, which has none */
+  static async create(player: Architecture | BlackBox, lanes: VectorEnvironment): Promise<Evaluator> {
+    const architecture = "model" in player ? player.architecture : player;
     checkFits(architecture, lanes.spec);
-    return new Evaluator(architecture, lanes, await compileForward(architecture, lanes.size));
+    const program = "model" in player ? compileFixed(player, lanes.size) : compileForward(player, lanes.size);
+    return new Evaluator(architecture, lanes, await program);
   }
 
-  /** Undiscounted returns of episodes `first` to `first + episodes` - 1 of the set. */
+  /**
+   * Undiscounted returns of episodes `first` to `first + episodes` - 1 of the set.
+   * @param parameters `null` for a black box
+   */
   async returns(
-    parameters: Float32Array,
+    parameters: Float32Array | null,
     seed: number,
     set: string,
     episodes: number,
@@ -67,7 +88,7 @@ export class Evaluator {
   }
 
   async #play(
-    parameters: Float32Array,
+    parameters: Float32Array | null,
     seed: number,
     set: string,
     first: number,
@@ -77,7 +98,7 @@ export class Evaluator {
     const architecture = this.#architecture;
     const lanes = this.#lanes;
     const program = this.#program;
-    program.bind("parameters", parameters);
+    if (parameters) program.bind("parameters", parameters);
     program.bind("observations", lanes.observations);
     // Lanes past the last episode play one more episode each that nobody counts, so that every batch is full.
     for (let lane = 0; lane < lanes.size; lane++) await lanes.reset(lane, episodeSeed(seed, set, first + lane));
@@ -112,7 +133,7 @@ export class Evaluator {
 
   /** The score with its confidence bounds, for proofs. */
   async score(
-    parameters: Float32Array,
+    parameters: Float32Array | null,
     seed: number,
     set: string,
     episodes: number,

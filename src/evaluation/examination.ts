@@ -1,17 +1,24 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
 import type { Architecture } from "../network/architecture.ts";
+import type { BlackBox, Network } from "../network/policy.ts";
 import { type Acting, Evaluator } from "./evaluate.ts";
 
 /** What a look at a policy is for: gates and selection decide what goes on, a proof is on what no decision has seen. */
 export type Purpose = "selection" | "proof";
 
-/** Looks at networks of one architecture. */
+/** Looks at networks of one architecture, or at a black box, which has no parameters (`null`). */
 export interface Examiner {
   /**
    * One number for each of `count` units of the named set, from number `first` on: in an environment the undiscounted returns
    * of episodes, on logged observations the shares of agreement. Scores and their bounds are made of them.
    */
-  measure(parameters: Float32Array, set: string, count: number, acting?: Acting, first?: number): Promise<Float64Array>;
+  measure(
+    parameters: Float32Array | null,
+    set: string,
+    count: number,
+    acting?: Acting,
+    first?: number,
+  ): Promise<Float64Array>;
   dispose(): Promise<void>;
 }
 
@@ -28,13 +35,11 @@ export interface Examination {
   /** How many units a look has when `wished` are asked for: there are always more episodes, but no more observations. */
   units(purpose: Purpose, wished: number): number;
   /** `most`: the most units of a measurement, which an environment's lanes are made for. */
-  examiner(architecture: Architecture, purpose: Purpose, most: number): Promise<Examiner>;
+  examiner(player: Architecture | BlackBox, purpose: Purpose, most: number): Promise<Examiner>;
   /** Environments for a student to play in; `null` where there is none: then no actions are drawn and no states are its own. */
   readonly makeLanes: ((size: number) => VectorEnvironment) | null;
   /** Beside the score of a proof; `null` where returns say all. */
-  readonly divergence:
-    | ((network: { readonly architecture: Architecture; readonly parameters: Float32Array }) => Promise<Divergence>)
-    | null;
+  readonly divergence: ((network: Network) => Promise<Divergence>) | null;
 }
 
 /** Policies are tried by the returns of the episodes that they play. */
@@ -52,8 +57,8 @@ export class EpisodeExamination implements Examination {
     return wished;
   }
 
-  async examiner(architecture: Architecture, _purpose: Purpose, most: number): Promise<Examiner> {
-    const evaluator = await Evaluator.create(architecture, this.makeLanes(most));
+  async examiner(player: Architecture | BlackBox, _purpose: Purpose, most: number): Promise<Examiner> {
+    const evaluator = await Evaluator.create(player, this.makeLanes(most));
     return {
       measure: (parameters, set, count, acting, first) =>
         evaluator.returns(parameters, this.#seed, set, count, acting, first),

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { FileError, reasonOf, ShapeError } from "../errors.ts";
 import { layoutOf } from "../network/architecture.ts";
-import { checkParameters, type Policy, type PolicyMetadata, policyMetadataSchema } from "../network/policy.ts";
+import { checkParameters, type Policy, type PolicyMetadata } from "../network/policy.ts";
 
 /** The `pops` entry of a policy file's metadata. */
-export function parseMetadata(json: string | undefined, path: string): PolicyMetadata {
+export function parseMetadata<Metadata>(json: string | undefined, schema: z.ZodType<Metadata>, path: string): Metadata {
   if (json === undefined) throw new FileError(path, "has no pops metadata");
   let value: unknown;
   try {
@@ -12,7 +12,7 @@ export function parseMetadata(json: string | undefined, path: string): PolicyMet
   } catch (error) {
     throw new FileError(path, `the pops metadata is not JSON: ${reasonOf(error)}`, { cause: error });
   }
-  const parsed = policyMetadataSchema.safeParse(value);
+  const parsed = schema.safeParse(value);
   if (!parsed.success) throw new FileError(path, `the pops metadata is malformed: ${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }

@@ -69,10 +69,10 @@ export function policyOfChain(chain: Chain, options: ImportOptions, source: stri
   checkChain(layers, path);
   const images = imagesOf(chain, options, path);
   const { normalization, notes } = normalizationOf(chain, options, path);
-  const acting = actingOf(chain, options, path);
+  const acting = actingOf(chain, layers.at(-1)?.outputs ?? 0, options, path);
   const inputs = layers[0]?.inputs ?? 0;
   const parsed = architectureSchema.safeParse({
-    input: images?.input ?? inputOf(chain, environment, inputs),
+    input: images?.input ?? observationShape(chain.input, environment, inputs),
     ...(normalization && { normalization }),
     layers: layers.map((layer, l) => {
       const { outputs: units, convolution } = layer;
@@ -118,16 +118,22 @@ export function usualActivations(layers: readonly FoundLayer[], hidden: Activati
   return layers.map((_, l): Activation => (l < layers.length - 1 ? hidden : "none"));
 }
 
-/** The file's shape; the environment's where both hold as many numbers; else a vector. */
-function inputOf({ input }: Chain, environment: EnvironmentSpec | undefined, inputs: number): readonly number[] {
-  if (input !== undefined) return input;
+/** The file's shape; the environment's where both are the same but for sizes of 1, or where the file has none; else a vector. */
+export function observationShape(
+  own: readonly number[] | undefined,
+  environment: EnvironmentSpec | undefined,
+  inputs: number,
+): readonly number[] {
   const shape = environment?.observationSpace.shape;
+  const long = (sizes: readonly number[]): string => sizes.filter((size) => size !== 1).join();
+  if (own !== undefined) return shape && long(shape) === long(own) ? shape : own;
   return shape?.reduce((product, size) => product * size, 1) === inputs ? shape : [inputs];
 }
 
 /** What the outputs mean. */
-function actingOf(
-  { head: said, logStd, bounds: own, squash: squashes, layers }: Chain,
+export function actingOf(
+  { head: said, logStd, bounds: own, squash: squashes }: Pick<Chain, "head" | "logStd" | "bounds" | "squash">,
+  outputs: number,
   { head: given, squash = squashes, environment }: ImportOptions,
   path: string,
 ): Pick<Architecture, "head" | "gaussian"> {
@@ -140,7 +146,7 @@ function actingOf(
   }
   const low = [...bounds.low];
   const high = [...bounds.high];
-  const deviations = logStd ?? new Array<number>(layers.at(-1)?.outputs ?? 0).fill(0);
+  const deviations = logStd ?? new Array<number>(outputs).fill(0);
   return { head, gaussian: { logStd: [...deviations], low, high, ...(squash && { squash: true as const }) } };
 }
 

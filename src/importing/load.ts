@@ -3,13 +3,14 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, extname } from "node:path";
 import { FileError, UsageError } from "../errors.ts";
 import { readBounded } from "../files.ts";
-import type { Policy } from "../network/policy.ts";
+import type { AnyPolicy, BlackBoxPolicy, Policy } from "../network/policy.ts";
 import { decodeSafetensors } from "../safetensors.ts";
 import { decodeModel } from "../tensor/onnx-reader.ts";
+import { blackBoxFromOnnx } from "./black-box.ts";
 import type { ImportOptions } from "./dense-layers.ts";
 import { policyFromForeignOnnx } from "./foreign-onnx.ts";
 import { isOwnOnnx, policyFromOnnx } from "./onnx.ts";
-import { isOwnSafetensors, policyFromSafetensors } from "./policy-safetensors.ts";
+import { anyPolicyFromSafetensors, isOwnSafetensors, policyFromSafetensors } from "./policy-safetensors.ts";
 import { isSb3, policyFromSb3 } from "./sb3.ts";
 import { policyFromStateDict, stateDictOf } from "./state-dict.ts";
 import { isTorch, readTorch } from "./torch.ts";
@@ -31,15 +32,45 @@ export type ForeignKind = "sb3" | "torch" | "safetensors" | "onnx";
  * @throws UsageError when `options` say something of a file that PoPS wrote, which leaves nothing open
  */
 export async function loadPolicy(path: string, options: ImportOptions = {}, expected?: ForeignKind): Promise<Policy> {
-  if (await isTfCheckpoint(path)) {
-    throw new FileError(path, "is a TensorFlow checkpoint: convert it first with `pops import tf-checkpoint`");
-  }
-  const bytes = readBounded(path, MAX_POLICY_BYTES);
-  const [kind, read] = readerOf(bytes, path, options);
+  const { kind, read, readAny } = readerOf(await bytesOf(path), path, options);
   if (expected !== undefined && kind !== expected) {
     throw new FileError(path, `is ${names[kind]}, expected ${names[expected]}`);
   }
-  return read();
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof FileError) || kind !== "onnx" || !readAny) throw error;
+    throw new FileError(
+      path,
+      `${reasonOf(error, path)}: it is no sequence of dense layers, but may be a black-box teacher`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/**
+ * Reads what can be played and imitated: a policy as `loadPolicy` does, or an ONNX model of others that is no sequence of dense
+ * layers, as a black box.
+ *
+ * @throws FileError, UsageError as `loadPolicy` does; for what a black box may not hold see `blackBoxFromOnnx`
+ */
+export async function loadTeacher(path: string, options: ImportOptions = {}): Promise<AnyPolicy> {
+  const { read, readAny } = readerOf(await bytesOf(path), path, options);
+  return readAny ? readAny() : read();
+}
+
+async function bytesOf(path: string): Promise<Uint8Array> {
+  if (await isTfCheckpoint(path)) {
+    throw new FileError(path, "is a TensorFlow checkpoint: convert it first with `pops import tf-checkpoint`");
+  }
+  return readBounded(path, MAX_POLICY_BYTES);
+}
+
+/** What an error says beside the path. */
+function reasonOf({ message }: FileError, path: string): string {
+  return message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
 }
 
 const names = {
@@ -50,28 +81,53 @@ const names = {
   onnx: "an ONNX model of others",
 } as const;
 
-function readerOf(bytes: Uint8Array, path: string, options: ImportOptions): [ForeignKind | "pops", () => Policy] {
+interface Reader {
+  readonly kind: ForeignKind | "pops";
+  readonly read: () => Policy;
+  /** Where the file may be a black box. */
+  readonly readAny?: () => AnyPolicy | Promise<AnyPolicy>;
+}
+
+function readerOf(bytes: Uint8Array, path: string, options: ImportOptions): Reader {
   switch (containerOf(bytes, path)) {
     case "safetensors": {
       const file = decodeSafetensors(bytes, path);
       if (isOwnSafetensors(file)) {
-        return ["pops", () => leavesNothingOpen(policyFromSafetensors(bytes, path), options, path)];
+        return {
+          kind: "pops",
+          read: () => leavesNothingOpen(policyFromSafetensors(bytes, path), options, path),
+          readAny: () => leavesNothingOpen(anyPolicyFromSafetensors(bytes, path), options, path),
+        };
       }
-      return ["safetensors", () => policyFromStateDict(stateDictOf(file), options, "safetensors file", path)];
+      return {
+        kind: "safetensors",
+        read: () => policyFromStateDict(stateDictOf(file), options, "safetensors file", path),
+      };
     }
     case "onnx": {
       const model = decodeModel(bytes, path);
-      if (isOwnOnnx(model)) return ["pops", () => leavesNothingOpen(policyFromOnnx(bytes, path), options, path)];
-      return ["onnx", () => policyFromForeignOnnx(model, path, options)];
+      if (isOwnOnnx(model)) {
+        return { kind: "pops", read: () => leavesNothingOpen(policyFromOnnx(bytes, path), options, path) };
+      }
+      const read = (): Policy => policyFromForeignOnnx(model, path, options);
+      const readAny = (): Policy | Promise<BlackBoxPolicy> => {
+        try {
+          return read();
+        } catch (error) {
+          if (error instanceof FileError) return blackBoxFromOnnx(bytes, path, options, reasonOf(error, path));
+          throw error;
+        }
+      };
+      return { kind: "onnx", read, readAny };
     }
     case "zip": {
       const archive = new ZipArchive(bytes, path);
-      if (isSb3(archive)) return ["sb3", () => policyFromSb3(bytes, path, options)];
-      if (isTorch(archive)) return ["torch", () => policyFromTorch(bytes, path, options)];
+      if (isSb3(archive)) return { kind: "sb3", read: () => policyFromSb3(bytes, path, options) };
+      if (isTorch(archive)) return { kind: "torch", read: () => policyFromTorch(bytes, path, options) };
       throw new FileError(path, `is a zip archive, but neither ${names.sb3} nor ${names.torch}`);
     }
     case "pickle":
-      return ["torch", () => policyFromTorch(bytes, path, options)];
+      return { kind: "torch", read: () => policyFromTorch(bytes, path, options) };
     case undefined:
       throw new FileError(path, `is no policy file: expected .safetensors, .onnx, ${names.sb3} or ${names.torch}`);
   }
@@ -82,7 +138,7 @@ function policyFromTorch(bytes: Uint8Array, path: string, options: ImportOptions
 }
 
 /** The environment is no claim about the file: a policy may be played in another one. */
-function leavesNothingOpen(policy: Policy, options: ImportOptions, path: string): Policy {
+function leavesNothingOpen<P extends AnyPolicy>(policy: P, options: ImportOptions, path: string): P {
   const claim = Object.keys(options).find((key) => key !== "environment");
   if (claim !== undefined) throw new UsageError(claim, `cannot be given for ${path}, which says it itself`);
   return policy;

@@ -1,6 +1,7 @@
 import { FileError } from "../errors.ts";
 import type { Activation, Normalization } from "../network/architecture.ts";
-import type { Chain, DenseLayer, ImportOptions } from "./dense-layers.ts";
+import type { Chain, DenseLayer } from "./dense-layers.ts";
+import { sizeOf } from "./onnx-graph.ts";
 
 /** Numbers of a model, row-major. They are shared with the file, never copied. */
 export interface Constant {
@@ -32,21 +33,26 @@ export type Operation =
     }
   | { readonly kind: "relu" | "tanh" | "softmax" | "log-softmax" | "argmax" };
 
-/** An operation and the node that it comes from. */
-export type Step = Operation & { readonly node: string };
+/** An operation, the node that it comes from, and the name of the value that it takes. */
+export type Step = Operation & { readonly node: string; readonly takes: string };
 
-/** What became of the observation. */
+/** What became of the observation, or of a value that is not understood. */
 export interface Flow {
+  /** Name of the value with which the steps begin. */
+  readonly from: string;
   readonly steps: readonly Step[];
   /** Of one of the batch, now. */
   readonly shape: readonly number[];
+  /** Its numbers are whole ones still, of which operations would make whole ones. */
+  readonly whole: boolean;
 }
 
-/** Layers of an architecture, and elements of an observation. */
+/** Layers of an architecture. */
 const MAX_LAYERS = 64;
-const MAX_WIDTH = 1_000_000;
 /** Numbers of all layers, in numbers of the file: layers can share one matrix. */
 const MAX_SHARING = 16;
+/** Exporters write the largest float32 for no limit. */
+const MAX_FLOAT = 3.4e38;
 
 interface Layer {
   readonly name: string;
@@ -64,8 +70,8 @@ interface Affine {
 }
 
 /**
- * The chain of layers that a sequence of steps is: what is affine joins the dense layer beside it, computed in float64. In
- * front it becomes a normalisation where a Clip follows; at the end a rescaled Tanh or a Clip are the bounds of the actions.
+ * The chain of layers that a sequence of steps is, without what chooses an action behind it (`onnx-tail.ts`): what is affine
+ * joins the dense layer beside it, computed in float64. In front of the first it becomes the statistics of a normalisation.
  *
  * @param input shape of an observation
  * @param held numbers of the file
@@ -75,43 +81,30 @@ export function chainOfSteps(
   steps: readonly Step[],
   input: readonly number[],
   held: number,
-  options: ImportOptions,
   path: string,
-): Chain {
-  return { input, ...new Assembly(input, held, options, path).run(steps) };
+): Pick<Chain, "layers" | "by" | "activations" | "normalization"> {
+  return new Assembly(input, held, path).run(steps);
 }
 
 class Assembly {
   readonly #path: string;
-  readonly #options: ImportOptions;
   readonly #layers: Layer[] = [];
   #normalization: Normalization | undefined;
   /** What was not yet joined to a layer. */
   #pending: Affine | undefined;
-  #limits: { readonly low: number[]; readonly high: number[] } | undefined;
-  #ended: "softmax" | "log-softmax" | "argmax" | undefined;
-  #probabilities = false;
   readonly #width: number;
   #weightsLeft: number;
 
-  constructor(input: readonly number[], held: number, options: ImportOptions, path: string) {
+  constructor(input: readonly number[], held: number, path: string) {
     this.#path = path;
-    this.#options = options;
-    this.#width = input.reduce((product, size) => product * size, 1);
+    this.#width = sizeOf(input);
     this.#weightsLeft = MAX_SHARING * held;
-    if (!(this.#width <= MAX_WIDTH)) throw new FileError(path, `takes over ${MAX_WIDTH} numbers`);
   }
 
-  run(steps: readonly Step[]): Chain {
-    for (const step of steps) {
-      // The softmax of a logarithm of a softmax is that softmax: so Stable-Baselines3 comes to its probabilities.
-      const follows = step.kind === "argmax" || (step.kind === "softmax" && this.#ended === "log-softmax");
-      if (this.#ended && !follows) this.#refuse(step, "stands behind a choice");
-      this.#take(step);
-    }
-    const last = this.#layers.at(-1);
-    if (last === undefined) throw new FileError(this.#path, "has no dense layer");
-    const acting = this.#acting(last);
+  run(steps: readonly Step[]): ReturnType<typeof chainOfSteps> {
+    for (const step of steps) this.#take(step);
+    if (this.#layers.length === 0) throw new FileError(this.#path, "has no dense layer");
+    if (this.#pending) throw new FileError(this.#path, "ends with a rescaling that is not behind a Tanh");
     return {
       layers: this.#layers.map(
         ({ name, inputs, outputs, weights, biases }): DenseLayer => ({
@@ -125,7 +118,6 @@ class Assembly {
       by: "nodes of the model",
       activations: this.#layers.map(({ activation }) => activation),
       ...(this.#normalization && { normalization: this.#normalization }),
-      ...acting,
     };
   }
 
@@ -135,22 +127,17 @@ class Assembly {
         this.#dense(step);
         break;
       case "relu":
-      case "tanh": {
-        const last = this.#layers.at(-1);
-        if (last?.activation !== "none" || this.#pending || this.#limits) this.#refuse(step, "follows no dense layer");
-        last.activation = step.kind;
+      case "tanh":
+        this.#activate(step, step.kind);
         break;
-      }
       case "clip":
-        this.#clip(step);
+        if (isRelu(step) && this.#layers.length > 0) this.#activate(step, "relu");
+        else this.#limit(step);
         break;
       case "softmax":
       case "log-softmax":
       case "argmax":
-        if (this.#pending || this.#limits) this.#refuse(step, "follows no dense layer");
-        if (step.kind !== "argmax") this.#probabilities = true;
-        this.#ended = step.kind;
-        break;
+        return this.#refuse(step, "is a choice that others follow");
       case "add":
       case "subtract":
       case "subtract from":
@@ -160,12 +147,20 @@ class Assembly {
     }
   }
 
+  #activate(step: Step, activation: Activation): void {
+    const last = this.#layers.at(-1);
+    if (last?.activation !== "none" || this.#pending) this.#refuse(step, "follows no dense layer");
+    last.activation = activation;
+  }
+
   #dense(step: Extract<Step, { kind: "dense" }>): void {
     const { inputs, outputs, turned, alpha, beta, node } = step;
-    if (this.#limits) this.#refuse(step, "follows a Clip that is not in front of the first layer");
     this.#weightsLeft -= inputs * outputs;
     if (this.#layers.length === MAX_LAYERS || !(this.#weightsLeft >= 0)) {
       this.#refuse(step, `is too much: over ${MAX_LAYERS} layers, or weights of ${MAX_SHARING} times the file`);
+    }
+    if (this.#layers.length === 0 && !this.#normalization && this.#pending?.scale.every((by) => by > 0)) {
+      this.#normalize();
     }
     const weights = new Float64Array(inputs * outputs);
     const biases = Float64Array.from({ length: outputs }, (_, o) => beta * at(step.biases ?? [0], o));
@@ -183,8 +178,7 @@ class Assembly {
   }
 
   /** Joins the layer in front of it if that is linear, else waits for what comes. */
-  #affine(step: Extract<Step, { by: ArrayLike<number> }>): void {
-    if (this.#limits) this.#refuse(step, "follows a Clip that is not in front of the first layer");
+  #affine(step: AffineStep): void {
     const last = this.#layers.at(-1);
     if (last?.activation === "none") {
       for (let o = 0; o < last.outputs; o++) {
@@ -194,99 +188,84 @@ class Assembly {
       }
       return;
     }
-    const width = last?.outputs ?? this.#width;
-    this.#pending ??= { scale: new Float64Array(width).fill(1), shift: new Float64Array(width) };
-    const { scale, shift } = this.#pending;
+    this.#pending = affine([step], last?.outputs ?? this.#width, this.#pending);
+  }
+
+  /** A Clip in front of the first layer, at equal distances from 0. */
+  #limit(step: Extract<Step, { kind: "clip" }>): void {
+    const { low, high } = limitsOf([step], this.#width);
+    const limit = high[0] ?? 0;
+    const symmetric = high.every((value) => value === limit) && low.every((value) => value === -limit);
+    this.#pending ??= affine([], this.#width);
+    const fits = symmetric && limit > 0 && this.#pending.scale.every((value) => value > 0);
+    if (this.#layers.length > 0 || this.#normalization || !fits) {
+      this.#refuse(step, "is no limit at equal distances from 0 behind a normalisation");
+    }
+    this.#normalize(limit);
+  }
+
+  #normalize(clip?: number): void {
+    const { scale, shift } = this.#pending ?? affine([], this.#width);
+    this.#normalization = {
+      mean: single(Array.from(scale, (value, i) => (shift[i] === 0 ? 0 : -shift[i]! / value))),
+      deviation: single(Array.from(scale, (value) => 1 / value)),
+      ...(clip !== undefined && { clip }),
+    };
+    this.#pending = undefined;
+  }
+
+  #refuse(step: Step, what: string): never {
+    throw new FileError(this.#path, `node ${step.node} ${what}`);
+  }
+}
+
+/** One number instead of many that are equal. */
+function single(values: number[]): number[] {
+  return values.every((value) => value === values[0]) ? values.slice(0, 1) : values;
+}
+
+/** Steps x to scale x + shift. */
+type AffineStep = Extract<Step, { by: ArrayLike<number> }>;
+
+export function isAffine(step: Step): step is AffineStep {
+  return "by" in step;
+}
+
+/** One operation after the other, behind another one if there is one. */
+export function affine(steps: readonly AffineStep[], width: number, before?: Affine): Affine {
+  const { scale, shift } = before ?? { scale: new Float64Array(width).fill(1), shift: new Float64Array(width) };
+  for (const step of steps) {
     for (let i = 0; i < width; i++) {
       const [by, more] = lineOf(step, i);
       scale[i]! *= by;
       shift[i] = shift[i]! * by + more;
     }
   }
-
-  #clip(step: Extract<Step, { kind: "clip" }>): void {
-    const last = this.#layers.at(-1);
-    const width = last?.outputs ?? this.#width;
-    const low = Array.from({ length: width }, (_, i) => at(step.low ?? [Number.NEGATIVE_INFINITY], i));
-    const high = Array.from({ length: width }, (_, i) => at(step.high ?? [Number.POSITIVE_INFINITY], i));
-    if (last !== undefined) {
-      const relu = low.every((value) => value === 0) && high.every((value) => value === Number.POSITIVE_INFINITY);
-      if (relu && last.activation === "none" && !this.#pending) {
-        last.activation = "relu";
-        return;
-      }
-      // Max and Min are the two halves of a Clip.
-      const before = this.#limits;
-      this.#limits = {
-        low: low.map((value, d) => Math.max(value, before?.low[d] ?? value)),
-        high: high.map((value, d) => Math.min(value, before?.high[d] ?? value)),
-      };
-      return;
-    }
-    const clip = high[0] ?? 0;
-    const symmetric = high.every((value) => value === clip) && low.every((value) => value === -clip);
-    const { scale, shift } = this.#pending ?? {
-      scale: new Float64Array(width).fill(1),
-      shift: new Float64Array(width),
-    };
-    if (this.#normalization || !symmetric || !scale.every((value) => value > 0)) {
-      this.#refuse(step, "is no limit at equal distances from 0 behind a normalisation");
-    }
-    this.#normalization = {
-      mean: Array.from(scale, (value, i) => -shift[i]! / value),
-      deviation: Array.from(scale, (value) => 1 / value),
-      clip,
-    };
-    this.#pending = undefined;
-  }
-
-  /** What the outputs mean, by what stands behind the last layer. */
-  #acting(last: Layer): Pick<Chain, "head" | "bounds" | "squash"> {
-    if (this.#ended) return { head: this.#probabilities ? "logits" : "q-values" };
-    const actions = this.#options.environment?.actionSpace;
-    const box = actions?.kind === "box" ? actions : undefined;
-    const limits = this.#limits;
-    const pending = this.#pending;
-    const head = this.#options.head ?? (limits || pending || box ? "gaussian" : undefined);
-    if (last.activation === "tanh" && head === "gaussian") {
-      const { scale, shift } = pending ?? {
-        scale: new Float64Array(last.outputs).fill(1),
-        shift: new Float64Array(last.outputs),
-      };
-      const low = Array.from(shift, (middle, d) => middle - scale[d]!);
-      const high = Array.from(shift, (middle, d) => middle + scale[d]!);
-      // SB3's recipe for SAC ends with the tanh: there the environment's wrapper brings it onto the range.
-      const bounds = near(!pending && box ? box : { low, high }, box);
-      const inside = limits?.low.every((limit, d) => limit <= bounds.low[d]! && bounds.high[d]! <= limits.high[d]!);
-      if (inside === false || !scale.every((half) => half > 0)) {
-        throw new FileError(
-          this.#path,
-          "limits its actions behind a Tanh to less than their range, or turns them round",
-        );
-      }
-      last.activation = "none";
-      return { head, squash: true, bounds };
-    }
-    if (pending) throw new FileError(this.#path, "ends with a rescaling that is not behind a Tanh");
-    if (!limits) return head === undefined ? {} : { head };
-    if (![...limits.low, ...limits.high].every(Number.isFinite)) {
-      throw new FileError(this.#path, "ends with a limit on one side");
-    }
-    return { head: "gaussian", bounds: near(limits, box) };
-  }
-
-  #refuse(step: Step, what: string): never {
-    throw new FileError(this.#path, `node ${step.node} ${what}: only sequences of dense layers become policies`);
-  }
+  return { scale, shift };
 }
 
-type Bounds = NonNullable<Chain["bounds"]>;
+/** The limits of several Clips together: Max and Min are the two halves of one. */
+export function limitsOf(
+  clips: readonly Extract<Operation, { kind: "clip" }>[],
+  width: number,
+): { low: number[]; high: number[] } {
+  const together = (of: (index: number) => number[], choose: (...values: number[]) => number): number[] =>
+    Array.from({ length: width }, (_, index) => choose(...of(index)));
+  return {
+    low: together((i) => clips.map(({ low }) => at(low ?? [Number.NEGATIVE_INFINITY], i)), Math.max),
+    high: together((i) => clips.map(({ high }) => at(high ?? [Number.POSITIVE_INFINITY], i)), Math.min),
+  };
+}
 
-/** The environment's own bounds, where those of the model are equal up to rounding. */
-function near(bounds: Bounds, box: Bounds | undefined): Bounds {
-  const close = (a: readonly number[], b: readonly number[]): boolean =>
-    a.length === b.length && a.every((value, d) => Math.abs(value - b[d]!) <= 1e-6 * Math.max(1, Math.abs(value)));
-  return box && close(bounds.low, box.low) && close(bounds.high, box.high) ? box : bounds;
+/** A Clip that a relu could be. */
+export function isRelu(step: Step): boolean {
+  if (step.kind !== "clip") return false;
+  const { low, high = [] } = step;
+  return (
+    low !== undefined &&
+    Array.from(low).every((value) => value === 0) &&
+    Array.from(high).every((value) => value >= MAX_FLOAT)
+  );
 }
 
 /** An operand is one number, or one an element. */
@@ -294,7 +273,7 @@ function at(values: ArrayLike<number>, index: number): number {
   return values[values.length === 1 ? 0 : index]!;
 }
 
-function lineOf({ kind, by }: Extract<Step, { by: ArrayLike<number> }>, index: number): [scale: number, shift: number] {
+function lineOf({ kind, by }: AffineStep, index: number): [scale: number, shift: number] {
   const value = at(by, index);
   if (kind === "add") return [1, value];
   if (kind === "subtract") return [1, -value];

@@ -1,7 +1,10 @@
 import type { Pcg64 } from "../random/pcg64.ts";
 import { add, argmax as argmaxOf, constant, maximum, minimum, mul, type Tensor, tanh } from "../tensor/graph.ts";
 import type { Program } from "../tensor/program.ts";
-import type { Architecture, Gaussian } from "./architecture.ts";
+import { type AnyArchitecture, type Gaussian, outputSize } from "./architecture.ts";
+
+/** What decides how outputs act: their Gaussian, or none. */
+type Acts = Pick<AnyArchitecture, "gaussian">;
 
 /** Actions of a batch as a vector environment takes them: [batch] choices, or [batch, size] numbers. */
 export type Actions = Int32Array | Float32Array;
@@ -15,7 +18,7 @@ export function rangesOf({ low, high }: Gaussian): { middle: number[]; half: num
 }
 
 /** Greedy actions of [batch, outputs] as an expression: the argmax (the first among equals), or the means within their bounds. */
-export function greedyActions({ gaussian }: Architecture, outputs: Tensor): Tensor {
+export function greedyActions({ gaussian }: Acts, outputs: Tensor): Tensor {
   if (gaussian === undefined) return argmaxOf(outputs);
   const { middle, half } = rangesOf(gaussian);
   const actions = gaussian.squash ? add(mul(tanh(outputs), constant(half)), constant(middle)) : outputs;
@@ -24,7 +27,7 @@ export function greedyActions({ gaussian }: Architecture, outputs: Tensor): Tens
 }
 
 /** The buffer in which a program with the output `actions` leaves them. */
-export function actionsOf({ gaussian }: Architecture, program: Program): Actions {
+export function actionsOf({ gaussian }: Acts, program: Pick<Program, "ints" | "floats">): Actions {
   return gaussian === undefined ? program.ints("actions") : program.floats("actions");
 }
 
@@ -59,7 +62,7 @@ export function sampleGaussian(
 }
 
 /** Brings [batch, size] draws or means within the bounds, in place: limited, or squashed. */
-export function boundActions({ gaussian }: Architecture, actions: Float32Array): void {
+export function boundActions({ gaussian }: Acts, actions: Float32Array): void {
   if (gaussian === undefined) return;
   const { low, high, squash } = gaussian;
   if (squash) {
@@ -80,14 +83,14 @@ export function boundActions({ gaussian }: Architecture, actions: Float32Array):
  * `actions`, within the bounds. Q-values describe none: their greedy action stays.
  */
 export function sampleAction(
-  architecture: Architecture,
+  architecture: AnyArchitecture,
   outputs: Float32Array,
   lane: number,
   random: Pcg64,
   actions: Actions,
 ): void {
   const { head, gaussian } = architecture;
-  const size = architecture.layers.at(-1)!.units;
+  const size = outputSize(architecture);
   const row = outputs.subarray(lane * size, (lane + 1) * size);
   if (head === "logits") {
     actions[lane] = sampleChoice(row, random);

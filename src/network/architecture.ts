@@ -66,42 +66,84 @@ export const architectureSchema = z
     head: z.enum(["q-values", "logits", "gaussian"]),
     gaussian: gaussianSchema.exactOptional(),
   })
-  .superRefine(({ input, layers, normalization, head, gaussian }, context) => {
-    const refuse = (path: string[], message: string): void => {
-      context.addIssue({ code: "custom", path, message });
-    };
-    const inputs = input.reduce((product, size) => product * size, 1);
-    for (const name of ["mean", "deviation"] as const) {
-      const length = normalization?.[name].length ?? inputs;
-      if (length !== inputs && length !== 1) {
-        refuse(["normalization", name], `has ${length} numbers, an observation has ${inputs}`);
-      }
-    }
+  .superRefine((architecture, context) => {
+    const { input, layers } = architecture;
     const last = layers.at(-1);
-    if (last?.kind === "conv") refuse(["layers"], "ends with a convolution, expected a dense layer as output");
-    const unfit = misfitOf(input, layers);
-    if (unfit !== undefined) {
-      refuse(["layers"], unfit);
-      return;
-    }
-    const outputs = last?.units ?? 0;
-    if ((head === "gaussian") !== (gaussian !== undefined)) {
-      refuse(
-        ["gaussian"],
-        gaussian ? `belongs to a gaussian head, this one is ${head}` : "is missing for a gaussian head",
-      );
-    }
-    if (gaussian?.low.some((low, d) => low >= (gaussian.high[d] ?? Number.POSITIVE_INFINITY))) {
-      refuse(["gaussian", "low"], "has a bound that is not below that of high");
-    }
-    for (const name of ["logStd", "low", "high"] as const) {
-      const length = gaussian?.[name].length ?? outputs;
-      if (length !== outputs) refuse(["gaussian", name], `has ${length} numbers, the network has ${outputs} outputs`);
-    }
+    const unfit =
+      last?.kind === "conv" ? "ends with a convolution, expected a dense layer as output" : misfitOf(input, layers);
+    if (unfit !== undefined) context.addIssue({ code: "custom", path: ["layers"], message: unfit });
+    else checkEnds(architecture, last?.units ?? 0, context);
   });
+
+const count = z.number().int().min(0);
+
+/**
+ * A model that only answers (an ONNX graph of others, run as it is): what goes in and comes out, and how large it is. `value`
+ * names the value of its graph that holds the outputs, `dtype` is that of its observations; `weights` counts numbers of its tensors of two or more dimensions,
+ * `biases` the others; `bytes` is what they take.
+ */
+export const blackBoxSchema = z
+  .strictObject({
+    input: z.array(positive).min(1).max(4),
+    normalization: normalizationSchema.exactOptional(),
+    model: z.strictObject({
+      value: z.string().max(1_000),
+      dtype: z.enum(["float32", "float64", "uint8"]),
+      nodes: count,
+      weights: count,
+      nonZero: count,
+      biases: count,
+      bytes: count,
+      macs: count,
+    }),
+    outputs: positive,
+    head: z.enum(["q-values", "logits", "gaussian"]),
+    gaussian: gaussianSchema.exactOptional(),
+  })
+  .superRefine((architecture, context) => {
+    checkEnds(architecture, architecture.outputs, context);
+  });
+
+/** A policy's statistics have to fit its observations, its Gaussian its outputs. */
+function checkEnds(
+  { input, normalization, head, gaussian }: Omit<Architecture, "layers">,
+  outputs: number,
+  context: z.RefinementCtx,
+): void {
+  const refuse = (path: string[], message: string): void => {
+    context.addIssue({ code: "custom", path, message });
+  };
+  const inputs = input.reduce((product, size) => product * size, 1);
+  for (const name of ["mean", "deviation"] as const) {
+    const length = normalization?.[name].length ?? inputs;
+    if (length !== inputs && length !== 1) {
+      refuse(["normalization", name], `has ${length} numbers, an observation has ${inputs}`);
+    }
+  }
+  if ((head === "gaussian") !== (gaussian !== undefined)) {
+    refuse(
+      ["gaussian"],
+      gaussian ? `belongs to a gaussian head, this one is ${head}` : "is missing for a gaussian head",
+    );
+  }
+  if (gaussian?.low.some((low, d) => low >= (gaussian.high[d] ?? Number.POSITIVE_INFINITY))) {
+    refuse(["gaussian", "low"], "has a bound that is not below that of high");
+  }
+  for (const name of ["logStd", "low", "high"] as const) {
+    const length = gaussian?.[name].length ?? outputs;
+    if (length !== outputs) refuse(["gaussian", name], `has ${length} numbers, the network has ${outputs} outputs`);
+  }
+}
 
 /** What a policy network is: observation shape, dense layers from the input on, and what the outputs mean. */
 export type Architecture = z.infer<typeof architectureSchema>;
+/** What any policy is. */
+export const anyArchitectureSchema = z.union([architectureSchema, blackBoxSchema]);
+
+/** A model that only answers: what goes in and comes out, and how large it is. */
+export type BlackBoxArchitecture = z.infer<typeof blackBoxSchema>;
+/** What any policy is: a network of layers, or a black box. */
+export type AnyArchitecture = Architecture | BlackBoxArchitecture;
 /** Statistics by which observations are normalised. */
 export type Normalization = NonNullable<Architecture["normalization"]>;
 /** A diagonal Gaussian around the outputs. */
@@ -232,7 +274,11 @@ export interface Counts {
 }
 
 /** Sizes of a network, whatever its numbers are. */
-export function countsOf(architecture: Architecture): Counts {
+export function countsOf(architecture: AnyArchitecture): Counts {
+  if ("model" in architecture) {
+    const { weights, biases, bytes, macs } = architecture.model;
+    return { weights, biases, bytes, macs };
+  }
   let weights = 0;
   let biases = 0;
   let macs = 0;
@@ -253,10 +299,11 @@ export function parameterCount(architecture: Architecture): number {
 
 /**
  * Units of each layer with the input in front: `4-256-256-128-2`. A convolution's also say kernel, stride and padding:
- * `4x84x84-32c8s4-64c4s2-512-3` has 32 filters of 8x8 at a stride of 4.
+ * `4x84x84-32c8s4-64c4s2-512-3` has 32 filters of 8x8 at a stride of 4. A black box is `4-[onnx]-2`.
  */
-export function describe(architecture: Architecture): string {
-  return [architecture.input.join("x"), ...architecture.layers.map(describeLayer)].join("-");
+export function describe(architecture: AnyArchitecture): string {
+  const layers = "model" in architecture ? ["[onnx]", architecture.outputs] : architecture.layers.map(describeLayer);
+  return [architecture.input.join("x"), ...layers].join("-");
 }
 
 function describeLayer(layer: Layer): string {
@@ -294,19 +341,20 @@ export function hiddenWidths(architecture: Architecture): number[] {
 }
 
 /** Number of outputs: the number of actions, or of an action's dimensions. */
-export function outputSize(architecture: Architecture): number {
+export function outputSize(architecture: AnyArchitecture): number {
+  if ("model" in architecture) return architecture.outputs;
   const last = architecture.layers.at(-1);
   if (last === undefined) throw new ShapeError("outputSize", "an architecture has at least one layer");
   return last.units;
 }
 
 /** Number of elements of one observation. */
-export function inputSize(architecture: Architecture): number {
-  return architecture.input.reduce((product, size) => product * size, 1);
+export function inputSize({ input }: Pick<Architecture, "input">): number {
+  return input.reduce((product, size) => product * size, 1);
 }
 
 /** Refuses an architecture whose input or output does not fit the environment. */
-export function checkFits(architecture: Architecture, spec: EnvironmentSpec): void {
+export function checkFits(architecture: AnyArchitecture, spec: EnvironmentSpec): void {
   const shape = spec.observationSpace.shape;
   if (architecture.input.join() !== shape.join()) {
     throw new UsageError(

@@ -1,6 +1,16 @@
 import { z } from "zod";
 import { ShapeError } from "../errors.ts";
-import { type Architecture, architectureSchema, layoutOf, parameterCount } from "./architecture.ts";
+import {
+  type AnyArchitecture,
+  type Architecture,
+  architectureSchema,
+  type BlackBoxArchitecture,
+  blackBoxSchema,
+  layoutOf,
+  parameterCount,
+} from "./architecture.ts";
+import { interfaceSchema, misfit } from "./interface.ts";
+import { countNonZero } from "./parameters.ts";
 
 /** Mean return over episodes that played no part in making the policy, with its uncertainty. */
 export const scoreSchema = z.strictObject({
@@ -22,9 +32,8 @@ export type Score = z.infer<typeof scoreSchema>;
 export const MAX_WORDS = 10_000;
 export const MAX_WRAPPERS = 100;
 
-/** What travels with the numbers inside every policy file. */
-export const policyMetadataSchema = z.strictObject({
-  architecture: architectureSchema,
+/** What travels with every policy, whatever it is. */
+const shared = {
   /** Environment id that the policy was made for. */
   environment: z.string().max(200).optional(),
   /** How an environment of Python's Gymnasium was made beside its id, in the words of the command line's options. */
@@ -39,7 +48,27 @@ export const policyMetadataSchema = z.strictObject({
   score: scoreSchema.optional(),
   /** Who made it, from what, with which settings: free text by key. */
   provenance: z.record(z.string().max(100), z.string().max(10_000)),
-});
+  /** How its ONNX file is called, where it takes another one's place. */
+  interface: interfaceSchema.exactOptional(),
+};
+
+function checkInterface(
+  { interface: face, architecture }: Pick<PolicyMetadata, "interface"> & { architecture: AnyArchitecture },
+  context: z.RefinementCtx,
+): void {
+  const wrong = face && misfit(face, architecture);
+  if (wrong !== undefined) context.addIssue({ code: "custom", path: ["interface"], message: wrong });
+}
+
+/** What travels with the numbers inside every policy file. */
+export const policyMetadataSchema = z
+  .strictObject({ architecture: architectureSchema, ...shared })
+  .superRefine(checkInterface);
+
+/** What travels with a black box. */
+export const blackBoxMetadataSchema = z
+  .strictObject({ architecture: blackBoxSchema, ...shared })
+  .superRefine(checkInterface);
 
 /** What travels with the numbers of a policy. */
 export type PolicyMetadata = z.infer<typeof policyMetadataSchema>;
@@ -47,6 +76,31 @@ export type PolicyMetadata = z.infer<typeof policyMetadataSchema>;
 /** A policy: what it is and its numbers. `parameters` is flat, laid out as `layoutOf(architecture)` says. */
 export interface Policy extends PolicyMetadata {
   readonly parameters: Float32Array;
+}
+
+/** A network without anything beside it: what it is and its numbers. */
+export type Network = Pick<Policy, "architecture" | "parameters">;
+
+/** A policy that only answers: an ONNX model as PoPS writes it anew and runs it. It cannot be pruned. */
+export interface BlackBox {
+  readonly architecture: BlackBoxArchitecture;
+  readonly model: Uint8Array;
+  /** Observations that it is given at once, at most. */
+  readonly rows: number;
+}
+
+/** A black box with what travels with it, and the file that it was. */
+export interface BlackBoxPolicy extends BlackBox, z.infer<typeof blackBoxMetadataSchema> {
+  readonly architecture: BlackBoxArchitecture;
+  readonly file: Uint8Array;
+}
+
+/** What can be played and imitated. */
+export type AnyPolicy = Policy | BlackBoxPolicy;
+
+/** Weights that are not exactly 0. */
+export function nonZeroOf(policy: AnyPolicy): number {
+  return "model" in policy ? policy.architecture.model.nonZero : countNonZero(policy.architecture, policy.parameters);
 }
 
 /** Refuses parameters of the wrong length and NaN or infinite weights; names the layer and the index. */

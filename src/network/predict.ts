@@ -98,7 +98,9 @@ function convolve(
 }
 
 /** Normalises one observation into a buffer that the next call reuses. */
-function normalizer(architecture: Architecture): (observation: Float32Array) => Float32Array {
+export function normalizer(
+  architecture: Pick<Architecture, "input" | "normalization">,
+): (observation: Float32Array) => Float32Array {
   const { normalization } = architecture;
   if (normalization === undefined) return (observation) => observation;
   const { mean, deviation, clip = Number.POSITIVE_INFINITY } = normalization;

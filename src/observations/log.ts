@@ -1,5 +1,5 @@
 import { UsageError } from "../errors.ts";
-import { type Architecture, describe, inputSize } from "../network/architecture.ts";
+import { type AnyArchitecture, describe, inputSize } from "../network/architecture.ts";
 
 /** Fewer episodes than these leave too few to hold out, and are cut into blocks. */
 export const LEAST_EPISODES = 20;
@@ -65,7 +65,7 @@ function blocksOf(episode: Int32Array, length: number): Int32Array[] {
  * Refuses observations of another size than a policy takes. Of the two shapes one may be flat: then the other is taken row by
  * row, as Gymnasium's FlattenObservation does.
  */
-export function checkObserved(architecture: Architecture, { shape }: ObservationLog): void {
+export function checkObserved(architecture: AnyArchitecture, { shape }: ObservationLog): void {
   const { input } = architecture;
   const sizes = shape.filter((size) => size !== 1);
   const flat = sizes.length <= 1 || input.length === 1;

@@ -4,7 +4,8 @@ import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
 import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
 import { EpisodeExamination, type Examination } from "../evaluation/examination.ts";
 import type { Emitted } from "../events.ts";
-import { type Architecture, checkFits } from "../network/architecture.ts";
+import { checkFits } from "../network/architecture.ts";
+import type { BlackBox, Network } from "../network/policy.ts";
 import { checkObserved, type ObservationLog } from "../observations/log.ts";
 import { type ObservedUnits, splitLog } from "../observations/split.ts";
 
@@ -29,7 +30,7 @@ export type Source = EnvironmentSource | { readonly labelled: LabelledLog };
 
 /** What a ground has to know of the compression that stands on it. */
 export interface GroundContext {
-  readonly teacher: { readonly architecture: Architecture; readonly parameters: Float32Array };
+  readonly teacher: Network | BlackBox;
   readonly seed: number;
   readonly tolerance: number;
   readonly options: DistillOptions;

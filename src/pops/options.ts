@@ -1,8 +1,24 @@
 import { z } from "zod";
 import { distillSchema } from "../distillation/distill.ts";
 import { pruneSchema } from "../pruning/prune.ts";
+import { networkShape } from "../teacher/teacher.ts";
 
 const count = z.number().int().min(1);
+
+const { convolutions, hidden, activation } = networkShape([], "relu");
+
+/** The network that a compression begins with where that is no copy of the teacher. */
+const studentSchema = z.strictObject({
+  convolutions: convolutions.describe("convolutions of the first student, over image observations"),
+  hidden: hidden
+    .unwrap()
+    .nullable()
+    .default(null)
+    .describe(
+      "units of the hidden layers of a first student, which the teacher teaches before pruning begins; null: a copy of the teacher instead, of a black box a size below its own",
+    ),
+  activation: activation.describe("activation of the first student's hidden layers"),
+});
 
 /** Options of the PoPS loop: `popsSchema.parse({ objective, lowerBound })` fills in the defaults. */
 export const popsSchema = z.strictObject({
@@ -29,6 +45,7 @@ export const popsSchema = z.strictObject({
     .describe(
       "on logged observations: distance of continuous actions, in ranges of each dimension, up to which they agree",
     ),
+  student: studentSchema.prefault({}),
   maxIterations: count.max(100).default(10).describe("rounds of prune, shrink, distil"),
   starts: count.max(100).default(4).describe("random starts of the student in a round; the first that passes is taken"),
   rule: z

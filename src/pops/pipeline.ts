@@ -1,6 +1,7 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
 import { type Emitted, EVENTS_VERSION } from "../events.ts";
+import type { BlackBox } from "../network/policy.ts";
 import type { ObservationLog } from "../observations/log.ts";
 import type { Plain } from "../plain.ts";
 import { type DqnOptions, type DqnState, trainDqn } from "../teacher/dqn.ts";
@@ -27,7 +28,7 @@ interface Shared {
 /** Of a run in an environment: `environment` is a registered id, or `gymnasium:` and one of Python's Gymnasium. */
 export interface EnvironmentPlan extends Shared, EnvironmentSource {
   /** How to train a teacher, or one that is there. */
-  readonly teacher: { readonly options: TeacherOptions } | { readonly network: Teacher };
+  readonly teacher: { readonly options: TeacherOptions } | { readonly network: Teacher | BlackBox };
   /** How to compress it; `undefined` to stop after the teacher. */
   readonly pops: PopsOptions | undefined;
 }
@@ -35,7 +36,7 @@ export interface EnvironmentPlan extends Shared, EnvironmentSource {
 /** Of a compression on logged observations alone. */
 export interface ObservationPlan extends Shared {
   readonly observations: ObservationLog;
-  readonly teacher: { readonly network: Teacher };
+  readonly teacher: { readonly network: Teacher | BlackBox };
   readonly pops: PopsOptions;
 }
 
@@ -44,11 +45,11 @@ export type Plan = EnvironmentPlan | ObservationPlan;
 
 /** What a plan leads to; `answer` is `undefined` when it stops after the teacher. */
 export interface Outcome {
-  readonly teacher: Teacher;
+  readonly teacher: Teacher | BlackBox;
   readonly answer: Answer | undefined;
 }
 
-/** State of a whole run: the stage under way, and the teacher once there is one. */
+/** State of a whole run: the stage under way, and the teacher if it was trained. */
 type PlanState =
   | { readonly stage: "teacher"; readonly inner: Plain }
   | { readonly stage: "pops"; readonly teacher: Plain; readonly inner: Plain };
@@ -68,7 +69,7 @@ export async function* pipeline(
   onTeacher?: (teacher: Teacher) => void,
 ): AsyncGenerator<Emitted, Outcome> {
   useThreads(plan.workers);
-  if ("observations" in plan) return yield* onObservations(plan, resume, onTeacher);
+  if ("observations" in plan) return yield* onObservations(plan, resume);
   const opened = await openEnvironment(plan.environment, plan);
   try {
     return yield* stages(plan, opened, resume, onTeacher);
@@ -87,39 +88,44 @@ async function* stages(
   const { environment, gymnasium, seed, workers, outOfTime, modules = [] } = plan;
   const makeLanes = (size: number): VectorEnvironment => opened.vector(size);
   if (!saved) yield startOf(plan, environment);
-  let teacher: Teacher;
+  let teacher: Teacher | BlackBox;
+  let trained: Teacher | undefined;
   if ("network" in plan.teacher) {
     teacher = plan.teacher.network;
-  } else if (saved?.stage === "pops") {
-    teacher = saved.teacher as unknown as Teacher;
   } else {
-    if (!saved) yield { type: "stage-started", step: 0, stage: "teacher", iteration: 0 };
-    const { options } = plan.teacher;
-    const inner = saved?.inner;
-    const training =
-      options.algorithm === "ppo"
-        ? trainPpo(makeLanes, options, seed, inner as PpoState | undefined)
-        : trainDqn(makeLanes, options, seed, inner as DqnState | undefined);
-    teacher = yield* withCheckpoints(training, (inner) => state({ stage: "teacher", inner }));
+    teacher = trained = yield* training(plan.teacher.options, makeLanes, seed, saved);
+    onTeacher?.(trained);
   }
-  onTeacher?.(teacher);
   if (!plan.pops) return { teacher, answer: undefined };
   const source = { environment, modules, gymnasium, opened };
-  return yield* compression({ ...source, options: plan.pops, seed, workers, outOfTime }, teacher, saved);
+  return yield* compression({ ...source, options: plan.pops, seed, workers, outOfTime }, teacher, trained, saved);
 }
 
-async function* onObservations(
-  plan: ObservationPlan,
-  resume?: Plain,
-  onTeacher?: (teacher: Teacher) => void,
-): AsyncGenerator<Emitted, Outcome> {
+async function* training(
+  options: TeacherOptions,
+  makeLanes: (size: number) => VectorEnvironment,
+  seed: number,
+  saved: PlanState | undefined,
+): AsyncGenerator<Emitted, Teacher> {
+  // A run that compresses already has trained its teacher.
+  if (saved?.stage === "pops") return saved.teacher as unknown as Teacher;
+  if (!saved) yield { type: "stage-started", step: 0, stage: "teacher", iteration: 0 };
+  const inner = saved?.inner;
+  const events =
+    options.algorithm === "ppo"
+      ? trainPpo(makeLanes, options, seed, inner as PpoState | undefined)
+      : trainDqn(makeLanes, options, seed, inner as DqnState | undefined);
+  return yield* withCheckpoints(events, (inner) => state({ stage: "teacher", inner }));
+}
+
+async function* onObservations(plan: ObservationPlan, resume?: Plain): AsyncGenerator<Emitted, Outcome> {
   if (!resume) yield startOf(plan);
   const { network } = plan.teacher;
-  onTeacher?.(network);
   const { observations, seed, workers, outOfTime, pops: options } = plan;
   return yield* compression(
     { observations, options, seed, workers, outOfTime },
     network,
+    undefined,
     resume as PlanState | undefined,
   );
 }
@@ -131,17 +137,19 @@ function startOf({ seed, preset }: Shared, environment?: string): Emitted {
 
 type Omitting<Context, Keys extends PropertyKey> = Context extends unknown ? Omit<Context, Keys> : never;
 
+/** @param trained the teacher again if it was trained: checkpoints keep it, one that was there already is the plan's */
 async function* compression(
   context: Omitting<PopsContext, "teacher" | "stepsBefore">,
-  teacher: Teacher,
+  teacher: Teacher | BlackBox,
+  trained: Teacher | undefined,
   saved: PlanState | undefined,
 ): AsyncGenerator<Emitted, Outcome> {
-  const { architecture, parameters, updates } = teacher;
+  const stepsBefore = "updates" in teacher ? teacher.updates : 0;
   const compressing = pops(
-    { ...context, teacher: { architecture, parameters }, stepsBefore: updates },
+    { ...context, teacher, stepsBefore },
     saved?.stage === "pops" ? (saved.inner as PopsState) : undefined,
   );
-  const plainTeacher = { architecture, parameters, updates };
-  const answer = yield* withCheckpoints(compressing, (inner) => state({ stage: "pops", teacher: plainTeacher, inner }));
+  const kept = trained ? { ...trained } : null;
+  const answer = yield* withCheckpoints(compressing, (inner) => state({ stage: "pops", teacher: kept, inner }));
   return { teacher, answer };
 }

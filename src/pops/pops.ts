@@ -5,13 +5,14 @@ import type { Divergence, Examination } from "../evaluation/examination.ts";
 import type { Emitted, EventOf } from "../events.ts";
 import {
   type Architecture,
+  type BlackBoxArchitecture,
   countsOf,
   describe,
   hiddenWidths,
   inputSize,
   type Normalization,
 } from "../network/architecture.ts";
-import type { Score } from "../network/policy.ts";
+import type { BlackBox, Network, Score } from "../network/policy.ts";
 import type { ObservationLog } from "../observations/log.ts";
 import type { Plain } from "../plain.ts";
 import { type PruneState, prune } from "../pruning/prune.ts";
@@ -33,14 +34,14 @@ import { Pool } from "./pool.ts";
 import { objectiveOf, type Proof, proveCandidate, proveTeacher } from "./proof.ts";
 import { firstPassing, type JobsState } from "./search.ts";
 import { withCheckpoints } from "./stage.ts";
+import { firstStudent } from "./student.ts";
 
-export interface Network {
-  readonly architecture: Architecture;
-  readonly parameters: Float32Array;
-}
+export type { Network } from "../network/policy.ts";
 
-/** The smallest policy that was proven to hold the objective, and its proof. */
-export interface Answer extends Network {
+/** The smallest policy that was proven to hold the objective, and its proof. It has no parameters where it is a black box, the teacher. */
+export type Answer = Proven & (Network | { readonly architecture: BlackBoxArchitecture; readonly parameters: null });
+
+interface Proven {
   readonly score: Score;
   /** Of drawn actions on the same episodes; `null` for Q-values. */
   readonly sampled: Score | null;
@@ -68,8 +69,10 @@ export interface PopsState {
   /** Gradient updates since the run began. */
   step: number;
   iteration: number;
-  /** The smallest network that passed so far: where pruning goes on. */
-  current: SavedNetwork;
+  /** Architecture of the network that is pruned first: the teacher's, or the first student's. */
+  first: Plain;
+  /** The smallest network that passed so far, where pruning goes on; `null` before the first student did. */
+  current: SavedNetwork | null;
   /** The next architecture, and where its students start from. */
   next: { readonly architecture: Plain; readonly parameters: Float32Array | null } | null;
   /** All that passed, by descending weights. */
@@ -101,7 +104,7 @@ const load = (saved: SavedNetwork): Network => ({
 
 /** What is compressed, and with which means. */
 interface Compression {
-  readonly teacher: Network;
+  readonly teacher: Network | BlackBox;
   readonly options: PopsOptions;
   readonly seed: number;
   /** Worker threads for students, at least 1; their number never changes a result. */
@@ -177,6 +180,7 @@ async function* compress(
   const states = await ground.teacherStates();
   const asStudent = dressing(options, states.training.observations);
   const context: Teaching = { ...examining, asStudent };
+  if (!resume && s.next) s.next = { ...s.next, architecture: asStudent(s.next.architecture as Architecture) };
   const distilling: DistillContext = { ...shared, examination, states };
   const pool = new Pool({ ...shared, states, source, tolerance: options.tolerance }, context.workers);
   const checkpoint = (): Emitted => {
@@ -186,7 +190,7 @@ async function* compress(
   try {
     while (s.phase === "loop") {
       if (s.next) yield* distillRound(context, pool, s, s.next);
-      else yield* pruneRound(context, distilling, s);
+      else if (s.current) yield* pruneRound(context, distilling, s, load(s.current));
       if (context.timeIsUp()) s.phase = "proof";
       yield checkpoint();
     }
@@ -217,14 +221,17 @@ function dressing(options: PopsOptions, observations: Observations): Teaching["a
   };
 }
 
-function begin(context: Compression): PopsState {
+function begin({ teacher, options, stepsBefore }: Compression): PopsState {
+  const student = firstStudent(teacher, options);
   return {
     phase: "loop",
-    step: context.stepsBefore,
-    iteration: 1,
+    step: stepsBefore,
+    iteration: student ? 0 : 1,
+    first: student ?? teacher.architecture,
     // A relu on the outputs (the authors' CartPole teacher has one) would leave students with dead outputs.
-    current: save({ ...context.teacher, architecture: withLinearOutput(context.teacher.architecture) }),
-    next: null,
+    current:
+      student || "model" in teacher ? null : save({ ...teacher, architecture: withLinearOutput(teacher.architecture) }),
+    next: student && { architecture: student, parameters: null },
     passing: [],
     failed: {},
     low: -1,
@@ -246,10 +253,14 @@ function withLinearOutput(architecture: Architecture): Architecture {
 }
 
 /** Prunes the current network and decides the next size. */
-async function* pruneRound(context: Teaching, distilling: DistillContext, s: PopsState): AsyncGenerator<Emitted, void> {
-  const { options, teacher } = context;
+async function* pruneRound(
+  context: Teaching,
+  distilling: DistillContext,
+  s: PopsState,
+  current: Network,
+): AsyncGenerator<Emitted, void> {
+  const { options } = context;
   const { iteration } = s;
-  const current = load(s.current);
   const { architecture } = current;
   if (hiddenWidths(architecture).length === 0) {
     // A linear policy has no unit to lose.
@@ -275,7 +286,7 @@ async function* pruneRound(context: Teaching, distilling: DistillContext, s: Pop
   const smaller =
     options.rule === "units"
       ? resizeByUnits(architecture, layers)
-      : resizeByWeights(architecture, teacher.architecture, layers);
+      : resizeByWeights(architecture, s.first as Architecture, layers);
   if (!smaller) {
     startSqueeze(context, s);
     return;
@@ -318,7 +329,7 @@ async function* distillRound(
     }),
   );
   const found = yield* tryStudents(context, pool, jobs, "distill", s);
-  const before = countsOf(s.current.architecture as Architecture).weights;
+  const before = countsOf((s.current?.architecture as Architecture | undefined) ?? teacher.architecture).weights;
   const change = (before - countsOf(architecture).weights) / countsOf(teacher.architecture).weights;
   if (found) {
     s.current = save({ architecture, parameters: found.parameters });
@@ -334,7 +345,7 @@ async function* distillRound(
 /** The search below the smallest network that passed and above `least` weights. */
 function startSqueeze({ options, asStudent }: Teaching, s: PopsState, least = 0): void {
   s.phase = options.squeezeStarts > 0 ? "squeeze" : "proof";
-  s.top = asStudent((s.passing.at(-1) ?? s.current).architecture as Architecture);
+  s.top = asStudent((s.passing.at(-1) ?? s.current ?? { architecture: s.first }).architecture as Architecture);
   const rungs = ladder(s.top as Architecture, options.squeezeGrowth);
   s.low = rungs.findLastIndex((rung) => countsOf(rung).weights <= least);
   s.high = null;
@@ -391,7 +402,8 @@ async function* proofRound(
     if (s.passing.length > 0) startSqueeze(context, s, countsOf(candidate.architecture).weights);
     return undefined;
   }
-  const { architecture, parameters } = candidate ?? teacher;
+  const answer = candidate ?? teacher;
+  const { architecture } = answer;
   const { score, sampled, divergence } = proof ?? teacherProof;
   const smaller = candidate !== undefined;
   const { weights } = countsOf(architecture);
@@ -399,7 +411,10 @@ async function* proofRound(
   const ratio = weights / teacherWeights;
   yield { type: "answer", step: s.step, architecture, weights, teacherWeights, ratio, score, smaller };
   const proven = { score, sampled, ...(divergence && { divergence }) };
-  return { architecture, parameters, ...proven, teacher: teacherProof, objective, smaller };
+  const known = { ...proven, teacher: teacherProof, objective, smaller };
+  return "model" in answer
+    ? { architecture: answer.architecture, parameters: null, ...known }
+    : { architecture: answer.architecture, parameters: answer.parameters, ...known };
 }
 
 /** Tries students side by side; gives the first that passes. Events come in the jobs' order, for any number of workers. */

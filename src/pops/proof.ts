@@ -4,17 +4,15 @@ import type { Divergence, Examination } from "../evaluation/examination.ts";
 import { scoreOf } from "../evaluation/statistics.ts";
 import type { Emitted } from "../events.ts";
 import { countsOf, describe } from "../network/architecture.ts";
-import type { Policy, Score } from "../network/policy.ts";
+import type { BlackBox, Network, Score } from "../network/policy.ts";
 import type { Plain } from "../plain.ts";
 import { stream } from "../random/pcg64.ts";
 import type { Pool } from "./pool.ts";
 
-type Network = Pick<Policy, "architecture" | "parameters">;
-
 /** What proofs need to know of a compression (`PopsContext`). */
 interface ProofContext {
   readonly examination: Examination;
-  readonly teacher: Network;
+  readonly teacher: Network | BlackBox;
   readonly options: {
     readonly objective: number;
     readonly retention: number | null;
@@ -50,7 +48,7 @@ type Play = (set: string, acting: Acting) => Promise<Float64Array>;
 /** Judges fresh episodes that belong to this network alone. Drawn actions are only tried where the greedy ones do. */
 async function judge(
   { seed, examination }: ProofContext,
-  { architecture }: Network,
+  { architecture }: Network | BlackBox,
   name: string,
   play: Play,
   passes: (score: Score) => boolean,
@@ -75,8 +73,10 @@ export async function* proveTeacher(context: ProofContext, step: number): AsyncG
   const episodes = examination.units("proof", options.teacherEpisodes);
   yield { type: "stage-started", step, stage: "proof", iteration: 0, architecture };
   const reaches = ({ mean }: Score): boolean => mean >= objective;
-  const examiner = await examination.examiner(architecture, "proof", Math.min(LANES, episodes));
-  const play: Play = (set, acting) => examiner.measure(teacher.parameters, set, episodes, acting);
+  const [player, parameters] =
+    "model" in teacher ? ([teacher, null] as const) : ([teacher.architecture, teacher.parameters] as const);
+  const examiner = await examination.examiner(player, "proof", Math.min(LANES, episodes));
+  const play: Play = (set, acting) => examiner.measure(parameters, set, episodes, acting);
   const { score, sampled, passed } = await judge(context, teacher, "teacher", play, reaches);
   await examiner.dispose();
   const { weights } = countsOf(architecture);

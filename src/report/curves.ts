@@ -165,8 +165,9 @@ export function redundancy({ events }: ReportInput): Section | undefined {
 const PRINTED_IN_FULL = 64;
 const BINS = 41;
 
-/** How the weights of each layer are distributed; all numbers of the policy when they are few. */
-export function weights({ teacher, policy, result }: ReportInput): Section {
+/** How the weights of each layer are distributed; all numbers of the policy when they are few. Black boxes have no layers. */
+export function weights({ teacher, policy, result }: ReportInput): Section | undefined {
+  if ("model" in policy) return undefined;
   const inFull = policy.parameters.length <= PRINTED_IN_FULL;
   const full = (): Markup =>
     html`<h3 class="gap">All ${plural(policy.parameters.length, "number")} of the policy</h3><p class="sub">Thicker lines and stronger shades are larger magnitudes; negative weights are dashed and grey. The action with the largest output is taken.</p><div class="row"><div class="box">${drawNetwork("weights-network", policy)}</div>${drawWeights("weights", policy).map((matrix) => html`<div class="box">${matrix}</div>`)}</div>`;
@@ -178,7 +179,7 @@ export function weights({ teacher, policy, result }: ReportInput): Section {
   return {
     id: "weights",
     title: "Weights",
-    content: html`<p class="lead">${inFull ? "Each number of the policy, and how those of the teacher are distributed." : "Number of weights by value, layer by layer."}</p>${inFull ? full() : undefined}${histograms("histogram-teacher", "Teacher", teacher)}${result.smaller && !inFull ? histograms("histogram-policy", "Policy", policy) : undefined}`,
+    content: html`<p class="lead">${inFull ? `Each number of the policy${"model" in teacher ? "" : ", and how those of the teacher are distributed"}.` : "Number of weights by value, layer by layer."}</p>${inFull ? full() : undefined}${"model" in teacher ? undefined : histograms("histogram-teacher", "Teacher", teacher)}${result.smaller && !inFull ? histograms("histogram-policy", "Policy", policy) : undefined}`,
   };
 }
 

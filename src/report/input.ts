@@ -1,5 +1,5 @@
 import type { Event, EventOf } from "../events.ts";
-import type { Policy } from "../network/policy.ts";
+import type { AnyPolicy } from "../network/policy.ts";
 import type { Result } from "../run/result.ts";
 import type { Markup } from "./html.ts";
 
@@ -10,10 +10,10 @@ export interface ReportInput {
   readonly events: readonly Event[];
   /** Effective configuration, as YAML text. */
   readonly config: string;
-  /** Numbers of the teacher, for histograms. */
-  readonly teacher: Policy;
-  /** Numbers of the answer. */
-  readonly policy: Policy;
+  /** The teacher, whose numbers are drawn as histograms if it is no black box. */
+  readonly teacher: AnyPolicy;
+  /** The answer. */
+  readonly policy: AnyPolicy;
 }
 
 /** One part of the page. `id` is its anchor. */

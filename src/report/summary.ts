@@ -166,7 +166,7 @@ export function architectures({ result, events }: ReportInput): Section {
   const live = found?.layers.map((layer) => layer.liveUnits);
   const units = [teacher, policy].flatMap(({ architecture }) => [
     inputSize(architecture),
-    ...architecture.layers.map((layer) => layer.units),
+    ...("model" in architecture ? [] : architecture.layers.map((layer) => layer.units)),
   ]);
   const tallest = Math.max(...units);
   const resized = eventsOf(events, "resized");
@@ -175,8 +175,25 @@ export function architectures({ result, events }: ReportInput): Section {
     ...resized.map((event) => ({ layers: describe(event.to), weights: event.toWeights })),
     { layers: policy.layers, weights: policy.weights },
   ].filter((place, index, all) => place.layers !== all[index - 1]?.layers);
+  const picture = (id: string, side: Side, name: string, kept?: readonly number[]): Markup => {
+    const { architecture } = side;
+    if ("model" in architecture) {
+      const { nodes, weights, biases } = architecture.model;
+      return html`<p>A black box: an ONNX model of ${plural(nodes, "node")} that was run as it is. Its tensors of two or more dimensions hold ${plural(weights, "number")}, counted as weights, the others ${integer(biases)}, counted as biases.</p>`;
+    }
+    return atBothWidths(id, HALF, (own, width) =>
+      drawArchitecture({
+        id: own,
+        title: `${name} ${side.layers}`,
+        architecture,
+        tallest,
+        ...(kept === undefined ? {} : { live: kept }),
+        width,
+      }),
+    );
+  };
   const part = (id: string, side: Side, name: string, kept?: readonly number[]): Markup =>
-    html`<figure><h3>${name}</h3><p class="sub">${side.layers}, ${plural(side.weights, "weight")}</p>${atBothWidths(id, HALF, (own, width) => drawArchitecture({ id: own, title: `${name} ${side.layers}`, architecture: side.architecture, tallest, ...(kept === undefined ? {} : { live: kept }), width }))}</figure>`;
+    html`<figure><h3>${name}</h3><p class="sub">${side.layers}, ${plural(side.weights, "weight")}</p>${picture(id, side, name, kept)}</figure>`;
   const shading =
     found === undefined
       ? undefined

@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { divergenceSchema, observationsSchema } from "../events.ts";
-import { architectureSchema } from "../network/architecture.ts";
+import { anyArchitectureSchema } from "../network/architecture.ts";
 import { scoreSchema } from "../network/policy.ts";
 
 const count = z.number().int().min(0);
 
 /** One side of the comparison. Every size stands beside the others: none of them tells the story alone. */
 const sideSchema = z.strictObject({
-  architecture: architectureSchema,
+  architecture: anyArchitectureSchema,
   /** Units of each layer, input first: `4-256-256-128-2`. */
   layers: z.string(),
   weights: count,

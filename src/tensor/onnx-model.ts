@@ -1,8 +1,8 @@
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
 /**
- * The part of an ONNX ModelProto that PoPS writes and reads: one graph of nodes of the default domain, tensors of four
- * types, no functions or external data; subgraphs are skipped. Field numbers are those of the ONNX standard (onnx.proto, IR
+ * The part of an ONNX ModelProto that PoPS writes and reads: one graph of nodes of the default domain, tensors of the types
+ * below, no functions or external data; subgraphs are skipped. Field numbers are those of the ONNX standard (onnx.proto, IR
  * version 10); onnxruntime 1.30 runs `irVersion` 10 and `opset` 21.
  */
 export interface OnnxModel {
@@ -21,7 +21,7 @@ export interface OnnxGraph {
   /** In an order in which every input is made before it is used. */
   readonly nodes: readonly OnnxNode[];
   readonly initializers: readonly OnnxTensor[];
-  readonly inputs: readonly OnnxValue[];
+  readonly inputs: readonly Required<OnnxValue>[];
   readonly outputs: readonly OnnxValue[];
 }
 
@@ -44,30 +44,42 @@ export type OnnxAttribute =
   | { readonly kind: "string"; readonly value: string }
   | { readonly kind: "tensor"; readonly value: OnnxTensor };
 
-/** A constant tensor, row-major. `dims` [] is a scalar with one element. Booleans are bytes 0 and 1. */
+/**
+ * A constant tensor, row-major. `dims` [] is a scalar with one element. Booleans are bytes 0 and 1, numbers of float16 their
+ * bits. The ends of int64, which exporters write for "to the end", are ±2^63.
+ */
 export type OnnxTensor = { readonly name: string; readonly dims: readonly number[] } & (
   | { readonly dtype: "float32"; readonly data: Float32Array }
+  | { readonly dtype: "float64"; readonly data: Float64Array }
+  | { readonly dtype: "float16"; readonly data: Uint16Array }
+  | { readonly dtype: "int8"; readonly data: Int8Array }
   | { readonly dtype: "int32"; readonly data: Int32Array }
   | { readonly dtype: "int64"; readonly data: readonly number[] }
-  | { readonly dtype: "bool"; readonly data: Uint8Array }
+  | { readonly dtype: "uint8" | "bool"; readonly data: Uint8Array }
 );
 
 export type OnnxDtype = OnnxTensor["dtype"];
 
-/** An input or output of the graph. A dimension is a size, or the name of one that is known when the model runs. */
+/** Sizes of an input or output: numbers, or names of those that are known when the model runs. */
+export type OnnxDims = readonly (number | string)[];
+
+/** An input or output of the graph. An output may leave its sizes open. */
 export interface OnnxValue {
   readonly name: string;
-  readonly dtype: OnnxDtype | "uint8";
-  readonly dims: readonly (number | string)[];
+  readonly dtype: OnnxDtype;
+  readonly dims?: OnnxDims;
 }
 
 /** TensorProto.DataType and bytes an element. */
 export const DTYPES = {
   float32: { code: 1, bytes: 4 },
   uint8: { code: 2, bytes: 1 },
+  int8: { code: 3, bytes: 1 },
   int32: { code: 6, bytes: 4 },
   int64: { code: 7, bytes: 8 },
   bool: { code: 9, bytes: 1 },
+  float16: { code: 10, bytes: 2 },
+  float64: { code: 11, bytes: 8 },
 } as const;
 
 /** AttributeProto.AttributeType. */
@@ -87,8 +99,17 @@ function writeInt(writer: BinaryWriter, field: number, value: number): void {
   writer.tag(field, WireType.Varint).int64(value);
 }
 
+/** The ends of int64; as numbers they are ±2^63, of which the upper one is one too many. */
+const INT64 = { least: -(2n ** 63n), most: 2n ** 63n - 1n };
+/** From here on a float64 that stands for an int64 can only be an end of it. */
+export const INT64_END = 2 ** 63;
+
+function int64Of(value: number): bigint {
+  return value >= INT64_END ? INT64.most : value <= -INT64_END ? INT64.least : BigInt(value);
+}
+
 function rawBytes(tensor: OnnxTensor): Uint8Array {
-  const data = tensor.dtype === "int64" ? BigInt64Array.from(tensor.data, BigInt) : tensor.data;
+  const data = tensor.dtype === "int64" ? BigInt64Array.from(tensor.data, int64Of) : tensor.data;
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
@@ -143,8 +164,10 @@ function writeValue(writer: BinaryWriter, value: OnnxValue): void {
   writeMessage(writer, 2, (type) => {
     writeMessage(type, 1, (tensor) => {
       writeInt(tensor, 1, DTYPES[value.dtype].code);
+      const { dims } = value;
+      if (dims === undefined) return;
       writeMessage(tensor, 2, (shape) => {
-        for (const dim of value.dims) {
+        for (const dim of dims) {
           writeMessage(shape, 1, (inner) => {
             if (typeof dim === "number") writeInt(inner, 1, dim);
             else if (dim !== "") writeString(inner, 2, dim);

@@ -10,7 +10,7 @@ import {
   type OnnxTensor,
   type OnnxValue,
 } from "./onnx-model.ts";
-import { type Field, fieldsOf, fileSpan, type Span, spanError } from "./protobuf.ts";
+import { type Field, fieldsOf, fileSpan, type Span, safeInteger, spanError } from "./protobuf.ts";
 
 const MAX_RANK = 16;
 
@@ -19,9 +19,15 @@ function recordOf<T>(): Record<string, T> {
   return Object.create(null) as Record<string, T>;
 }
 
+/** The type of a TensorProto.DataType, if it is one that is read. */
+export function dtypeOfCode(code: number): OnnxDtype | undefined {
+  return (Object.keys(DTYPES) as OnnxDtype[]).find((dtype) => DTYPES[dtype].code === code);
+}
+
 function dtypeOf(span: Span, code: number): OnnxDtype {
-  for (const dtype of ["float32", "int32", "int64", "bool"] as const) if (DTYPES[dtype].code === code) return dtype;
-  throw spanError(span, `element type ${code} is not supported, expected float32, int32, int64 or bool`);
+  const dtype = dtypeOfCode(code);
+  if (dtype !== undefined) return dtype;
+  throw spanError(span, `element type ${code} is not supported, expected one of ${Object.keys(DTYPES).join(", ")}`);
 }
 
 function readDim(field: Field): number {
@@ -44,6 +50,7 @@ function readTensor(span: Span): OnnxTensor {
   let code = 0;
   let raw: Span | undefined;
   const floats: Float32Array[] = [];
+  const doubles: Float64Array[] = [];
   const int32s: number[][] = [];
   const int64s: number[][] = [];
   for (const field of fieldsOf(span)) {
@@ -54,6 +61,7 @@ function readTensor(span: Span): OnnxTensor {
     else if (field.number === 7) int64s.push(field.ints());
     else if (field.number === 8) name = field.string();
     else if (field.number === 9) raw = field.span();
+    else if (field.number === 10) doubles.push(field.doubles());
     else if (field.number === 13 || (field.number === 14 && field.int() !== 0)) {
       throw field.error("the tensor's numbers are in another file, which is refused; store them inside the model");
     }
@@ -65,54 +73,57 @@ function readTensor(span: Span): OnnxTensor {
   const expect = (found: number, expected: number, unit: string): void => {
     if (found !== expected) throw refuse(`holds ${found} ${unit}, shape [${dims.join(", ")}] needs ${expected}`);
   };
-
-  if (raw !== undefined) {
-    const { bytes } = raw;
-    expect(bytes.length, elements * DTYPES[dtype].bytes, "bytes");
-    const { buffer } = new Uint8Array(bytes);
+  const buffer = raw && new Uint8Array(raw.bytes).buffer;
+  if (buffer !== undefined) expect(buffer.byteLength, elements * DTYPES[dtype].bytes, "bytes");
+  /** Numbers of the types that have no field of their own. */
+  const small = <T extends Int8Array | Int32Array | Uint8Array | Uint16Array>(type: {
+    from: (values: readonly number[]) => T;
+    new (bytes: ArrayBuffer): T;
+  }): T => {
+    if (buffer !== undefined) return new type(buffer);
+    const values = int32s.flat();
+    const data = type.from(values);
+    if (values.some((value, i) => value !== data[i])) throw refuse(`a number is no ${dtype}`);
+    return data;
+  };
+  const tensor = ((): OnnxTensor => {
     switch (dtype) {
       case "float32":
-        return { name, dims, dtype, data: new Float32Array(buffer) };
-      case "int32":
-        return { name, dims, dtype, data: new Int32Array(buffer) };
+        return { name, dims, dtype, data: buffer ? new Float32Array(buffer) : joined(Float32Array, floats) };
+      case "float64":
+        return { name, dims, dtype, data: buffer ? new Float64Array(buffer) : joined(Float64Array, doubles) };
       case "int64": {
-        const data = Array.from(new BigInt64Array(buffer), Number);
-        if (!data.every(Number.isSafeInteger)) throw refuse("an int64 element is beyond 2^53");
+        const data = buffer ? Array.from(new BigInt64Array(buffer), safeInteger) : int64s.flat();
+        if (!data.every((value) => value !== undefined)) throw refuse("an int64 element is beyond 2^53");
         return { name, dims, dtype, data };
       }
-      case "bool":
-        return { name, dims, dtype, data: booleans(bytes, refuse) };
-    }
-  }
-  switch (dtype) {
-    case "float32": {
-      const total = floats.reduce((sum, part) => sum + part.length, 0);
-      expect(total, elements, "elements");
-      const data = new Float32Array(total);
-      let at = 0;
-      for (const part of floats) {
-        data.set(part, at);
-        at += part.length;
+      case "int32":
+        return { name, dims, dtype, data: small(Int32Array) };
+      case "int8":
+        return { name, dims, dtype, data: small(Int8Array) };
+      case "float16":
+        return { name, dims, dtype, data: small(Uint16Array) };
+      case "uint8":
+        return { name, dims, dtype, data: small(Uint8Array) };
+      case "bool": {
+        const data = small(Uint8Array);
+        if (data.some((value) => value > 1)) throw refuse("a boolean is neither 0 nor 1");
+        return { name, dims, dtype, data };
       }
-      return { name, dims, dtype, data };
     }
-    case "int32":
-    case "bool": {
-      const data = Int32Array.from(int32s.flat());
-      expect(data.length, elements, "elements");
-      return dtype === "int32" ? { name, dims, dtype, data } : { name, dims, dtype, data: booleans(data, refuse) };
-    }
-    case "int64": {
-      const data = int64s.flat();
-      expect(data.length, elements, "elements");
-      return { name, dims, dtype, data };
-    }
-  }
+  })();
+  expect(tensor.data.length, elements, "elements");
+  return tensor;
 }
 
-function booleans(values: Uint8Array | Int32Array, refuse: (message: string) => FileError): Uint8Array {
-  if (values.some((value) => value !== 0 && value !== 1)) throw refuse("a boolean is neither 0 nor 1");
-  return Uint8Array.from(values);
+function joined<T extends Float32Array | Float64Array>(type: new (length: number) => T, parts: readonly T[]): T {
+  const whole = new type(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** Name and value; no value where the type is another one, of a subgraph for example: its bytes are skipped. */
@@ -199,22 +210,25 @@ function readValue(span: Span): OnnxValue {
       }
     }
   }
-  if (dims === undefined) throw spanError(span, `input or output "${name}" has no tensor shape`);
-  return { name, dtype: dtypeOf(span, code), dims };
+  if (code === 0) throw spanError(span, `input or output "${name}" has no tensor type`);
+  return { name, dtype: dtypeOf(span, code), ...(dims && { dims }) };
 }
 
 function readGraph(span: Span): OnnxGraph {
   let name = "";
   const nodes: OnnxNode[] = [];
   const initializers: OnnxTensor[] = [];
-  const inputs: OnnxValue[] = [];
+  const inputs: Required<OnnxValue>[] = [];
   const outputs: OnnxValue[] = [];
   for (const field of fieldsOf(span)) {
     if (field.number === 1) nodes.push(readNode(field.span()));
     else if (field.number === 2) name = field.string();
     else if (field.number === 5) initializers.push(readTensor(field.span()));
-    else if (field.number === 11) inputs.push(readValue(field.span()));
-    else if (field.number === 12) outputs.push(readValue(field.span()));
+    else if (field.number === 11) {
+      const { name, dtype, dims } = readValue(field.span());
+      if (dims === undefined) throw field.error(`input "${name}" has no tensor shape`);
+      inputs.push({ name, dtype, dims });
+    } else if (field.number === 12) outputs.push(readValue(field.span()));
     else if (field.number === 15) throw field.error("sparse initializers are not supported");
   }
   return { name, nodes, initializers, inputs, outputs };

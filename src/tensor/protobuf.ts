@@ -60,9 +60,10 @@ export class Field {
     }
   }
 
+  /** The ends of int64 become ±2^63: who takes a number as a size or a position has to bound it anyway. */
   #safe(value: bigint | string): number {
-    const number = Number(value);
-    if (!Number.isSafeInteger(number)) throw this.error(`field ${this.number}: integer ${value} is beyond 2^53`);
+    const number = safeInteger(value);
+    if (number === undefined) throw this.error(`field ${this.number}: integer ${value} is beyond 2^53`);
     return number;
   }
 
@@ -114,6 +115,20 @@ export class Field {
     if (bytes.length % 4 !== 0) throw this.error(`field ${this.number}: ${bytes.length} bytes are no packed floats`);
     return float32sOf(bytes);
   }
+
+  /** A repeated double, packed or one value a field. */
+  doubles(): Float64Array {
+    if (this.#wire === WireType.Bit64) return Float64Array.of(this.#decode(this.#wire, (reader) => reader.double()));
+    const { bytes } = this.span();
+    if (bytes.length % 8 !== 0) throw this.error(`field ${this.number}: ${bytes.length} bytes are no packed doubles`);
+    return new Float64Array(new Uint8Array(bytes).buffer);
+  }
+}
+
+/** An int64 as a number: up to 2^53, or ±2^63 for the ends of its range. `undefined` for what lies between. */
+export function safeInteger(value: bigint | string): number | undefined {
+  const number = Number(value);
+  return Number.isSafeInteger(number) || Math.abs(number) === 2 ** 63 ? number : undefined;
 }
 
 /** Little-endian float32 values, copied so that their alignment in the file does not matter. */

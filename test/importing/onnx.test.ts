@@ -36,10 +36,17 @@ const model: OnnxModel = {
       { name: "f", dtype: "float32", dims: [1, 2], data: Float32Array.of(-0, Number.NaN) },
       { name: "i", dtype: "int32", dims: [], data: Int32Array.of(-1) },
       { name: "b", dtype: "bool", dims: [3], data: Uint8Array.of(1, 0, 1) },
+      { name: "d", dtype: "float64", dims: [1], data: Float64Array.of(0.1) },
+      { name: "h", dtype: "float16", dims: [1], data: Uint16Array.of(0x3c00) },
+      { name: "s", dtype: "int8", dims: [2], data: Int8Array.of(-128, 127) },
+      { name: "u", dtype: "uint8", dims: [1], data: Uint8Array.of(255) },
       { name: "e", dtype: "float32", dims: [0, 7], data: new Float32Array(0) },
     ],
     inputs: [{ name: "x", dtype: "float32", dims: ["batch", 3, ""] }],
-    outputs: [{ name: "y", dtype: "bool", dims: [] }],
+    outputs: [
+      { name: "y", dtype: "bool", dims: [] },
+      { name: "z", dtype: "float64" },
+    ],
   },
 };
 
@@ -102,6 +109,7 @@ function withNode(...fields: Write[]): Uint8Array {
 
 it("reads packed numbers and the typed data fields that other exporters use", () => {
   const floats = bytesOf((writer) => writer.float(1.5).float(-2));
+  const doubles = bytesOf((writer) => writer.double(0.1).double(-3));
   const bytes = bytesOf(
     message(
       7,
@@ -110,6 +118,9 @@ it("reads packed numbers and the typed data fields that other exporters use", ()
         message(5, all(raw(1, 2), varint(2, 6), raw(5, 1, 2))),
         message(5, all(varint(1, 2), varint(2, 7), varint(7, -1), varint(7, 3))),
         message(5, all(varint(1, 1), varint(2, 9), varint(5, 1))),
+        message(5, all(varint(1, 1), varint(2, 10), varint(5, 0x3c00))),
+        message(5, all(varint(1, 2), varint(2, 11), raw(10, ...doubles))),
+        message(5, all(varint(1, 2), varint(2, 3), varint(5, -1), varint(5, 127))),
       ),
     ),
     opset,
@@ -119,7 +130,17 @@ it("reads packed numbers and the typed data fields that other exporters use", ()
     ["int32", [1, 2]],
     ["int64", [-1, 3]],
     ["bool", [1]],
+    ["float16", [0x3c00]],
+    ["float64", [0.1, -3]],
+    ["int8", [-1, 127]],
   ]);
+});
+
+it("keeps the ends of int64, which exporters write for the end of an axis", () => {
+  const ends = { name: "i", dtype: "int64", dims: [2], data: [2 ** 63, -(2 ** 63)] } as const;
+  const bytes = encodeModel({ ...model, graph: { ...model.graph, initializers: [ends] } });
+  expect(Buffer.from(bytes).includes(Buffer.from("ffffffffffffff7f0000000000000080", "hex"))).toBe(true);
+  expect(decodeModel(bytes, "x").graph.initializers).toEqual([ends]);
 });
 
 it("skips subgraphs, however deep, and says which node has one", () => {
@@ -181,13 +202,20 @@ it.each([
   ["a negative dimension", withTensor(varint(1, -1), varint(2, 1)), "negative dimension"],
   ["a dimension beyond 2^53", withTensor(varint(1, 2n ** 62n), varint(2, 1)), "beyond 2^53"],
   ["too many dimensions", withTensor(raw(1, ...new Array<number>(17).fill(1)), varint(2, 1)), "17 dimensions"],
-  ["half precision", withTensor(varint(1, 0), varint(2, 10)), "element type 10 is not supported"],
+  ["another element type", withTensor(varint(1, 0), varint(2, 16)), "element type 16 is not supported"],
+  ["an int8 of 200", withTensor(varint(1, 1), varint(2, 3), varint(5, 200)), "a number is no int8"],
+  ["packed doubles of 7 bytes", withTensor(varint(2, 11), raw(10, 0, 0, 0, 0, 0, 0, 0)), "no packed doubles"],
   ["a boolean of 2", withTensor(varint(1, 1), varint(2, 9), raw(9, 2)), "neither 0 nor 1"],
   ["an int64 beyond 2^53", withTensor(varint(1, 1), varint(2, 7), raw(9, 0, 0, 0, 0, 0, 0, 0, 0x7f)), "beyond 2^53"],
   ["packed floats of 3 bytes", withTensor(varint(1, 1), varint(2, 1), raw(4, 0, 0, 0)), "no packed floats"],
   ["an attribute twice", withNode(...[1, 2].map(() => message(5, all(text(1, "a"), varint(20, 2))))), "stands twice"],
   ["an operator of another domain", withNode(text(7, "evil")), 'node "n": operator Op of domain "evil"'],
-  ["an input without a shape", bytesOf(message(7, message(11, text(1, "x"))), opset), '"x" has no tensor shape'],
+  ["an input without a type", bytesOf(message(7, message(11, text(1, "x"))), opset), '"x" has no tensor type'],
+  [
+    "an input without a shape",
+    bytesOf(message(7, message(11, all(text(1, "x"), message(2, message(1, varint(1, 1)))))), opset),
+    '"x" has no tensor shape',
+  ],
   [
     "sparse initializers",
     bytesOf(message(7, message(15, text(1, "x"))), opset),

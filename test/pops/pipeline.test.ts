@@ -68,7 +68,7 @@ describe("the pipeline", () => {
         .map(({ stage }) => stage)
         .slice(0, 3),
     ).toEqual(["teacher", "proof", "prune"]);
-    expect(only(events, "proof")[0]!.step).toBe(result.teacher.updates);
+    expect(only(events, "proof")[0]!.step).toBe(trained[0]!.updates);
     expect(trained).toEqual([result.teacher]);
     expect(result.answer!.smaller).toBe(true);
   });

@@ -177,7 +177,10 @@ describe("students of a teacher with relu outputs", () => {
       { ...settings, maxIterations: 1, squeezeStarts: 0 },
     );
     expect(only(events, "resized")[0]!.to.layers.at(-1)).toEqual({ kind: "dense", units: 2, activation: "none" });
-    expect(result.architecture.layers.at(-1)!.activation).toBe("none");
+    expect(result.smaller).toBe(true);
+    expect(result.architecture).toMatchObject({ layers: expect.arrayContaining([]) as unknown });
+    const { layers: answered } = result.architecture as Architecture;
+    expect(answered.at(-1)!.activation).toBe("none");
   });
 });
 

@@ -286,7 +286,7 @@ export function cartPoleRun(
 export function nothingSmallerRun(): ReportInput {
   const run = cartPoleRun({ imported: true });
   const score = { ...scoreOf(-98.2, 20, 100), min: -200 };
-  const teacher = sideOf(run.teacher, score, 71.4);
+  const teacher = sideOf(run.teacher as Policy, score, 71.4);
   return {
     ...run,
     policy: run.teacher,

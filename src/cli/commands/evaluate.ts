@@ -1,15 +1,16 @@
 import type { OpenEnvironment } from "../../environment/open.ts";
 import { UsageError } from "../../errors.ts";
 import { type Acting, Evaluator } from "../../evaluation/evaluate.ts";
-import { loadPolicy } from "../../importing/load.ts";
+import { loadTeacher } from "../../importing/load.ts";
 import { checkFits, countsOf, describe } from "../../network/architecture.ts";
-import type { Policy, Score } from "../../network/policy.ts";
+import type { AnyPolicy, Score } from "../../network/policy.ts";
 import { type EnvironmentFlags, environmentOf, openNamed } from "../environment.ts";
 import { importOptions } from "../foreign.ts";
 
 export interface EvaluateFlags extends EnvironmentFlags {
   readonly env?: string;
   readonly vecNormalize?: string;
+  readonly head?: string;
   readonly episodes: number;
   readonly seed: number;
   readonly sampled?: boolean;
@@ -20,7 +21,7 @@ export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promis
   const named = flags.env === undefined ? undefined : await openNamed(flags.env, flags);
   let opened = named;
   try {
-    const policy = await loadPolicy(file, importOptions(flags, named?.spec));
+    const policy = await loadTeacher(file, importOptions(flags, named?.spec));
     if (flags.sampled && policy.architecture.head === "q-values") {
       throw new UsageError("--sampled", `${file} holds Q-values, which are no distribution to draw actions from`);
     }
@@ -32,17 +33,18 @@ export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promis
   }
 }
 
-async function play(policy: Policy, opened: OpenEnvironment, acting: Acting, flags: EvaluateFlags): Promise<Score> {
-  const { architecture, parameters } = policy;
-  checkFits(architecture, opened.spec);
-  const evaluator = await Evaluator.create(architecture, opened.vector(Math.min(100, flags.episodes)));
+async function play(policy: AnyPolicy, opened: OpenEnvironment, acting: Acting, flags: EvaluateFlags): Promise<Score> {
+  checkFits(policy.architecture, opened.spec);
+  const [player, parameters] =
+    "model" in policy ? ([policy, null] as const) : ([policy.architecture, policy.parameters] as const);
+  const evaluator = await Evaluator.create(player, opened.vector(Math.min(100, flags.episodes)));
   const score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes, acting);
   await evaluator.dispose();
   return score;
 }
 
 function print(
-  { architecture }: Policy,
+  { architecture }: AnyPolicy,
   environment: string,
   score: Score,
   acting: Acting,

@@ -3,14 +3,15 @@ import { join } from "node:path";
 import { isModule } from "../../environment/module.ts";
 import { FileError } from "../../errors.ts";
 import { readBounded } from "../../files.ts";
-import { loadPolicy } from "../../importing/load.ts";
+import { loadTeacher } from "../../importing/load.ts";
 import { countsOf, describe, layoutOf } from "../../network/architecture.ts";
-import { countNonZero } from "../../network/parameters.ts";
+import { nonZeroOf, type Policy } from "../../network/policy.ts";
 import { runFiles } from "../../run/directory.ts";
 import { readEvents, readResult } from "../../run/read.ts";
 import { parseConfig, presetNames } from "../config.ts";
 import { ownEnvironment } from "../environment.ts";
 import { columns, comparison, environmentTable } from "../table.ts";
+import { aboutInterface } from "../teacher.ts";
 import { printable } from "../terminal.ts";
 
 const MAX_CONFIG_BYTES = 1_000_000;
@@ -63,19 +64,34 @@ function inspectRun(path: string, json: boolean): void {
   if (trained) process.stdout.write(`  ${teacher}\n`);
 }
 
-async function inspectPolicy(path: string, json: boolean): Promise<void> {
-  const { architecture, parameters, environment, gymnasium, score, provenance } = await loadPolicy(path);
-  const counts = { ...countsOf(architecture), nonZero: countNonZero(architecture, parameters) };
-  if (json) {
-    process.stdout.write(`${JSON.stringify({ architecture, environment, gymnasium, ...counts, score, provenance })}\n`);
-    return;
-  }
+/** A row a layer. */
+function tableOf({ architecture, parameters }: Policy): string[] {
   const rows = layoutOf(architecture).map(({ name, inputs, outputs, activation, weights }) => {
     const values = parameters.subarray(weights.offset, weights.offset + weights.length);
     const nonZero = values.reduce((total, w) => total + (w === 0 ? 0 : 1), 0);
     return [name, `${inputs} x ${outputs}`, activation, String(weights.length), String(nonZero), String(outputs)];
   });
-  const table = columns([["layer", "shape", "activation", "weights", "non-zero", "biases"], ...rows]);
+  return columns([["layer", "shape", "activation", "weights", "non-zero", "biases"], ...rows]);
+}
+
+async function inspectPolicy(path: string, json: boolean): Promise<void> {
+  const policy = await loadTeacher(path);
+  const { architecture, environment, gymnasium, score, provenance, interface: face } = policy;
+  const counts = { ...countsOf(architecture), nonZero: nonZeroOf(policy) };
+  if (json) {
+    const known = {
+      architecture,
+      environment,
+      gymnasium,
+      ...counts,
+      score,
+      provenance,
+      ...(face && { interface: face }),
+    };
+    process.stdout.write(`${JSON.stringify(known)}\n`);
+    return;
+  }
+  const table = "model" in policy ? [`a black box: ${policy.architecture.model.nodes} nodes`] : tableOf(policy);
   const { weights, nonZero, biases, bytes, macs } = counts;
   const lines = [
     `${describe(architecture)}  ${architecture.head}  ${printable(environment ?? "no environment")}`,
@@ -96,6 +112,7 @@ async function inspectPolicy(path: string, json: boolean): Promise<void> {
     const { mean, episodes, lower95 } = score;
     lines.push(`  score ${mean.toFixed(2)} over ${episodes} held-out episodes, 95 % lower bound ${lower95.toFixed(2)}`);
   }
+  for (const line of aboutInterface(policy)) lines.push(`  ${line}`);
   for (const [key, value] of Object.entries(provenance)) lines.push(`  ${printable(key)}: ${printable(value)}`);
   process.stdout.write(`${lines.join("\n")}\n`);
 }

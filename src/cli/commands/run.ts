@@ -1,10 +1,11 @@
 import { parse, resolve } from "node:path";
 import { UsageError } from "../../errors.ts";
-import { loadPolicy } from "../../importing/load.ts";
+import { loadTeacher } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
-import type { Policy } from "../../network/policy.ts";
+import type { AnyPolicy } from "../../network/policy.ts";
 import { checkObserved } from "../../observations/log.ts";
 import { readObservations } from "../../observations/read.ts";
+import { firstStudent } from "../../pops/student.ts";
 import { type Config, resolveConfig, resolveObservationConfig } from "../config.ts";
 import {
   type EnvironmentFlags,
@@ -31,6 +32,7 @@ export interface RunFlags extends EnvironmentFlags {
   readonly vecNormalize?: string;
   readonly observations?: string;
   readonly observationsKey?: string;
+  readonly head?: string;
 }
 
 function sessionOptions(flags: RunFlags, out: string): SessionOptions {
@@ -55,9 +57,11 @@ function goOn(command: Config["command"], environment: string | undefined, flags
 }
 
 /** Begins a run in an environment. */
-function begin(command: Config["command"], known: KnownEnvironment, flags: RunFlags, teacher?: Policy) {
+function begin(command: Config["command"], known: KnownEnvironment, flags: RunFlags, teacher?: AnyPolicy) {
   const out = flags.out ?? freeRunPath(known.spec.id);
   const config = resolveConfig({ ...flags, ...known, preset: presetOf(flags), command, out });
+  // Refused before there is a folder.
+  if (teacher) firstStudent(teacher, config.pops);
   return start(config, sessionOptions(flags, out), { teacher, module: known.module });
 }
 
@@ -82,11 +86,12 @@ export async function train(
 async function compressOnObservations(file: string, policy: string, flags: RunFlags): Promise<number> {
   const { observationsKey: key } = flags;
   const observations = await readObservations(file, key);
-  const teacher = await loadPolicy(policy, importOptions(flags, undefined));
+  const teacher = await loadTeacher(policy, importOptions(flags, undefined));
   checkObserved(teacher.architecture, observations);
   const source = { file: resolve(file), ...(key !== undefined && { key }), sha256: observations.sha256 };
   const config = resolveObservationConfig(source, { ...flags, preset: presetOf(flags) });
   const out = flags.out ?? freeRunPath(parse(file).name);
+  firstStudent(teacher, config.pops);
   return start(config, sessionOptions(flags, out), { teacher, observations });
 }
 
@@ -99,13 +104,13 @@ export async function compress(policy: string | undefined, flags: RunFlags): Pro
   if (flags.resume) {
     const observations = log === undefined ? undefined : await readObservations(log, key);
     const named = flags.env === undefined || log !== undefined ? undefined : await knownEnvironment(flags.env, flags);
-    const teacher = file === undefined ? undefined : await loadPolicy(file, importOptions(flags, named?.spec));
+    const teacher = file === undefined ? undefined : await loadTeacher(file, importOptions(flags, named?.spec));
     return goOn("compress", log === undefined ? flags.env : undefined, flags, { teacher, observations });
   }
   if (file === undefined) throw new UsageError("policy", "is missing: name the file to compress");
   if (log !== undefined) return compressOnObservations(log, file, flags);
   const named = flags.env === undefined ? undefined : await knownEnvironment(flags.env, flags);
-  const teacher = await loadPolicy(file, importOptions(flags, named?.spec));
+  const teacher = await loadTeacher(file, importOptions(flags, named?.spec));
   const known = named ?? (await knownEnvironment(...environmentOf(teacher, file, flags)));
   checkFits(teacher.architecture, known.spec);
   return begin("compress", known, flags, teacher);

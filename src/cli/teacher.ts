@@ -1,0 +1,38 @@
+import { describe } from "../network/architecture.ts";
+import type { AnyPolicy } from "../network/policy.ts";
+import type { PopsOptions } from "../pops/options.ts";
+import { firstStudent } from "../pops/student.ts";
+import { printable } from "./terminal.ts";
+
+const whole = new Intl.NumberFormat("en-US");
+
+/** What a user should know of a teacher before it is compressed: one text a line; none where there is nothing unusual. */
+export function aboutTeacher(teacher: AnyPolicy, options: PopsOptions): string[] {
+  const lines: string[] = [];
+  const { architecture, provenance } = teacher;
+  if ("model" in architecture) {
+    const student = firstStudent(teacher, options);
+    const { nodes, weights, biases } = architecture.model;
+    const why = provenance["blackBox"];
+    lines.push(
+      `The teacher is a black box${why === undefined ? "" : ` (${printable(why)})`}: ${whole.format(nodes)} nodes that ONNX Runtime runs as they are.`,
+      "  It plays and says what it would do, but has no layers that could be pruned. So compression begins with a student",
+      `  of its own, ${student ? describe(student) : ""}, which it teaches (pops.student sets another), and goes on from there.`,
+      `  It counts as ${whole.format(weights)} weights, the numbers of its tensors of two or more dimensions; the others hold ${whole.format(biases)}.`,
+    );
+  }
+  lines.push(...aboutInterface(teacher));
+  return lines;
+}
+
+/** How the ONNX file of a policy is called, if it takes another one's place. */
+export function aboutInterface({ interface: face }: AnyPolicy): string[] {
+  if (face === undefined) return [];
+  const value = ({ name, dtype, dims }: { name: string; dtype: string; dims?: readonly (number | string)[] }): string =>
+    `${printable(name)} ${dtype}${dims === undefined ? "" : ` [${dims.map((dim) => (dim === "" ? "?" : printable(String(dim)))).join(", ")}]`}`;
+  const taken = face.normalized ? `normalised ${value(face.input)}` : value(face.input);
+  const left = face.leftOut.map(printable).join(", ");
+  return [
+    `In ONNX it takes that model's place: ${taken} to ${face.outputs.map(value).join(", ")}${left === "" ? "" : `; left out, since they are not made of its outputs: ${left}`}.`,
+  ];
+}

@@ -1,0 +1,356 @@
+import { FileError } from "../errors.ts";
+import type { OnnxModel, OnnxNode, OnnxTensor } from "../tensor/onnx-model.ts";
+import { floatOf, intOf, intsOf, type ModelInput, nameOf, neededNodes, shown, sizeOf } from "./onnx-graph.ts";
+import type { Constant, Flow, Operation } from "./onnx-steps.ts";
+
+/** Operations in front of a value that are told apart; real sequences have tens. */
+const MAX_STEPS = 200;
+/** Numbers that operations on constants may make, in numbers of the file. */
+const MAX_FOLDED = 16;
+/** TensorProto.DataType of float32 and float64. */
+const FLOATS = [1, 11];
+
+/** What a name of the graph stands for, as far as it is understood. */
+type Value =
+  | { readonly kind: "constant"; readonly constant: Constant }
+  | ({ readonly kind: "flow" } & Flow)
+  /** Rows of a known shape, whose numbers are nobody's concern: exporters make them to broadcast others. */
+  | { readonly kind: "rows"; readonly shape: readonly number[] }
+  /** The shape of a batch of such rows. */
+  | { readonly kind: "shape"; readonly of: readonly number[] }
+  /** log(sum(exp(flow))) of each row: what a softmax subtracts. */
+  | { readonly kind: "spread"; readonly of: Value };
+type FlowValue = Extract<Value, { kind: "flow" }>;
+
+const operators = new Map<string, "add" | "subtract" | "multiply" | "divide">([
+  ["Add", "add"],
+  ["Sub", "subtract"],
+  ["Mul", "multiply"],
+  ["Div", "divide"],
+]);
+
+/**
+ * Follows the observation through a graph, one operation after the other; nothing is run. What a new kind of layer needs:
+ * its `Operation` (`onnx-steps.ts`), a case of `#flowOf` that checks the node against the shape of one of the batch and
+ * gives the shape behind it, and its place in the chain of layers.
+ */
+export class Trace {
+  /** Numbers of all constants. */
+  held = 0;
+  #folded = 0;
+  readonly #model: OnnxModel;
+  readonly #path: string;
+  readonly #shapes: ReadonlyMap<string, readonly number[]> | undefined;
+  readonly #values = new Map<string, Value>();
+  readonly #seen = new Set<OnnxNode>();
+
+  /**
+   * @param shapes of the values, the batch first: then what is not understood begins a new flow. Without them it is refused
+   */
+  constructor(model: OnnxModel, input: ModelInput, path: string, shapes?: ReadonlyMap<string, readonly number[]>) {
+    this.#model = model;
+    this.#path = path;
+    this.#shapes = shapes;
+    for (const tensor of model.graph.initializers) {
+      if (this.#values.has(tensor.name)) throw new FileError(path, `initializer ${shown(tensor.name)} stands twice`);
+      this.#values.set(tensor.name, this.#tensor(tensor));
+    }
+    const { name, shape } = input;
+    this.#values.set(name, { kind: "flow", from: name, steps: [], shape, whole: input.dtype === "uint8" });
+  }
+
+  /**
+   * What became of the observation at the value of that name.
+   * @throws FileError that names the node which is not understood
+   */
+  flowOf(name: string, most: number): Flow {
+    for (const node of neededNodes(this.#model.graph, name, most, this.#path)) {
+      if (this.#seen.has(node)) continue;
+      this.#seen.add(node);
+      if (node.outputs.some((output) => this.#values.has(output))) {
+        throw new FileError(this.#path, `node ${nameOf(node)} makes a value that is there already`);
+      }
+      for (const [output, value] of this.#valuesOf(node)) if (output !== "") this.#values.set(output, value);
+    }
+    const value = this.#values.get(name);
+    if (value?.kind !== "flow") {
+      throw new FileError(this.#path, `its output ${shown(name)} does not depend on its input`);
+    }
+    return value;
+  }
+
+  #valuesOf(node: OnnxNode): (readonly [string, Value])[] {
+    const shapes = this.#shapes;
+    const [output = "", ...others] = node.outputs;
+    try {
+      const value = this.#valueOf(node);
+      if (value.kind === "flow" && value.steps.length > MAX_STEPS) this.#refuse(node, `follows ${MAX_STEPS} others`);
+      if (shapes === undefined || others.length === 0) return [[output, value]];
+    } catch (error) {
+      if (!(error instanceof FileError) || shapes === undefined) throw error;
+    }
+    return [output, ...others].map((from) => {
+      const shape = shapes.get(from)?.slice(1) ?? [];
+      return [from, { kind: "flow", from, steps: [], shape, whole: false }];
+    });
+  }
+
+  #valueOf(node: OnnxNode): Value {
+    const { opType, unread } = node;
+    if (unread !== undefined) this.#refuse(node, `has the attribute ${shown(unread)}, which is not read`);
+    if (opType === "Constant") return this.#constant(node);
+    const x = this.#input(node, 0);
+    if (opType === "Shape" && (x.kind === "flow" || x.kind === "rows")) return { kind: "shape", of: x.shape };
+    if (opType === "ConstantOfShape" && x.kind === "shape") return { kind: "rows", shape: x.of };
+    if (operators.has(opType) && node.inputs.length === 2) {
+      const both = [x, this.#input(node, 1)];
+      const rows = both.find(({ kind }) => kind === "rows");
+      if (rows?.kind === "rows" && both.every((side) => fits(side, rows.shape))) return rows;
+    }
+    if (x.kind === "constant") {
+      const y = node.inputs.length > 1 ? this.#input(node, 1) : undefined;
+      if (y?.kind === "flow") return this.#binary(node, y, x.constant, true);
+      return { kind: "constant", constant: this.#fold(node, x.constant) };
+    }
+    if (x.kind !== "flow") return this.#refuse(node, "is not understood where it stands");
+    return this.#flowOf(node, x);
+  }
+
+  #flowOf(node: OnnxNode, x: FlowValue): Value {
+    const { opType } = node;
+    const chosen = x.steps.at(-1)?.kind === "argmax";
+    if (opType === "Cast") {
+      if (chosen) return x;
+      if (!FLOATS.includes(intOf(node, "to", 0))) this.#refuse(node, "makes other numbers than floats");
+      return { ...x, whole: false };
+    }
+    switch (opType) {
+      case "Identity":
+        return x;
+      case "Flatten":
+      case "Reshape":
+      case "Squeeze":
+      case "Unsqueeze":
+        return chosen ? x : this.#reshaped(node, x);
+    }
+    if (x.whole) this.#refuse(node, "computes with whole numbers");
+    switch (opType) {
+      case "Dropout":
+        return node.inputs[2] ? this.#refuse(node, "may be in training") : x;
+      case "Expand": {
+        const target = this.#input(node, 1);
+        if (target.kind === "shape" && target.of.join() === x.shape.join()) return x;
+        return this.#refuse(node, "repeats numbers");
+      }
+      case "Relu":
+      case "Tanh":
+        return this.#then(node, x, { kind: opType === "Relu" ? "relu" : "tanh" });
+      case "MatMul":
+      case "Gemm":
+        return this.#dense(node, x);
+      case "Clip":
+        return this.#then(node, x, { kind: "clip", low: this.#scalar(node, 1), high: this.#scalar(node, 2) });
+      case "Softmax":
+      case "LogSoftmax":
+        this.#alongRow(node, x, intOf(node, "axis", this.#model.opset < 13 ? 1 : -1));
+        return this.#then(node, x, { kind: opType === "Softmax" ? "softmax" : "log-softmax" });
+      case "ReduceLogSumExp":
+        this.#alongRow(node, x, this.#axis(node));
+        return { kind: "spread", of: x };
+      case "ArgMax":
+        this.#alongRow(node, x, intOf(node, "axis", 0));
+        if (intOf(node, "select_last_index", 0) !== 0) this.#refuse(node, "chooses the last of equals, PoPS the first");
+        return this.#then(node, x, { kind: "argmax" });
+      case "Add":
+      case "Sub":
+      case "Mul":
+      case "Div":
+      case "Min":
+      case "Max": {
+        const y = this.#input(node, 1);
+        if (opType === "Sub" && y.kind === "spread" && y.of === x) return this.#then(node, x, { kind: "log-softmax" });
+        if (y.kind !== "constant") return this.#refuse(node, "joins two values that depend on the observation");
+        return this.#binary(node, x, y.constant, false);
+      }
+      default:
+        return this.#refuse(node, "is not understood");
+    }
+  }
+
+  #input(node: OnnxNode, index: number): Value {
+    const name = node.inputs[index] ?? "";
+    const value = this.#values.get(name);
+    return value ?? this.#refuse(node, `needs ${shown(name)}, which nothing in front of it makes`);
+  }
+
+  /** The flow behind one more operation, whose node takes `x` by the name of its input that flows. */
+  #then(node: OnnxNode, x: Flow, operation: Operation, shape = x.shape): FlowValue {
+    const takes = node.inputs.find((name) => this.#values.get(name) === x) ?? "";
+    return { kind: "flow", ...x, steps: [...x.steps, { ...operation, node: nameOf(node), takes }], shape };
+  }
+
+  #tensor({ dims, data, dtype }: OnnxTensor): Value {
+    this.held += data.length;
+    return {
+      kind: "constant",
+      constant: { shape: dims, data: dtype === "float16" ? Float64Array.from(data, halfOf) : data },
+    };
+  }
+
+  #constant(node: OnnxNode): Value {
+    for (const name of ["value", "value_float", "value_int", "value_floats", "value_ints"]) {
+      const attribute = node.attributes[name];
+      if (attribute?.kind === "tensor") return this.#tensor(attribute.value);
+      if (attribute?.kind === "float" || attribute?.kind === "int") {
+        return { kind: "constant", constant: { shape: [], data: [attribute.value] } };
+      }
+      if (attribute?.kind === "floats" || attribute?.kind === "ints") {
+        return { kind: "constant", constant: { shape: [attribute.values.length], data: attribute.values } };
+      }
+    }
+    return this.#refuse(node, "has no tensor or number");
+  }
+
+  /** Exporters leave a few operations on constants in the graph. Each result is as large as its input. */
+  #fold(node: OnnxNode, { shape, data }: Constant): Constant {
+    this.#folded += data.length;
+    if (this.#folded > MAX_FOLDED * (this.held + 1)) this.#refuse(node, "makes too many constants");
+    const [rows = 1, columns = 1] = shape;
+    switch (node.opType) {
+      case "Identity":
+      case "Cast":
+        return { shape, data };
+      case "Sqrt":
+      case "Exp":
+        return { shape, data: Float64Array.from(data, node.opType === "Sqrt" ? Math.sqrt : Math.exp) };
+      case "Transpose": {
+        if (shape.length !== 2) return this.#refuse(node, "turns a constant that is no matrix");
+        const turned = new Float64Array(data.length);
+        for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) turned[c * rows + r] = data[r * columns + c]!;
+        return { shape: [columns, rows], data: turned };
+      }
+      case "Add": {
+        const y = this.#input(node, 1);
+        const by = y.kind === "constant" && y.constant.data.length === 1 ? y.constant.data[0] : undefined;
+        if (by === undefined) return this.#refuse(node, "adds constants of other shapes");
+        return { shape, data: Float64Array.from(data, (value) => value + by) };
+      }
+      default:
+        return this.#refuse(node, "of a constant is not understood");
+    }
+  }
+
+  #binary(node: OnnxNode, x: Flow, by: Constant, swapped: boolean): Value {
+    if (x.whole) this.#refuse(node, "computes with whole numbers");
+    const wide = by.data.length !== 1 && trimmed(by.shape).join() !== trimmed(x.shape).join();
+    // With more dimensions than the batch has it would put others in front of it.
+    if (wide || by.shape.length > x.shape.length + 1) {
+      this.#refuse(node, `has a constant of shape [${by.shape.join(", ")}] for values [${x.shape.join(", ")}]`);
+    }
+    const { opType } = node;
+    if (opType === "Min" || opType === "Max") {
+      if (node.inputs.length !== 2) this.#refuse(node, "has other than two inputs");
+      return this.#then(node, x, { kind: "clip", ...(opType === "Min" ? { high: by.data } : { low: by.data }) });
+    }
+    if (opType === "Div" && swapped) this.#refuse(node, "divides by what depends on the observation");
+    const kind = operators.get(opType) ?? this.#refuse(node, "is not understood");
+    return this.#then(node, x, { kind: kind === "subtract" && swapped ? "subtract from" : kind, by: by.data });
+  }
+
+  #dense(node: OnnxNode, x: Flow): Value {
+    const w = this.#input(node, 1);
+    const gemm = node.opType === "Gemm";
+    const [size = 0] = x.shape.slice(-1);
+    if (w.kind !== "constant" || w.constant.shape.length !== 2 || sizeOf(x.shape) !== size) {
+      return this.#refuse(node, "is no product of a row with a constant matrix");
+    }
+    if (gemm && intOf(node, "transA", 0) !== 0) this.#refuse(node, "turns the batch (transA)");
+    const turned = gemm && intOf(node, "transB", 0) !== 0;
+    const [first = 0, second = 0] = w.constant.shape;
+    const [inputs, outputs] = turned ? [second, first] : [first, second];
+    if (inputs !== size) this.#refuse(node, `takes ${inputs} numbers, gets ${x.shape.join("x")}`);
+    const c = gemm && node.inputs[2] ? this.#input(node, 2) : undefined;
+    if (c !== undefined && (c.kind !== "constant" || ![1, outputs].includes(c.constant.data.length))) {
+      return this.#refuse(node, "has other biases than one a unit");
+    }
+    const step = {
+      kind: "dense",
+      inputs,
+      outputs,
+      weights: w.constant.data,
+      turned,
+      alpha: gemm ? floatOf(node, "alpha", 1) : 1,
+      beta: gemm ? floatOf(node, "beta", 1) : 1,
+      ...(c && { biases: c.constant.data }),
+    } as const;
+    return this.#then(node, x, step, [...x.shape.slice(0, -1), outputs]);
+  }
+
+  /** Rows stay rows: [batch, ...] to [batch, n]. */
+  #reshaped(node: OnnxNode, x: FlowValue): Value {
+    const size = sizeOf(x.shape);
+    if (node.opType === "Flatten") {
+      if (![1, -x.shape.length].includes(intOf(node, "axis", 1))) this.#refuse(node, "joins the batch with other axes");
+      return { ...x, shape: [size] };
+    }
+    const target = node.opType === "Reshape" ? this.#input(node, 1) : undefined;
+    if (target?.kind !== "constant") return this.#refuse(node, "makes a shape that is not understood");
+    const [batch, ...rest] = Array.from(target.constant.data);
+    // 0 keeps a size, -1 is what is left, 1 the batch of a model that takes one observation.
+    const shape = rest.map((length, axis) => (length === 0 ? (x.shape[axis] ?? 0) : length));
+    const known = sizeOf(shape.filter((length) => length > 0));
+    const open = shape.filter((length) => length === -1).length;
+    const whole = shape.map((length) => (length === -1 ? size / known : length));
+    const rows = batch === 0 || batch === 1 || (batch === -1 && open === 0);
+    if (!rows || open > 1 || sizeOf(whole) !== size) {
+      return this.#refuse(node, `makes the shape [${Array.from(target.constant.data).slice(0, 16).join(", ")}]`);
+    }
+    return { ...x, shape: whole };
+  }
+
+  #alongRow(node: OnnxNode, { shape }: Flow, axis: number): void {
+    const isRow = shape.length > 0 && sizeOf(shape) === shape.at(-1);
+    if (!isRow || (axis !== shape.length && axis !== -1)) this.#refuse(node, "works along another axis than a row");
+  }
+
+  /** The one axis of a reduction: an attribute, since opset 18 an input. */
+  #axis(node: OnnxNode): number {
+    const given = node.inputs.length > 1 ? this.#input(node, 1) : undefined;
+    const list = intsOf(node, "axes") ?? (given?.kind === "constant" ? given.constant.data : []);
+    return list.length === 1 ? list[0]! : this.#refuse(node, "reduces other axes than one");
+  }
+
+  #scalar(node: OnnxNode, index: number): Constant["data"] | undefined {
+    if (!node.inputs[index]) return undefined;
+    const value = this.#input(node, index);
+    if (value.kind !== "constant" || value.constant.data.length !== 1)
+      return this.#refuse(node, "has no constant limits");
+    return value.constant.data;
+  }
+
+  #refuse(node: OnnxNode, what: string): never {
+    throw new FileError(this.#path, `node ${nameOf(node)} ${what}`);
+  }
+}
+
+/** A shape without the ones in front, which broadcast. */
+function trimmed(shape: readonly number[]): readonly number[] {
+  return shape.slice(shape.findIndex((size) => size !== 1));
+}
+
+/** Whether a value has one number for each of rows of this shape, or one for all. */
+function fits(value: Value, shape: readonly number[]): boolean {
+  if (value.kind === "flow" || value.kind === "rows") return value.shape.join() === shape.join();
+  if (value.kind !== "constant") return false;
+  const { shape: own, data } = value.constant;
+  return data.length === 1 || trimmed(own).join() === shape.join();
+}
+
+/** The number that the bits of a float16 are. */
+function halfOf(bits: number): number {
+  const sign = bits >> 15 === 0 ? 1 : -1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
+}
