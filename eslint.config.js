@@ -17,6 +17,7 @@ const kernels = [
   "src/teacher/**",
   "src/importing/**",
   "src/exporting/**",
+  "src/observations/**",
   "test/**",
   "bench/**",
 ];

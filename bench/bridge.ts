@@ -15,6 +15,9 @@ import { median, printMachine, startPeer, type Times } from "./measure.ts";
 const TURNS = 7;
 
 interface Case {
+  /** As `openEnvironment` takes it. */
+  readonly environment: string;
+  /** As Gymnasium knows it. */
   readonly id: string;
   readonly lanes: number;
   /** Steps of one turn. */
@@ -24,16 +27,27 @@ interface Case {
   readonly note: string;
 }
 
-/** What AtariVectorEnv does by itself: of four frames one grey picture of 84 x 84, and the last four of these. */
-const atari: GymnasiumReference = {
+const gymnasiumCase = (id: string) =>
+  ({ environment: `gymnasium:${id}`, id, peer: "SyncVectorEnv", gymnasium: {}, note: "" }) as const;
+
+/** AtariVectorEnv gives what `ale:Pong` does: of four frames one gray picture of 84 x 84, and the last four of these. */
+const atariCase = {
+  id: "ALE/Pong-v5",
+  lanes: 8,
+  steps: 4_000,
+  peer: "AtariVectorEnv",
+  note: "same preprocessing",
+} as const;
+const pythonPreprocessing: GymnasiumReference = {
   kwargs: { frameskip: 1, repeat_action_probability: 0 },
   wrappers: [{ name: "AtariPreprocessing" }, { name: "FrameStackObservation", kwargs: { stack_size: 4 } }],
 };
 
 const cases: readonly Case[] = [
-  { id: "CartPole-v1", lanes: 16, steps: 96_000, peer: "SyncVectorEnv", gymnasium: {}, note: "" },
-  { id: "LunarLander-v3", lanes: 16, steps: 16_000, peer: "SyncVectorEnv", gymnasium: {}, note: "" },
-  { id: "ALE/Pong-v5", lanes: 8, steps: 4_000, peer: "AtariVectorEnv", gymnasium: atari, note: "same preprocessing" },
+  { ...gymnasiumCase("CartPole-v1"), lanes: 16, steps: 96_000 },
+  { ...gymnasiumCase("LunarLander-v3"), lanes: 16, steps: 16_000 },
+  { ...atariCase, environment: "ale:Pong", gymnasium: {} },
+  { ...atariCase, environment: "gymnasium:ALE/Pong-v5", gymnasium: pythonPreprocessing },
 ];
 
 /** Child processes of this one; none where the system has no /proc. */
@@ -109,13 +123,11 @@ console.log("Steps a second by the clock, and a second of processor time of all 
 const columns = processes.map((n) => `bridge, ${n} process${n === 1 ? "" : "es"} | CPU`);
 console.log(`| environment | lanes | ${columns.join(" | ")} | beside it | its rate | CPU | ratios | of CPU |`);
 console.log(`|---|---|${columns.map(() => "---|---|").join("")}---|---|---|---|---|`);
-for (const { id, lanes, steps, peer: name, gymnasium, note } of cases) {
+for (const { environment, id, lanes, steps, peer: name, gymnasium, note } of cases) {
   const ours = processes.map((): Times[] => []);
   const theirs: (Times | string)[] = [];
   try {
-    const opened = await Promise.all(
-      processes.map((workers) => openEnvironment(`gymnasium:${id}`, { workers, gymnasium })),
-    );
+    const opened = await Promise.all(processes.map((workers) => openEnvironment(environment, { workers, gymnasium })));
     const vectors = opened.map((environment) => environment.vector(lanes));
     // The first turn warms up.
     for (let turn = 0; turn <= TURNS; turn++) {
@@ -129,7 +141,7 @@ for (const { id, lanes, steps, peer: name, gymnasium, note } of cases) {
     for (const environment of opened) await environment.close();
   } catch (error) {
     if (!(error instanceof PopsError)) throw error;
-    console.log(`${id}: ${error.message}`);
+    console.log(`${environment}: ${error.message}`);
     continue;
   }
   const rates = ours.flatMap((rates) => middle(rates) ?? []);
@@ -142,7 +154,7 @@ for (const { id, lanes, steps, peer: name, gymnasium, note } of cases) {
     rates.map((rate) => (other ? (rate[of] / other[of]).toFixed(2) : "")).join(", ");
   const title = note === "" ? name : `${name}, ${note}`;
   console.log(
-    `| ${id} | ${lanes} | ${cells.join(" | ")} | ${title} | ${reason} | ${ratio("wall")} | ${ratio("cpu")} |`,
+    `| ${environment} | ${lanes} | ${cells.join(" | ")} | ${title} | ${reason} | ${ratio("wall")} | ${ratio("cpu")} |`,
   );
 }
 peer?.close();

@@ -65,8 +65,8 @@ function poolOf(workers: number): Pool {
   const states = { training: none, heldOut: none };
   const teacher = { architecture, parameters };
   const options = distillSchema.parse({});
-  const shared = { teacher, states, options, objective: 0, seed: 1, modules: [], gymnasium: undefined };
-  return new Pool({ ...shared, environment: ENVIRONMENT }, workers);
+  const shared = { teacher, states, options, objective: 0, seed: 1, tolerance: 0 };
+  return new Pool({ ...shared, source: { environment: ENVIRONMENT } }, workers);
 }
 
 /** Seconds of the same arithmetic twice: one time after the other, or in two threads at once. */

@@ -9,6 +9,26 @@ export const EVENTS_VERSION = 2;
 const count = z.number().int().min(0);
 const quick = z.strictObject({ mean: z.number(), sd: z.number(), min: z.number(), episodes: count });
 
+/** A part of logged observations: how many episodes or blocks, and observations in them. */
+const observed = z.strictObject({ units: count, observations: count });
+
+/** Logged observations in parts that have no episode or block in common. */
+export const observationsSchema = z.strictObject({
+  /** Of the file. */
+  sha256: z.string(),
+  /** What was held out as a whole. */
+  by: z.enum(["episode", "block"]),
+  training: observed,
+  selection: observed,
+  proof: observed,
+});
+
+/** Of a policy from its teacher, on the observations of a proof. */
+export const divergenceSchema = z.strictObject({
+  kl: z.number().exactOptional(),
+  squaredError: z.number().exactOptional(),
+});
+
 /** Per layer: weights and units in the network that was pruned, and what is left of them. */
 const redundancyLayer = z.strictObject({
   name: z.string(),
@@ -16,6 +36,8 @@ const redundancyLayer = z.strictObject({
   nonZero: count,
   units: count,
   liveUnits: count,
+  /** Of a convolution: what its non-zero weights span of the kernel. */
+  liveKernel: z.tuple([count, count]).exactOptional(),
 });
 
 /**
@@ -27,9 +49,19 @@ export const eventSchema = z.discriminatedUnion("type", [
     type: z.literal("run-started"),
     step: count,
     version: count,
-    environment: z.string(),
+    /** Id; a run on logged observations has none. */
+    environment: z.string().exactOptional(),
     seed: count,
     preset: z.string(),
+  }),
+  /**
+   * What a run without an environment stands on. All scores of such a run are agreements with the teacher, and no return is
+   * measured.
+   */
+  z.strictObject({
+    type: z.literal("observations"),
+    step: count,
+    ...observationsSchema.shape,
   }),
   /** A stage begins. `iteration` counts rounds of the PoPS loop from 1; 0 outside it. */
   z.strictObject({
@@ -135,6 +167,8 @@ export const eventSchema = z.discriminatedUnion("type", [
     score: scoreSchema,
     /** When actions are drawn instead of the greedy ones, on the same episodes; a proof by greedy actions that failed has none. */
     sampled: scoreSchema.exactOptional(),
+    /** From the teacher, on logged observations; candidates only. */
+    divergence: divergenceSchema.exactOptional(),
     objective: z.number(),
     passed: z.boolean(),
   }),

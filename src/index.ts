@@ -81,9 +81,10 @@ export { countNonZero } from "./network/parameters.ts";
 export { checkParameters, type Policy, type PolicyMetadata, type Score } from "./network/policy.ts";
 export { predictor } from "./network/predict.ts";
 export type { Plain, PlainArray } from "./plain.ts";
+export { type PopsOptions, popsSchema } from "./pops/options.ts";
 // The algorithms: async generators of events and checkpoints.
 export { type Outcome, type Plan, pipeline } from "./pops/pipeline.ts";
-export { type Answer, type PopsContext, type PopsOptions, type PopsState, pops, popsSchema } from "./pops/pops.ts";
+export { type Answer, type PopsContext, type PopsState, pops } from "./pops/pops.ts";
 export { Pcg64, stream } from "./random/pcg64.ts";
 export { type ReportInput, renderReport } from "./report/report.ts";
 // Runs on disk.

@@ -14,6 +14,8 @@ const dtypes = {
   I32: { bytes: 4, read: (data: ArrayBuffer): PlainArray => new Int32Array(data) },
   U32: { bytes: 4, read: (data: ArrayBuffer): PlainArray => new Uint32Array(data) },
   U8: { bytes: 1, read: (data: ArrayBuffer): PlainArray => new Uint8Array(data) },
+  I64: { bytes: 8, read: (data: ArrayBuffer): PlainArray => Float64Array.from(new BigInt64Array(data), Number) },
+  BOOL: { bytes: 1, read: (data: ArrayBuffer): PlainArray => new Uint8Array(data) },
 } as const;
 
 type SafetensorsDtype = keyof typeof dtypes;
@@ -25,7 +27,7 @@ export interface Safetensor {
 }
 
 export interface SafetensorsFile {
-  /** By name, in the order in which they stand in the file. F16 is widened to Float32Array. */
+  /** By name, in the order in which they stand in the file. F16 is widened to Float32Array, I64 to Float64Array, BOOL is 0 or 1. */
   readonly tensors: Map<string, Safetensor & { readonly dtype: SafetensorsDtype }>;
   /** The `__metadata__` strings; without a prototype. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -39,7 +41,7 @@ const entrySchema = z.strictObject({
 });
 
 /** IEEE 754 binary16 as a number. */
-function halfToNumber(bits: number): number {
+export function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;
   const fraction = bits & 0x3ff;

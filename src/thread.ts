@@ -9,7 +9,10 @@ const fromSource = import.meta.url.endsWith(".ts");
  * Starts a thread whose program is a module of this package, named by the URL of its TypeScript source: from that source
  * (through tsx) or from its compiled JavaScript, whichever this file is.
  */
-export function startThread(program: URL, options: Pick<WorkerOptions, "workerData" | "transferList">): Worker {
+export function startThread(
+  program: URL,
+  options: Pick<WorkerOptions, "workerData" | "transferList" | "stdout" | "stderr">,
+): Worker {
   if (!fromSource) return new Worker(new URL(program.href.replace(/\.ts$/, ".js")), options);
   const tsx = dirname(createRequire(import.meta.url).resolve("tsx/package.json"));
   const loader = pathToFileURL(join(tsx, "dist/esm/api/index.mjs")).href;

@@ -20,11 +20,15 @@ export function dressed(plain: Architecture): fc.Arbitrary<Architecture> {
   const outputs = plain.layers.at(-1)!.units;
   const each = (length: number, min: number, max: number): fc.Arbitrary<number[]> =>
     fc.array(sixteenths(min, max), { minLength: length, maxLength: length });
-  const normalization = fc.record({
-    mean: each(inputs, -4, 4),
-    deviation: each(inputs, 0, 4).map((values) => values.map((value) => value + 0.25)),
-    clip: sixteenths(1, 10),
+  const statistics = (length: number) => ({
+    mean: each(length, -4, 4),
+    deviation: each(length, 0, 4).map((values) => values.map((value) => value + 0.25)),
   });
+  const normalization = fc.oneof(
+    fc.record({ ...statistics(inputs), clip: sixteenths(1, 10) }),
+    // One number for all, without a limit, as of pixels.
+    fc.record(statistics(1)),
+  );
   const gaussian = fc
     .record({
       logStd: each(outputs, -2, 2),
@@ -33,10 +37,10 @@ export function dressed(plain: Architecture): fc.Arbitrary<Architecture> {
       squash: fc.option(fc.constant(true as const)),
     })
     .map(({ squash, ...density }) => ({ ...density, ...(squash && { squash }) }));
-  return fc.record({ statistics: fc.option(normalization), density: fc.option(gaussian) }).map(
-    ({ statistics, density }): Architecture => ({
+  return fc.record({ seen: fc.option(normalization), density: fc.option(gaussian) }).map(
+    ({ seen, density }): Architecture => ({
       ...plain,
-      ...(statistics && { normalization: statistics }),
+      ...(seen && { normalization: seen }),
       ...(density && { head: "gaussian", gaussian: density }),
     }),
   );

@@ -1,12 +1,14 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
-import { gymnasiumId, gymnasiumSchema } from "../environment/gymnasium-protocol.ts";
+import type { EnvironmentSpec } from "../environment/environment.ts";
+import { aleGame, gymnasiumId, gymnasiumSchema } from "../environment/gymnasium-protocol.ts";
 import { nearest } from "../environment/nearest.ts";
 import { environmentIds, specOf } from "../environment/registry.ts";
 import { FileError, reasonOf, UsageError } from "../errors.ts";
-import { popsSchema } from "../pops/pops.ts";
+import { popsSchema } from "../pops/options.ts";
 import { dqnSchema } from "../teacher/dqn.ts";
 import { ppoSchema } from "../teacher/ppo.ts";
 import type { KnownEnvironment } from "./environment.ts";
@@ -15,22 +17,49 @@ import type { KnownEnvironment } from "./environment.ts";
 const teacherSchemas = { dqn: dqnSchema, ppo: ppoSchema } as const;
 const ALGORITHMS = ["dqn", "ppo"] as const;
 
-/** The effective configuration of a run: everything that decides its result. It is saved as `config.yaml`. */
-const configSchema = z.strictObject({
+const preset = z.string();
+const seed = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+
+/** Of a run in an environment. */
+const environmentConfigSchema = z.strictObject({
   environment: z.string(),
   /** How an environment of Python's Gymnasium is made, and what it was when the run began. */
   gymnasium: gymnasiumSchema.optional(),
-  preset: z.string(),
-  seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+  preset,
+  seed,
   /** What to do: both stages, or one of them. */
   command: z.enum(["run", "train", "compress"]),
   teacher: z.discriminatedUnion("algorithm", [dqnSchema, ppoSchema]),
   pops: popsSchema,
 });
 
-export type Config = z.infer<typeof configSchema>;
+const share = z.number().min(0).max(1);
+
+/** Of a compression on logged observations. */
+const observationConfigSchema = z.strictObject({
+  observations: z.strictObject({
+    /** Absolute path. */
+    file: z.string(),
+    /** Name of the array, where it is none of the usual ones. */
+    key: z.string().optional(),
+    /** Of the file: a run goes on with the very same observations. */
+    sha256: z.string().length(64),
+  }),
+  preset,
+  seed,
+  command: z.literal("compress"),
+  pops: popsSchema.extend({ objective: share, lowerBound: share }),
+});
+
+type EnvironmentConfig = z.infer<typeof environmentConfigSchema>;
+type ObservationConfig = z.infer<typeof observationConfigSchema>;
+
+/** The effective configuration of a run: everything that decides its result. It is saved as `config.yaml`. */
+export type Config = EnvironmentConfig | ObservationConfig;
 
 const PRESETS = new URL("../../presets/", import.meta.url);
+/** Presets of compressions on logged observations. */
+const OBSERVATIONS = "observations";
 /** Errors on one line, no warnings on standard error. */
 const PLAIN_YAML = { prettyErrors: false, logLevel: "error" } as const;
 const OPEN_OBJECT = z.record(z.string(), z.unknown());
@@ -54,9 +83,10 @@ function readPresets(name: string): Record<string, Settings> {
   }
 }
 
-/** Gymnasium's environments have the presets of ours of the same id. */
+/** Gymnasium's environments have the presets of ours of the same id, games of ALE's those of ours of the same name. */
 function taskOf(environment: string): string {
-  return gymnasiumId(environment) ?? environment;
+  const game = aleGame(environment);
+  return game === undefined ? (gymnasiumId(environment) ?? environment) : `${game}-v0`;
 }
 
 /** Names of the presets that an environment has. `default` is always there. */
@@ -106,7 +136,7 @@ export function settingKeys(algorithm?: (typeof ALGORITHMS)[number]): Map<string
     }
   };
   for (const name of algorithm === undefined ? ALGORITHMS : [algorithm]) visit(teacherSchemas[name], "teacher");
-  visit(configSchema.shape.pops, "pops");
+  visit(popsSchema, "pops");
   return keys;
 }
 
@@ -133,12 +163,13 @@ function parseSetting(setting: string): Settings {
 }
 
 /** The configuration, or the first thing that is wrong with it. */
-function validate(raw: unknown): Config | string {
-  const parsed = configSchema.safeParse(raw);
+function validate<Kind extends Config>(schema: z.ZodType<Kind>, raw: unknown): Kind | string {
+  const parsed = schema.safeParse(raw);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   if (issue?.code === "unrecognized_keys") {
     const key = [...issue.path, issue.keys[0]].join(".");
+    if (key === "teacher") return "teacher.* is for training a teacher; here it is given";
     const algorithm = ALGORITHMS.find((name) => settingKeys(name).has(key));
     if (algorithm === undefined) return unknownKey(key);
     return `${key} is a setting of ${algorithm} alone: set teacher.algorithm=${algorithm}, or leave it out`;
@@ -146,44 +177,53 @@ function validate(raw: unknown): Config | string {
   return `${issue?.path.join(".") ?? ""}: ${issue?.message.replace("Invalid input: ", "") ?? "is not valid"}`;
 }
 
-export interface ConfigRequest extends Partial<KnownEnvironment> {
-  readonly environment: string;
-  readonly command: Config["command"];
+/** What may be said of any run. */
+interface Request {
   readonly preset?: string | undefined;
   readonly seed?: number | undefined;
   readonly set?: readonly string[] | undefined;
 }
 
-/**
- * The effective configuration: defaults, then the preset (what all environments share, then the environment's own), then `--set`.
- * The objective is the environment's published threshold unless a preset or a setting states another.
- */
-export function resolveConfig(request: ConfigRequest): Config {
-  const { environment, gymnasium, command, preset = "default", seed = 1, set = [] } = request;
-  const { spec = specOf(environment) } = request;
-  const continuous = spec.actionSpace.kind === "box";
-  const names = presetNames(environment);
+export interface ConfigRequest extends Request, Partial<KnownEnvironment> {
+  readonly environment: string;
+  readonly command: Config["command"];
+}
+
+/** Defaults, then the preset (what all tasks share, then the task's own), then `--set`. */
+function settingsOf(base: Settings, task: string, { preset = "default", seed = 1, set = [] }: Request): Settings {
+  const names = presetNames(task);
   if (!names.includes(preset)) {
     const meant = nearest(preset, names);
     throw new UsageError(
       "--preset",
-      `${environment} has no preset "${preset}"; ${meant === undefined ? `it has ${names.join(", ")}` : `did you mean "${meant}"?`}`,
+      `${task} has no preset "${preset}"; ${meant === undefined ? `it has ${names.join(", ")}` : `did you mean "${meant}"?`}`,
     );
   }
-  const own = readPresets(taskOf(environment));
+  const own = readPresets(taskOf(task));
   const layers: Settings[] = [
     own["default"] ?? {},
     ...(preset === "default" ? [] : [readPresets("shared")[preset] ?? {}, own[preset] ?? {}]),
     // All of them at once: in what order they stand does not matter.
     set.map(parseSetting).reduce(merge, {}),
   ];
-  const threshold = spec.rewardThreshold;
-  const algorithm = continuous ? "ppo" : "dqn";
-  const base: Settings =
-    threshold === undefined
-      ? { teacher: { algorithm } }
-      : { teacher: { algorithm, stopScore: threshold }, pops: { objective: threshold, lowerBound: threshold } };
-  const raw = layers.reduce(overlay, { ...base, environment, ...(gymnasium && { gymnasium }), preset, seed, command });
+  return layers.reduce(overlay, { ...base, preset, seed });
+}
+
+/** What an environment says by itself: which algorithm, and the threshold at which its task counts as solved. */
+function baseOf({ actionSpace, rewardThreshold: threshold }: EnvironmentSpec): Settings {
+  const algorithm = actionSpace.kind === "box" ? "ppo" : "dqn";
+  if (threshold === undefined) return { teacher: { algorithm } };
+  return { teacher: { algorithm, stopScore: threshold }, pops: { objective: threshold, lowerBound: threshold } };
+}
+
+/**
+ * The effective configuration of a run in an environment. The objective is the environment's published threshold unless a
+ * preset or a setting states another.
+ */
+export function resolveConfig(request: ConfigRequest): EnvironmentConfig {
+  const { environment, gymnasium, command, spec = specOf(environment) } = request;
+  const base = { ...baseOf(spec), environment, ...(gymnasium && { gymnasium }), command };
+  const raw = settingsOf(base, environment, request);
   const pops = OPEN_OBJECT.safeParse(raw["pops"]);
   if (!pops.success || pops.data["objective"] === undefined) {
     throw new UsageError(
@@ -191,12 +231,28 @@ export function resolveConfig(request: ConfigRequest): Config {
       `${environment} has no published threshold: state --set pops.objective=..., pops.lowerBound=... and teacher.stopScore=...`,
     );
   }
-  const config = validate(raw);
+  const config = validate(environmentConfigSchema, raw);
   if (typeof config === "string") throw new UsageError("--set", config);
-  if (continuous && config.teacher.algorithm === "dqn") {
+  if (spec.actionSpace.kind === "box" && config.teacher.algorithm === "dqn") {
     throw new UsageError("teacher.algorithm", `${environment} has continuous actions, DQN needs choices: use ppo`);
   }
   return config;
+}
+
+/** The effective configuration of a compression on logged observations. */
+export function resolveObservationConfig(
+  observations: ObservationConfig["observations"],
+  request: Request,
+): ObservationConfig {
+  const raw = settingsOf({ observations, command: "compress" }, OBSERVATIONS, request);
+  const config = validate(observationConfigSchema, raw);
+  if (typeof config === "string") throw new UsageError("--set", config);
+  return config;
+}
+
+/** What a run is about, in a word: its environment's id, or the name of its file of observations. */
+export function subjectOf(config: Config): string {
+  return "environment" in config ? config.environment : basename(config.observations.file);
 }
 
 /** The text of `config.yaml`. */
@@ -212,7 +268,8 @@ export function parseConfig(text: string, path: string): Config {
   } catch (error) {
     throw new FileError(path, `is not YAML: ${reasonOf(error)}`, { cause: error });
   }
-  const config = validate(raw);
+  const onObservations = OPEN_OBJECT.safeParse(raw).data?.["observations"] !== undefined;
+  const config = validate<Config>(onObservations ? observationConfigSchema : environmentConfigSchema, raw);
   if (typeof config === "string") throw new FileError(path, `is not a configuration of this version: ${config}`);
   return config;
 }

@@ -2,8 +2,8 @@ import type { EnvironmentSpec } from "../environment/environment.ts";
 import {
   type GymnasiumOptions,
   type GymnasiumReference,
-  gymnasiumId,
   gymnasiumSchema,
+  isInPython,
 } from "../environment/gymnasium-protocol.ts";
 import { openEnvironment } from "../environment/open.ts";
 import { specOf } from "../environment/registry.ts";
@@ -48,7 +48,7 @@ function wrapper(text: string): GymnasiumOptions["wrappers"][number] {
 
 /** How an environment of Gymnasium's is made; `undefined` for one of the package's or the user's own. */
 export function gymnasiumOf(environment: string, flags: EnvironmentFlags): GymnasiumReference | undefined {
-  if (gymnasiumId(environment) === undefined) {
+  if (!isInPython(environment)) {
     const given = givenOption(flags) ?? (flags.envTimeout === undefined ? undefined : "--env-timeout");
     if (given !== undefined) {
       throw new UsageError(given, `is for environments of Python's Gymnasium: did you mean gymnasium:${environment}?`);

@@ -13,16 +13,30 @@ import { renderReport } from "../report/report.ts";
 import type { RunDirectory } from "../run/directory.ts";
 import { readEvents } from "../run/read.ts";
 import type { Result, Side } from "../run/result.ts";
-import type { Config } from "./config.ts";
+import { type Config, subjectOf } from "./config.ts";
 import { measureLatency } from "./latency.ts";
+import { share } from "./progress.ts";
 
 type Network = Pick<Policy, "architecture" | "parameters">;
 
 /** A network of a run as a policy that can be saved. Its provenance holds no time of day: equal runs write equal files. */
 function toPolicy(config: Config, { architecture, parameters }: Network, role: string, score?: Score): Policy {
-  const { environment, preset, seed } = config;
-  const provenance = { creator: `pops-rl ${VERSION}`, role, environment, preset, seed: String(seed) };
+  const { preset, seed } = config;
+  const creator = `pops-rl ${VERSION}`;
+  if ("observations" in config) {
+    const { observations } = config;
+    const agreement = score && `${agreementOf(score)}; no return was measured`;
+    const from = { observations: `${subjectOf(config)}, SHA-256 ${observations.sha256}`, preset, seed: String(seed) };
+    return { architecture, parameters, provenance: { creator, role, ...(agreement && { agreement }), ...from } };
+  }
+  const { environment } = config;
+  const provenance = { creator, role, environment, preset, seed: String(seed) };
   return { architecture, parameters, environment, ...(score && { score }), provenance };
+}
+
+/** In words: a policy's `score` is a return, which a policy of logged observations does not have. */
+function agreementOf({ mean, lower95, episodes }: Score): string {
+  return `acts as its teacher on ${share(mean)} of held-out observations (95 % lower bound ${share(lower95)}), mean of ${episodes} groups`;
 }
 
 /** Where a run keeps its teacher. */
@@ -37,7 +51,10 @@ export function saveTeacher(directory: RunDirectory, config: Config, teacher: Ne
   return policy;
 }
 
-function sideOf(policy: Policy, { score, sampled }: Pick<Answer, "score" | "sampled">): Side {
+function sideOf(
+  policy: Policy,
+  { score, sampled, divergence }: Pick<Answer, "score" | "sampled" | "divergence">,
+): Side {
   const { architecture, parameters } = policy;
   return {
     architecture,
@@ -47,7 +64,19 @@ function sideOf(policy: Policy, { score, sampled }: Pick<Answer, "score" | "samp
     latencyMicros: measureLatency(policy),
     score,
     ...(sampled && { sampled }),
+    ...(divergence && { divergence }),
   };
+}
+
+/** What the run stood on. */
+function groundOf(config: Config, events: readonly Event[]): Pick<Result, "environment" | "measure" | "observations"> {
+  if ("environment" in config) return { environment: config.environment, measure: "return" };
+  const event = events.find(({ type }) => type === "observations");
+  if (event?.type !== "observations") throw new Error("the log of a run on observations does not tell of them");
+  const { sha256, by, training, selection, proof } = event;
+  const { tolerance } = config.pops;
+  const observations = { file: subjectOf(config), sha256, by, training, selection, proof, tolerance };
+  return { measure: "agreement", observations };
 }
 
 /** Every policy that was tried, in order. */
@@ -85,7 +114,9 @@ export function finish(
   seconds: Readonly<Record<string, number>>,
 ): Result {
   const { files } = directory;
-  const teacher = saveTeacher(directory, config, teacherNetwork, answer.teacher.score);
+  // Against itself a teacher has no agreement worth a word.
+  const teacherScore = "environment" in config ? answer.teacher.score : undefined;
+  const teacher = saveTeacher(directory, config, teacherNetwork, teacherScore);
   const policy = toPolicy(config, answer, "compact policy", answer.score);
   writeAtomically(join(files.policies, "policy.safetensors"), policyToSafetensors(policy));
   writeAtomically(join(files.policies, "policy.onnx"), policyToOnnx(policy));
@@ -94,7 +125,7 @@ export function finish(
   const policySide = sideOf(policy, answer);
   const result: Result = {
     version: 1,
-    environment: config.environment,
+    ...groundOf(config, events),
     seed: config.seed,
     preset: config.preset,
     objective: answer.objective,

@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { PopsError, reasonOf, UsageError } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
+import { compareOnObservations } from "./commands/agreement.ts";
 import { showEnvironments, showSettings } from "./commands/environments.ts";
 import { evaluatePolicy } from "./commands/evaluate.ts";
 import { exportPolicy } from "./commands/export.ts";
@@ -49,6 +50,23 @@ function patience(text: string): number {
   return value;
 }
 
+const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
+
+/** Seconds of "90s", "45m" or "2h". */
+function duration(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([smh])$/.exec(text) ?? [];
+  const value = Number(number) * (UNITS[unit ?? ""] ?? Number.NaN);
+  if (!(value > 0 && value <= 1e6)) throw new InvalidArgumentError('Expected a time such as "90s", "45m" or "2h".');
+  return value;
+}
+
+function fraction(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= 1))
+    throw new InvalidArgumentError("Expected a number from 0 to 1.");
+  return value;
+}
+
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 const list = (text: string): string[] => text.split(",");
 
@@ -65,6 +83,16 @@ function environmentOptions(command: Command): Command {
     .option("--env-timeout <seconds>", "time to an answer of a gymnasium: environment (default: 60)", patience);
 }
 
+/** Logged observations, where there is no environment. */
+function observationOptions(command: Command): Command {
+  return command
+    .option(
+      "--observations <file>",
+      "logged observations instead of an environment: .npz, .npy, .safetensors, .hdf5, .jsonl or .csv",
+    )
+    .option("--observations-key <name>", "name of the array of observations in it, where it is none of the usual ones");
+}
+
 /** The preset, seed and settings have no defaults here: a resumed run has to know whether they were given. */
 function runOptions(command: Command): Command {
   return environmentOptions(command)
@@ -73,6 +101,11 @@ function runOptions(command: Command): Command {
     .option("--set <key=value>", 'change one setting, several times if wanted; "pops settings" lists them', collect)
     .option("--seed <n>", "seed of every random stream (default: 1)", integer(0))
     .option("--out <folder>", "run folder (default: the first free runs/<environment>-<n>)")
+    .option(
+      "--budget <time>",
+      'time for this session, as "45m" or "2h": after four fifths of it nothing smaller is tried and the best is proven',
+      duration,
+    )
     .option("--resume", "go on with the run in --out")
     .option("--workers <n>", "worker threads; their number never changes a result", integer(1), availableParallelism())
     .option("--checkpoint-every <seconds>", "time between checkpoints; it never changes a result", seconds, 10)
@@ -135,14 +168,16 @@ runOptions(program.command("run").description("train a teacher, compress it, pro
 runOptions(program.command("train").description("train a teacher only"))
   .argument(...environmentArgument)
   .action((environment: string | undefined, flags: RunFlags) => exitWith(train(environment, flags, modules())));
-runOptions(program.command("compress").description("compress a policy that is there"))
+observationOptions(runOptions(program.command("compress").description("compress a policy that is there")))
   .option("--teacher <file>", "policy to compress: of PoPS, Stable-Baselines3 (.zip), PyTorch, safetensors or ONNX")
   .option(...environmentOption)
   .option(...statisticsOption)
   .action((flags: RunFlags) => exitWith(compress(flags, modules())));
 
-environmentOptions(program.command("evaluate"))
-  .description("play a policy and report its score with confidence bounds")
+observationOptions(environmentOptions(program.command("evaluate")))
+  .description(
+    "play a policy and report its score with confidence bounds, or hold it against its teacher on observations",
+  )
   .argument("<file>", "policy file")
   .option(...environmentOption)
   .option(...statisticsOption)
@@ -150,8 +185,18 @@ environmentOptions(program.command("evaluate"))
   .option("--seed <n>", "seed of the episodes", integer(0), 1)
   .option("--workers <n>", "worker threads; their number never changes a result", integer(1), availableParallelism())
   .option("--sampled", "draw actions from the policy's distribution instead of its best ones")
+  .option("--teacher <file>", "policy to compare with, on --observations: nothing is played")
+  .option(
+    "--tolerance <share>",
+    "of each dimension's range, up to which continuous actions agree (default: 0.05)",
+    fraction,
+  )
   .option("--json", "print JSON")
-  .action((file: string, flags: Parameters<typeof evaluatePolicy>[1]) => evaluatePolicy(file, flags, modules()));
+  .action((file: string, flags: Parameters<typeof evaluatePolicy>[1] & Parameters<typeof compareOnObservations>[1]) =>
+    flags.observations === undefined && flags.teacher === undefined
+      ? evaluatePolicy(file, flags, modules())
+      : compareOnObservations(file, flags),
+  );
 
 program
   .command("inspect")

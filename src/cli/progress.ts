@@ -1,5 +1,6 @@
 import type { Event } from "../events.ts";
 import { describe } from "../network/architecture.ts";
+import { type Measure, RETURNS } from "../report/measure.ts";
 import { type Colours, coloursOf } from "./terminal.ts";
 
 /** Shows a run as it goes: milestones as lines that stay, and on a terminal one live line below them. */
@@ -7,13 +8,15 @@ export class Progress {
   readonly #out: NodeJS.WriteStream;
   readonly #live: boolean;
   readonly #colours: Colours;
+  readonly #measure: Measure;
   #stage = "";
   #stageStart = performance.now();
   #drawn = false;
   #bestScore = Number.NEGATIVE_INFINITY;
 
   /** Lines go to `out`; the live line only when that is a terminal. */
-  constructor(out: NodeJS.WriteStream) {
+  constructor(out: NodeJS.WriteStream, measure = RETURNS) {
+    this.#measure = measure;
     this.#out = out;
     this.#live = out.isTTY;
     this.#colours = coloursOf(out);
@@ -24,7 +27,13 @@ export class Progress {
       case "run-started":
         return;
       case "stage-started":
-        this.#enter(stageTitle(event));
+        this.#enter(stageTitle(event, this.#measure));
+        return;
+      case "observations":
+        this.line(
+          `  ${event.training.observations} observations to learn from, ${event.selection.observations} to decide by, ` +
+            `${event.proof.observations} held out for the proof, in ${event.proof.units} ${event.by}s. No return is measured`,
+        );
         return;
       case "train":
         this.#status(
@@ -42,7 +51,7 @@ export class Progress {
         return;
       case "pruned":
         this.#status(
-          `${bar(event.progress)} ${event.nonZero} weights left  score ${score(event.score.mean)}${event.paused ? "  recovering" : ""}  ${this.#left(event.progress)}`,
+          `${bar(event.progress)} ${event.nonZero} weights left  ${this.#measure.kind === "return" ? "score " : ""}${this.#scoreOf(event)}${event.paused ? "  recovering" : ""}  ${this.#left(event.progress)}`,
         );
         return;
       case "redundancy":
@@ -55,13 +64,13 @@ export class Progress {
         return;
       case "candidate":
         this.line(
-          `  ${this.#mark(event.passed)} ${describe(event.architecture)}, ${event.weights} weights, start ${event.start + 1}: ${score(event.score.mean)} over ${event.score.episodes} episodes`,
+          `  ${this.#mark(event.passed)} ${describe(event.architecture)}, ${event.weights} weights, start ${event.start + 1}: ${this.#scoreOf(event)} over ${event.score.episodes} ${this.#measure.unit}s`,
         );
         return;
       case "proof":
         this.line(
-          `  ${this.#mark(event.passed)} ${event.role} ${describe(event.architecture)}: ${score(event.score.mean)} over ${event.score.episodes} held-out episodes, ` +
-            `95 % lower bound ${score(event.score.lower95)} (objective ${significant(event.objective)})${event.sampled ? `; ${score(event.sampled.mean)} with drawn actions` : ""}`,
+          `  ${this.#mark(event.passed)} ${event.role} ${describe(event.architecture)}: ${this.#scoreOf(event)} over ${event.score.episodes} held-out ${this.#measure.unit}s, ` +
+            `95 % lower bound ${this.#value(event.score.lower95)} (objective ${this.#objective(event.objective)})${event.sampled ? `; ${score(event.sampled.mean)} with drawn actions` : ""}`,
         );
         return;
       case "answer":
@@ -84,6 +93,18 @@ export class Progress {
   clear(): void {
     if (this.#live && this.#drawn) this.#out.write("\r\u001b[2K");
     this.#drawn = false;
+  }
+
+  #value(value: number): string {
+    return this.#measure.kind === "return" ? score(value) : share(value);
+  }
+
+  #scoreOf(event: { readonly score: { readonly mean: number } }): string {
+    return `${this.#value(event.score.mean)}${this.#measure.kind === "return" ? "" : " agreement"}`;
+  }
+
+  #objective(value: number): string {
+    return this.#measure.kind === "return" ? significant(value) : `${significant(100 * value)} %`;
   }
 
   #mark(good: boolean): string {
@@ -116,6 +137,8 @@ const score = (value: number): string => (Number.isFinite(value) ? value.toFixed
 /** A stated objective as it is, one that was computed in five digits. */
 const significant = (value: number): string => String(Number(value.toPrecision(5)));
 const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
+/** An agreement: its last percent is what matters. */
+export const share = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
 
 function bar(progress: number): string {
   const filled = Math.round(20 * Math.min(1, Math.max(0, progress)));
@@ -130,7 +153,7 @@ export function duration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
 }
 
-function stageTitle(event: Extract<Event, { type: "stage-started" }>): string {
+function stageTitle(event: Extract<Event, { type: "stage-started" }>, { kind }: Measure): string {
   switch (event.stage) {
     case "teacher":
       return "Train the teacher";
@@ -143,6 +166,6 @@ function stageTitle(event: Extract<Event, { type: "stage-started" }>): string {
     case "proof":
       return event.iteration === 0 && event.architecture
         ? "Prove the teacher"
-        : "Prove the smallest policy on held-out episodes";
+        : `Prove the smallest policy on held-out ${kind === "return" ? "episodes" : "observations"}`;
   }
 }

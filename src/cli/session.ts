@@ -1,17 +1,20 @@
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { EnvironmentError, UsageError } from "../errors.ts";
+import { EnvironmentError, FileError, UsageError } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
 import { loadPolicy } from "../importing/load.ts";
 import type { Policy } from "../network/policy.ts";
+import type { ObservationLog } from "../observations/log.ts";
+import { readObservations } from "../observations/read.ts";
 import { type Outcome, type Plan, pipeline } from "../pops/pipeline.ts";
+import { measureOf } from "../report/measure.ts";
 import { RunDirectory } from "../run/directory.ts";
 import { restore } from "../run/generations.ts";
 import { readResult } from "../run/read.ts";
 import { record } from "../run/record.ts";
 import type { Result } from "../run/result.ts";
-import { type Config, formatConfig, parseConfig } from "./config.ts";
+import { type Config, formatConfig, parseConfig, subjectOf } from "./config.ts";
 import { finish, saveTeacher, teacherPath } from "./finish.ts";
 import { Progress } from "./progress.ts";
 import { comparison } from "./table.ts";
@@ -37,18 +40,27 @@ export interface SessionOptions {
   /** Seconds between checkpoints. */
   readonly checkpointEvery: number;
   readonly json: boolean;
+  /** Seconds for this session. */
+  readonly budget?: number | undefined;
   /** URLs of modules that register environments. */
   readonly modules: readonly string[];
   /** Seconds that Gymnasium's environments may take for an answer. */
   readonly timeout?: number | undefined;
 }
 
-/** Begins a run in a new folder. `teacher` is a policy that is there already, for `compress`. */
-export async function start(config: Config, options: SessionOptions, teacher?: Policy): Promise<number> {
+/** What `compress` is given. */
+export interface Given {
+  readonly teacher?: Policy | undefined;
+  /** What is compressed on, where it is no environment. */
+  readonly observations?: ObservationLog | undefined;
+}
+
+/** Begins a run in a new folder. */
+export async function start(config: Config, options: SessionOptions, given: Given = {}): Promise<number> {
   const directory = RunDirectory.create(options.out, formatConfig(config));
   try {
-    if (teacher) saveTeacher(directory, config, teacher);
-    return await session(directory, config, options);
+    if (given.teacher) saveTeacher(directory, config, given.teacher);
+    return await session(directory, config, options, given.observations);
   } finally {
     directory.close();
   }
@@ -60,8 +72,11 @@ interface Expected {
   readonly environment: string | undefined;
 }
 
-/** Goes on with the run of a folder; its own configuration decides, and the command line may not say otherwise. */
-export async function resume(expected: Expected, options: SessionOptions, teacher?: Policy): Promise<number> {
+/**
+ * Goes on with the run of a folder; its own configuration decides, and the command line may not say otherwise. Observations that
+ * are given have to be those that the run began with, under whatever name.
+ */
+export async function resume(expected: Expected, options: SessionOptions, given: Given): Promise<number> {
   const directory = RunDirectory.open(options.out);
   try {
     const config = parseConfig(directory.config, directory.files.config);
@@ -71,14 +86,18 @@ export async function resume(expected: Expected, options: SessionOptions, teache
         `${options.out} was begun by "pops ${config.command}": resume it with that command`,
       );
     }
-    if (expected.environment !== undefined && expected.environment !== config.environment) {
+    const environment = "environment" in config ? config.environment : undefined;
+    if (expected.environment !== undefined && expected.environment !== environment) {
       throw new UsageError(
         "--resume",
-        `${options.out} is a run of ${config.environment}, not of ${expected.environment}`,
+        `${options.out} is a run of ${subjectOf(config)}, not of ${expected.environment}`,
       );
     }
-    if (config.command === "compress") keepTeacher(directory, config, teacher);
-    return await session(directory, config, options);
+    if (given.observations && environment !== undefined) {
+      throw new UsageError("--observations", `${options.out} is a run of ${environment}, not of observations`);
+    }
+    if (config.command === "compress") keepTeacher(directory, config, given.teacher);
+    return await session(directory, config, options, given.observations);
   } finally {
     directory.close();
   }
@@ -97,31 +116,73 @@ function keepTeacher(directory: RunDirectory, config: Config, teacher: Policy | 
   saveTeacher(directory, config, teacher);
 }
 
-async function planOf(directory: RunDirectory, config: Config, options: SessionOptions): Promise<Plan> {
-  const { environment, preset, seed, command } = config;
-  const { workers, modules, timeout } = options;
-  const pops = command === "train" ? undefined : config.pops;
-  const gymnasium = config.gymnasium && { ...config.gymnasium, timeout };
-  const shared = { environment, gymnasium, preset, seed, workers, modules, pops };
-  if (command !== "compress") return { ...shared, teacher: { options: config.teacher } };
-  const { architecture, parameters } = await loadPolicy(teacherPath(directory));
-  return { ...shared, teacher: { network: { architecture, parameters, updates: 0 } } };
+/** Share of a budget after which nothing more is tried: proofs need the rest. */
+const SEARCHING = 0.8;
+
+/** Tells when the search has to end; nothing where there is no budget. */
+function deadline(budget: number | undefined): (() => boolean) | undefined {
+  if (budget === undefined) return undefined;
+  const end = performance.now() + 1000 * SEARCHING * budget;
+  return () => performance.now() > end;
 }
 
-async function session(directory: RunDirectory, config: Config, options: SessionOptions): Promise<number> {
+async function planOf(
+  directory: RunDirectory,
+  config: Config,
+  options: SessionOptions,
+  observations: ObservationLog | undefined,
+): Promise<Plan> {
+  const { preset, seed, command } = config;
+  const { workers, modules, timeout } = options;
+  const shared = { preset, seed, workers, outOfTime: deadline(options.budget) };
+  const given = async () => {
+    const { architecture, parameters } = await loadPolicy(teacherPath(directory));
+    return { network: { architecture, parameters, updates: 0 } };
+  };
+  if (observations) return { ...shared, observations, pops: config.pops, teacher: await given() };
+  if (!("environment" in config)) throw new Error("a run on observations was planned without them");
+  const pops = command === "train" ? undefined : config.pops;
+  const gymnasium = config.gymnasium && { ...config.gymnasium, timeout };
+  const teacher = command === "compress" ? await given() : { options: config.teacher };
+  return { ...shared, environment: config.environment, gymnasium, modules, pops, teacher };
+}
+
+/** The observations that a run stands on: the very ones that it began with. `undefined` for a run in an environment. */
+async function observationsOf(config: Config, given: ObservationLog | undefined): Promise<ObservationLog | undefined> {
+  if (!("observations" in config)) return undefined;
+  const { file, key, sha256 } = config.observations;
+  const log = given ?? (await readObservations(file, key));
+  if (log.sha256 === sha256) return log;
+  throw new FileError(
+    given ? "--observations" : file,
+    `${given ? "is another file than the run began with" : "was changed since the run began"} (its SHA-256 is ${log.sha256}, ` +
+      `not ${sha256}): name the original with --observations, or start a new run in another folder`,
+  );
+}
+
+async function session(
+  directory: RunDirectory,
+  config: Config,
+  options: SessionOptions,
+  given?: ObservationLog,
+): Promise<number> {
   const { json, out } = options;
-  const progress = new Progress(json ? process.stderr : process.stdout);
+  const stream = json ? process.stderr : process.stdout;
   if (existsSync(directory.files.result)) {
+    const result = readResult(directory.files.result);
+    const progress = new Progress(stream, measureOf(result));
     progress.line(`${out} is finished:`);
-    show(directory, readResult(directory.files.result), progress, json);
+    show(directory, result, progress, json);
     return 0;
   }
+  const observations = await observationsOf(config, given);
+  const progress = new Progress(stream, observations && { kind: "agreement", unit: observations.by });
   const stop = stopOnSignal(progress);
   try {
-    const plan = await planOf(directory, config, options);
+    const plan = await planOf(directory, config, options, observations);
     const startedFrom = restore(directory, VERSION);
     progress.title(
-      `${config.environment}, seed ${config.seed}, preset ${config.preset}: ${out}${startedFrom ? " (goes on)" : ""}`,
+      `${subjectOf(config)}, seed ${config.seed}, preset ${config.preset}: ${out}${startedFrom ? " (goes on)" : ""}`,
     );
     if (startedFrom?.notice !== undefined) progress.line(startedFrom.notice);
     const events = pipeline(plan, startedFrom?.state, (teacher) => {

@@ -1,6 +1,7 @@
 import { describe } from "../network/architecture.ts";
+import { measureOf } from "../report/measure.ts";
 import type { Result, Side } from "../run/result.ts";
-import { duration } from "./progress.ts";
+import { duration, share } from "./progress.ts";
 import { coloursOf, printable } from "./terminal.ts";
 
 const whole = new Intl.NumberFormat("en-US");
@@ -24,7 +25,12 @@ export function columns(rows: readonly (readonly string[])[]): string[] {
 export function comparison(result: Result): string {
   const { teacher, policy } = result;
   const colours = coloursOf(process.stdout);
-  const environment = printable(result.environment);
+  const { kind, unit } = measureOf(result);
+  const returns = kind === "return";
+  const subject = printable(result.environment ?? result.observations?.file ?? "");
+  const value = (x: number): string => (returns ? x.toFixed(2) : share(x));
+  const number = Number((returns ? result.objective : 100 * result.objective).toPrecision(5));
+  const { kl, squaredError } = policy.divergence ?? {};
   const both = (label: string, value: (side: Side) => number): Row => [
     label,
     count(value(teacher)),
@@ -45,25 +51,29 @@ export function comparison(result: Result): string {
       `${policy.latencyMicros.toFixed(3)} us`,
       times(teacher.latencyMicros, policy.latencyMicros),
     ],
-    ["mean score", teacher.score.mean.toFixed(2), policy.score.mean.toFixed(2), ""],
+    [returns ? "mean score" : "agreement", value(teacher.score.mean), value(policy.score.mean), ""],
     [
       "95 % lower bound",
-      teacher.score.lower95.toFixed(2),
-      policy.score.lower95.toFixed(2),
-      `objective ${Number(result.objective.toPrecision(5))}`,
+      value(teacher.score.lower95),
+      value(policy.score.lower95),
+      `objective ${number}${returns ? "" : " %"}`,
     ],
+    ...(kl === undefined ? [] : [["KL from the teacher", "", kl.toPrecision(3), ""] as const]),
+    ...(squaredError === undefined ? [] : [["squared error", "", squaredError.toPrecision(3), ""] as const]),
     ...(teacher.sampled && policy.sampled
       ? [["mean, drawn actions", teacher.sampled.mean.toFixed(2), policy.sampled.mean.toFixed(2), ""] as const]
       : []),
-    ["held-out episodes", count(teacher.score.episodes), count(policy.score.episodes), ""],
+    [`held-out ${unit}s`, count(teacher.score.episodes), count(policy.score.episodes), ""],
   ];
   const [head = "", ...lines] = columns(rows);
   const percent = `${(100 * result.ratio).toPrecision(2)} %`;
   const verdict = result.smaller
-    ? `${environment}: ${count(teacher.weights)} weights became ${count(policy.weights)} (${percent}), proven on ${count(policy.score.episodes)} held-out episodes.`
-    : `${environment}: nothing smaller than the teacher holds the objective; the answer is the teacher.`;
+    ? `${subject}: ${count(teacher.weights)} weights became ${count(policy.weights)} (${percent}), proven on ${count(policy.score.episodes)} held-out ${unit}s.`
+    : `${subject}: nothing smaller than the teacher holds the objective; the answer is the teacher.`;
+  const caution = `NO RETURN WAS MEASURED: there was no environment. What was measured is how often the policy acts as the teacher does on ${count(result.observations?.proof.observations ?? 0)} logged observations that it has not learned from.`;
   return [
     colours.bold(verdict),
+    ...(returns ? [] : [colours.bold(caution)]),
     "",
     colours.dim(head),
     ...lines,

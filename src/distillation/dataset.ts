@@ -1,4 +1,4 @@
-import type { BoxSpace, VectorEnvironment } from "../environment/environment.ts";
+import type { BoxSpace, EnvironmentSpec, VectorEnvironment } from "../environment/environment.ts";
 import { ShapeError } from "../errors.ts";
 import { type Actions, actionsOf } from "../network/action.ts";
 import type { Architecture } from "../network/architecture.ts";
@@ -9,33 +9,45 @@ import type { Program } from "../tensor/program.ts";
 
 /** States with the teacher's outputs for them: a ring buffer, sampled uniformly with replacement. */
 export class LabelledStates {
-  capacity: number;
+  readonly capacity: number;
   readonly width: number;
   readonly outputs: number;
-  #observations: Observations;
-  #labels: Float32Array;
+  readonly #observations: Observations;
+  readonly #labels: Float32Array;
   #size = 0;
   #next = 0;
 
-  /** @param bytes whether observations are whole numbers from 0 to 255, which take a quarter of the room as bytes */
-  constructor(capacity: number, width: number, outputs: number, bytes = false) {
+  constructor(
+    capacity: number,
+    width: number,
+    outputs: number,
+    observations: Observations = new Float32Array(capacity * width),
+    labels: Float32Array = new Float32Array(capacity * outputs),
+  ) {
     this.capacity = capacity;
     this.width = width;
     this.outputs = outputs;
-    // Shared memory: worker threads read the teacher's states where they are.
-    const room = new SharedArrayBuffer(capacity * width * (bytes ? 1 : 4));
-    this.#observations = bytes ? new Uint8Array(room) : new Float32Array(room);
-    this.#labels = new Float32Array(capacity * outputs);
+    this.#observations = observations;
+    this.#labels = labels;
   }
 
-  /** A full buffer that reads the rows of a state where they are, and has room for no more. */
-  static of({ observations, labels, next }: LabelledState, width: number, outputs: number): LabelledStates {
-    const states = new LabelledStates(0, width, outputs);
-    states.capacity = labels.length / outputs;
-    states.#observations = observations;
-    states.#labels = labels;
-    states.#size = states.capacity;
-    states.#next = next;
+  /** An empty buffer for an environment's observations. Stacked frames are kept as bytes, in memory that threads may share. */
+  static for({ frameStack }: EnvironmentSpec, capacity: number, width: number, outputs: number): LabelledStates {
+    const bytes = frameStack === undefined ? undefined : new Uint8Array(new SharedArrayBuffer(capacity * width));
+    return new LabelledStates(capacity, width, outputs, bytes);
+  }
+
+  /** A full buffer on the very arrays of a state, which may be many and shared: for sampling alone. */
+  static of({ observations, labels }: LabelledState, width: number, outputs: number): LabelledStates {
+    const rows = labels.length / outputs;
+    if (observations.length !== rows * width) {
+      throw new ShapeError(
+        "labelled states",
+        `${rows} labels came with ${observations.length} numbers of observations`,
+      );
+    }
+    const states = new LabelledStates(rows, width, outputs, observations, labels);
+    states.#size = rows;
     return states;
   }
 

@@ -1,20 +1,21 @@
 import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
-import { compileForward, Evaluator } from "../evaluation/evaluate.ts";
-import { lower95 } from "../evaluation/statistics.ts";
+import { compileForward } from "../evaluation/evaluate.ts";
+import type { Examination } from "../evaluation/examination.ts";
+import { lower95, summarize } from "../evaluation/statistics.ts";
 import type { QuickScore } from "../events.ts";
-import { type Actions, actionsOf, argmax, boundActions } from "../network/action.ts";
 import { type Architecture, describe, inputSize, outputSize, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import { INITIALIZERS, initialize } from "../network/parameters.ts";
 import type { Plain } from "../plain.ts";
 import { stream } from "../random/pcg64.ts";
-import type { Observations } from "../replay/rows.ts";
 import { input, mul, type Tensor } from "../tensor/graph.ts";
 import { adam, rmsPropTensorFlow } from "../tensor/optimizer.ts";
 import { Trainer, type TrainerState } from "../tensor/trainer.ts";
+import { agreementOf } from "./agreement.ts";
 import { collect, type LabelledState, LabelledStates } from "./dataset.ts";
 import { distillationLoss, gaussianLoss, paperLoss } from "./loss.ts";
+import { OwnStates } from "./own-states.ts";
 
 const count = z.number().int().min(1);
 const fraction = z.number().min(0).max(1);
@@ -56,7 +57,7 @@ export type DistillOptions = z.infer<typeof distillSchema>;
 
 /** What all distillations of a run share. */
 export interface DistillContext {
-  readonly makeLanes: (size: number) => VectorEnvironment;
+  readonly examination: Examination;
   readonly teacher: { readonly architecture: Architecture; readonly parameters: Float32Array };
   readonly states: TeacherStates;
   readonly options: DistillOptions;
@@ -84,7 +85,7 @@ export interface Distilled {
   readonly passed: boolean;
 }
 
-/** States of the teacher's own episodes: most to learn from, a tenth held out to measure agreement. */
+/** States that the teacher has labelled: most to learn from, some held out to measure agreement. */
 export interface TeacherStates {
   readonly [key: string]: Plain;
   readonly training: LabelledState;
@@ -93,8 +94,16 @@ export interface TeacherStates {
 
 const HELD_OUT = 0.1;
 
-/** Plays the teacher, with `teacherExploration` random actions, and labels its states: the same for the same seed. */
-export async function collectTeacherStates(context: Omit<DistillContext, "states">): Promise<TeacherStates> {
+/** How a teacher's states are collected. */
+export interface Collecting extends Pick<DistillContext, "teacher" | "options" | "seed"> {
+  readonly makeLanes: (size: number) => VectorEnvironment;
+}
+
+/**
+ * Plays the teacher, with `teacherExploration` random actions, and labels its states, a tenth as many held out: the same for
+ * the same seed.
+ */
+export async function collectTeacherStates(context: Collecting): Promise<TeacherStates> {
   const { options, seed, teacher, makeLanes } = context;
   const { architecture, parameters } = teacher;
   const lanes = makeLanes(options.lanes);
@@ -102,12 +111,7 @@ export async function collectTeacherStates(context: Omit<DistillContext, "states
   program.bind("parameters", parameters);
   const gather = async (name: string, states: number): Promise<LabelledState> => {
     const steps = Math.ceil(states / lanes.size);
-    const into = new LabelledStates(
-      steps * lanes.size,
-      inputSize(architecture),
-      outputSize(architecture),
-      lanes.spec.frameStack !== undefined,
-    );
+    const into = LabelledStates.for(lanes.spec, steps * lanes.size, inputSize(architecture), outputSize(architecture));
     const random = stream(seed, name);
     await collect(
       {
@@ -136,7 +140,8 @@ export interface DistillState {
   readonly round: number;
   readonly passed: boolean;
   readonly trainer: TrainerState;
-  readonly own: LabelledState;
+  /** `null` where there is no environment to play in. */
+  readonly own: LabelledState | null;
   readonly random: Plain;
   readonly best: { readonly parameters: Float32Array; readonly score: QuickScore; readonly loss: number } | null;
 }
@@ -183,36 +188,34 @@ export async function compileDistillation(
 
 /**
  * Teaches one student: first on the teacher's states, then in rounds on a mixture with its own states as the teacher labels
- * them (Ross et al. 2011, DAgger; PoPS uses the teacher's states only). After each round it is looked at on fresh episodes;
- * it stops when it passes. Yields a state after every round; returns the student that passed, else the best by score.
+ * them (Ross et al. 2011, DAgger; PoPS uses the teacher's states only, as this does where there is no environment to play in).
+ * After each round it is looked at, on fresh episodes where it can play them; it stops when it passes. Yields a state after
+ * every round; returns the student that passed, else the best by score.
  */
 export async function* distill(
   context: DistillContext,
   job: DistillJob,
   resume?: DistillState,
 ): AsyncGenerator<DistillState, Distilled> {
-  const { options, seed, objective } = context;
+  const { options, seed, objective, examination } = context;
   const { architecture } = job;
   const name = `distill/${describe(architecture)}/${job.start}`;
   const taught = LabelledStates.of(context.states.training, inputSize(architecture), outputSize(architecture));
   const trainer = await compileDistillation(architecture, options, { bytes: taught.bytes });
-  const evaluator = await Evaluator.create(architecture, context.makeLanes(options.gateEpisodes));
-  const selector = await Evaluator.create(architecture, context.makeLanes(Math.min(100, options.selectionEpisodes)));
-  const lanes = context.makeLanes(options.lanes);
-  const player = await compileForward(architecture, lanes.size);
-  const teacher = await compileForward(context.teacher.architecture, lanes.size);
-  teacher.bind("parameters", context.teacher.parameters);
+  const gateUnits = examination.units("selection", options.gateEpisodes);
+  const selectionUnits = examination.units("selection", options.selectionEpisodes);
+  const gate = await examination.examiner(architecture, "selection", gateUnits);
+  const selector = await examination.examiner(architecture, "selection", Math.min(100, selectionUnits));
+  const lanes = options.rounds > 0 ? examination.makeLanes?.(options.lanes) : undefined;
+  const own = lanes ? await OwnStates.create(architecture, context.teacher, lanes, options) : null;
 
-  const roundSteps = Math.ceil(options.roundStates / lanes.size);
-  const ownRows = Math.max(1, options.rounds) * roundSteps * lanes.size;
-  const own = new LabelledStates(ownRows, taught.width, taught.outputs, taught.bytes);
   const random = stream(seed, name);
   let best: DistillState["best"] = null;
   let first = 0;
   if (resume) {
     first = resume.round + 1;
     trainer.setState(resume.trainer);
-    own.setState(resume.own);
+    if (resume.own) own?.states.setState(resume.own);
     random.setState(resume.random);
     best = resume.best;
   } else {
@@ -227,92 +230,33 @@ export async function* distill(
   let passed = resume?.passed ?? false;
   try {
     for (let round = first; round <= options.rounds && !passed; round++) {
-      if (round > 0) {
-        player.bind("parameters", trainer.parameters);
-        await collect({ player, architecture, teacher, lanes, steps: roundSteps, exploration: 0, random }, own);
-      }
+      if (round > 0) await own?.gather(trainer.parameters, random);
       const updates = round === 0 ? options.updates : options.roundUpdates;
-      const fromOwn = round === 0 ? 0 : Math.round(options.batchSize * options.studentFraction);
+      const fromOwn = round === 0 || !own ? 0 : Math.round(options.batchSize * options.studentFraction);
       let lossSum = 0;
       for (let k = 0; k < updates; k++) {
         if (context.signal?.aborted) throw new Error("the distillation was cancelled");
-        if (fromOwn > 0) own.sample(random, observations, labels, 0, fromOwn);
+        if (fromOwn > 0) own?.states.sample(random, observations, labels, 0, fromOwn);
         taught.sample(random, observations, labels, fromOwn, options.batchSize);
         const rate = options.learningRate * (0.55 + 0.45 * Math.cos((Math.PI * trainer.steps) / total));
         lossSum += await trainer.update(rate);
       }
       const set = `${name}/round-${round}`;
-      let score = await evaluator.quick(trainer.parameters, seed, set, options.gateEpisodes);
+      let score = summarize(await gate.measure(trainer.parameters, set, gateUnits));
       if (score.mean >= objective) {
-        score = await selector.quick(trainer.parameters, seed, `${set}/selection`, options.selectionEpisodes);
+        score = summarize(await selector.measure(trainer.parameters, `${set}/selection`, selectionUnits));
         passed = lower95(score) >= objective;
       }
       if (best === null || passed || score.mean > best.score.mean) {
         best = { parameters: trainer.parameters.slice(), score, loss: lossSum / updates };
       }
-      yield { round, passed, trainer: trainer.getState(), own: own.getState(), random: random.getState(), best };
+      const kept = { trainer: trainer.getState(), own: own?.states.getState() ?? null, random: random.getState() };
+      yield { round, passed, ...kept, best };
     }
     const { parameters, score, loss } = best!;
     const agreement = await agreementOf(architecture, parameters, context.states.heldOut);
     return { parameters, updates: trainer.steps, loss, agreement, score, passed };
   } finally {
-    for (const part of [trainer, evaluator, selector, player, teacher]) await part.dispose();
-    await lanes.close();
+    for (const part of [trainer, gate, selector, own]) await part?.dispose();
   }
-}
-
-/** Rows that are looked at in one forward pass. */
-const MAX_ROWS = 256;
-
-/** Greedy actions on [rows, width] observations. */
-async function greedyOver(
-  architecture: Architecture,
-  parameters: Float32Array,
-  observations: Observations,
-  rows: number,
-): Promise<Actions> {
-  const width = inputSize(architecture);
-  const batch = Math.min(rows, MAX_ROWS);
-  const program = await compileForward(architecture, batch);
-  program.bind("parameters", parameters);
-  const found = actionsOf(architecture, program);
-  const size = found.length / batch;
-  const actions = found instanceof Int32Array ? new Int32Array(rows) : new Float32Array(rows * size);
-  for (let from = 0; from < rows; from += batch) {
-    const to = Math.min(rows, from + batch);
-    program.floats("observations").set(observations.subarray(from * width, to * width));
-    await program.run();
-    actions.set(found.subarray(0, (to - from) * size), from * size);
-  }
-  await program.dispose();
-  return actions;
-}
-
-/**
- * How far student and teacher agree on labelled states: the share of states on which their greedy actions are the same; for
- * continuous actions 1 less the mean distance between them, in ranges of the action.
- */
-export async function agreementOf(
-  architecture: Architecture,
-  parameters: Float32Array,
-  states: LabelledState,
-): Promise<number> {
-  const outputs = outputSize(architecture);
-  const rows = states.labels.length / outputs;
-  const actions = await greedyOver(architecture, parameters, states.observations, rows);
-  const { gaussian } = architecture;
-  if (gaussian !== undefined) {
-    const taught = states.labels.slice();
-    boundActions(architecture, taught);
-    const distances = taught.map((action, i) => {
-      const d = i % outputs;
-      return Math.abs(action - actions[i]!) / (gaussian.high[d]! - gaussian.low[d]!);
-    });
-    return 1 - distances.reduce((total, x) => total + x, 0) / distances.length;
-  }
-  let agreed = 0;
-  for (let row = 0; row < rows; row++) {
-    if (argmax(states.labels.subarray(row * outputs, (row + 1) * outputs)) === actions[row]) agreed++;
-  }
-  return agreed / rows;
 }

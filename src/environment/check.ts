@@ -64,6 +64,15 @@ function checkSpec(spec: EnvironmentSpec, problems: Problems): void {
   const kind: string = spec.observationSpace.kind;
   if (kind === "box") checkBox("observationSpace", spec.observationSpace, problems);
   else report(problems, "box", `spec.observationSpace.kind is ${kind}; make it box, with shape, low and high`);
+  const [first] = kind === "box" ? spec.observationSpace.shape : [];
+  if (spec.frameStack !== undefined && spec.frameStack !== first) {
+    const advice = "make them equal, or leave frameStack out";
+    report(
+      problems,
+      "frames",
+      `spec.frameStack is ${spec.frameStack}, the observation's first axis ${first}; ${advice}`,
+    );
+  }
   const { actionSpace } = spec;
   if (actionSpace.kind === "box") checkBox("actionSpace", actionSpace, problems);
   else if (!(Number.isInteger(actionSpace.n) && actionSpace.n >= 1)) {
@@ -97,12 +106,18 @@ function checkPlay(create: () => Environment, problems: Problems): void {
   const environment = create();
   const { spec } = environment;
   const random = stream(0, "check-environment");
-  checkObservation(spec, environment.reset(0), "reset()", problems);
+  const frames = new FrameCheck(spec, problems);
+  const begin = (observation: Float32Array, where: string): void => {
+    checkObservation(spec, observation, where, problems);
+    frames.begin(observation, where);
+  };
+  begin(environment.reset(0), "reset()");
   let elapsed = 0;
   let ended = false;
   for (let step = 1; step <= INSPECTED_STEPS || (!ended && step <= ENDLESS_STEPS); step++) {
     const { observation, reward, terminated, truncated } = environment.step(sample(spec.actionSpace, random));
     checkObservation(spec, observation, `step ${step}`, problems);
+    frames.go(observation, `step ${step}`);
     checkReward(reward, step, problems);
     checkFlag("terminated", terminated, step, problems);
     checkFlag("truncated", truncated, step, problems);
@@ -112,7 +127,7 @@ function checkPlay(create: () => Environment, problems: Problems): void {
     if (!(terminated || truncated || limited)) continue;
     ended = true;
     elapsed = 0;
-    checkObservation(spec, environment.reset(), `the reset() after step ${step}`, problems);
+    begin(environment.reset(), `the reset() after step ${step}`);
   }
   if (ended || spec.maxEpisodeSteps !== undefined) return;
   report(
@@ -120,6 +135,52 @@ function checkPlay(create: () => Environment, problems: Problems): void {
     "endless",
     `no episode ended in ${ENDLESS_STEPS} random steps; set spec.maxEpisodeSteps, or return terminated or truncated`,
   );
+}
+
+/** What `spec.frameStack` says of observations, along an episode; nothing without it. */
+class FrameCheck {
+  readonly #frames: number;
+  readonly #problems: Problems;
+  #before = new Float32Array();
+
+  constructor({ frameStack = 0 }: EnvironmentSpec, problems: Problems) {
+    this.#frames = frameStack;
+    this.#problems = problems;
+  }
+
+  begin(observation: Float32Array, where: string): void {
+    if (this.#frames === 0) return;
+    const size = observation.length / this.#frames;
+    if (observation.some((value, index) => value !== observation[index % size])) {
+      report(
+        this.#problems,
+        "frames",
+        `the observation of ${where} is not one picture ${this.#frames} times; repeat it`,
+      );
+    }
+    this.#keep(observation, where);
+  }
+
+  go(observation: Float32Array, where: string): void {
+    if (this.#frames === 0) return;
+    const before = this.#before.subarray(observation.length / this.#frames);
+    if (before.some((value, index) => value !== observation[index])) {
+      const advice = "drop the oldest and add one at the end";
+      report(this.#problems, "frames", `the pictures of ${where} are not the last ones moved up by one; ${advice}`);
+    }
+    this.#keep(observation, where);
+  }
+
+  #keep(observation: Float32Array, where: string): void {
+    if (observation.some((value) => value !== (value & 255))) {
+      report(
+        this.#problems,
+        "frames",
+        `a pixel of ${where} is no whole number from 0 to 255, as spec.frameStack promises`,
+      );
+    }
+    this.#before = observation.slice();
+  }
 }
 
 function checkObservation(spec: EnvironmentSpec, observation: unknown, where: string, problems: Problems): void {
@@ -137,7 +198,8 @@ function checkObservation(spec: EnvironmentSpec, observation: unknown, where: st
     );
     return;
   }
-  for (const [index, value] of observation.entries()) {
+  for (let index = 0; index < observation.length; index++) {
+    const value = observation[index]!;
     if (!Number.isFinite(value)) {
       report(problems, kind, `observation[${index}] of ${where} is ${value}; return finite numbers only`);
     } else if (value < Math.fround(low[index]!) || value > Math.fround(high[index]!)) {
@@ -166,9 +228,8 @@ function checkSeeds(create: () => Environment, problems: Problems): void {
   const environment = create();
   const twin = create();
   const actions = sampleMany(environment.spec.actionSpace);
-  const first = [...environment.reset(7)];
-  const again = [...environment.reset(7)];
-  if (!same(first, again)) {
+  const first = environment.reset(7).slice();
+  if (!sameNumbers(first, environment.reset(7))) {
     const advice = "draw all randomness from a generator that reset(seed) makes anew";
     report(problems, "seed", `reset(7) twice gives two different first observations; ${advice}`);
     return;
@@ -216,23 +277,32 @@ function checkStates(create: () => Environment, problems: Problems): void {
   }
 }
 
+/** Rows of numbers that were to be seen. */
+type Outcome = readonly ArrayLike<number>[];
+
 /**
  * Everything that `actions` lead to, from the present state or from `reset(seed)`: observations, rewards, flags, ending
  * with a `reset()`, so that the generator counts too. Resets after each end.
  */
-function play(environment: Environment, actions: readonly Action[], seed?: number): number[] {
-  const outcome: number[] = seed === undefined ? [] : [...environment.reset(seed)];
+function play(environment: Environment, actions: readonly Action[], seed?: number): Outcome {
+  const outcome: ArrayLike<number>[] = seed === undefined ? [] : [environment.reset(seed).slice()];
   for (const action of actions) {
     const step = environment.step(action);
-    outcome.push(...step.observation, step.reward, Number(step.terminated), Number(step.truncated));
-    if (step.terminated || step.truncated) outcome.push(...environment.reset());
+    outcome.push(step.observation.slice(), [step.reward, Number(step.terminated), Number(step.truncated)]);
+    if (step.terminated || step.truncated) outcome.push(environment.reset().slice());
   }
-  if (seed === undefined) outcome.push(...environment.reset());
+  if (seed === undefined) outcome.push(environment.reset().slice());
   return outcome;
 }
 
-function same(a: readonly number[], b: readonly number[]): boolean {
-  return a.length === b.length && a.every((value, index) => Object.is(value, b[index]));
+function same(a: Outcome, b: Outcome): boolean {
+  return a.length === b.length && a.every((row, index) => sameNumbers(row, b[index]!));
+}
+
+function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  if (a.length !== b.length) return false;
+  for (let index = 0; index < a.length; index++) if (!Object.is(a[index], b[index])) return false;
+  return true;
 }
 
 /** A random action; of an unbounded side of a box, within 1 of the other bound or of 0. */

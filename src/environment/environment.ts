@@ -29,8 +29,9 @@ export interface EnvironmentSpec {
   /** Mean return at which the task counts as solved; `undefined` where none is published. */
   readonly rewardThreshold: number | undefined;
   /**
-   * The observation's first axis is time: so many pictures of whole numbers 0 to 255, oldest first. A step drops the first
-   * and adds one at the end; the first observation of an episode is one picture so many times.
+   * The observation is so many pictures of whole numbers 0 to 255, oldest first along its first axis, which holds the channels
+   * of each. A step drops the first picture and adds one at the end; the first observation of an episode is one picture so many
+   * times. 1: observations are pictures without a past.
    */
   readonly frameStack?: number;
   /** How training differs from the task: a score always counts the rewards as they are, until the episode's end. */

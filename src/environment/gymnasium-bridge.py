@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import os
+import random
 import select
 import signal
 import struct
@@ -27,10 +28,12 @@ ANSWER = struct.Struct("<II")
 OPEN, CREATE, RESET, STEP, CLOSE = range(5)
 DONE, REFUSED, FOLLOWED = range(3)
 CREATION = struct.Struct("<I")
-BEGINNING = struct.Struct("<IQ")
+BEGINNING = struct.Struct("<IQI")
 SEED = struct.Struct("<I")
 # What a step does with a lane: nothing, a step, or a step and, when that ends the episode, the beginning of the next.
 SKIP, PLAY, PLAY_ON = range(3)
+# Flags of a lane after a step.
+TERMINATED, TRUNCATED, LIFE_LOST = 1, 2, 4
 
 # Why these cannot be had: a policy file would miss what they know, or they reset by themselves.
 UNFIT_WRAPPERS = {
@@ -109,6 +112,13 @@ def require(package):
         raise Refusal("python", "the package %s %s; install it with: %s" % (package, reason, pip(package)))
 
 
+def require_ale():
+    try:
+        return importlib.import_module("ale_py")
+    except ImportError:
+        raise Refusal("python", "ale-py is missing; install it with: %s" % pip('"gymnasium[atari]"'))
+
+
 def import_module(name):
     """Imports the module that registers the environment: an installed one or one of the working folder."""
     sys.path.insert(0, os.getcwd())
@@ -146,7 +156,7 @@ class Bridge:
 
     def __init__(self):
         self.vectors = {}
-        self.module = None
+        self.game = None
 
     def open(self, options):
         """Gives versions and spaces."""
@@ -157,14 +167,13 @@ class Bridge:
         self.gymnasium = require("gymnasium")
         require("gymnasium.wrappers")
         self.options = options
-        if options["module"] is not None:
+        if options["game"] is not None:
+            self.game = Game(require_ale(), options["game"])
+        elif options["module"] is not None:
             import_module(options["module"])
         elif options["id"].startswith("ALE/"):
             # Its environments are known to Gymnasium only once it is imported.
-            try:
-                importlib.import_module("ale_py")
-            except ImportError:
-                raise Refusal("python", "ale-py is missing; install it with: %s" % pip('"gymnasium[atari]"'))
+            require_ale()
         environment = self.make()
         try:
             return self.describe(environment)
@@ -173,6 +182,8 @@ class Bridge:
 
     def make(self):
         gymnasium, options = self.gymnasium, self.options
+        if self.game is not None:
+            return Console(self.game, self.numpy, gymnasium.spaces)
         parameters = dict({"disable_env_checker": True}, **options["kwargs"])
         try:
             environment = gymnasium.make(options["id"], **parameters)
@@ -223,16 +234,20 @@ class Bridge:
             what = "actions are %s, expected Discrete or a Box of floating-point numbers" % name_of(actions)
             raise Refusal("spaces", what + "; make them one of the two in a module of your own, named by --env-module")
         spec = environment.spec
+        versions = {
+            "python": "%d.%d.%d" % tuple(sys.version_info[:3]),
+            "gymnasium": self.gymnasium.__version__,
+            "numpy": self.numpy.__version__,
+        }
+        if self.game is not None:
+            versions["ale-py"] = self.game.version
         return {
-            "versions": {
-                "python": "%d.%d.%d" % tuple(sys.version_info[:3]),
-                "gymnasium": self.gymnasium.__version__,
-                "numpy": self.numpy.__version__,
-            },
+            "versions": versions,
             "observation": box(seen),
             "action": described,
             "maxEpisodeSteps": spec and spec.max_episode_steps,
             "rewardThreshold": spec and spec.reward_threshold,
+            "lives": getattr(environment, "lives", 0),
         }
 
     def serve(self, operation, number, length):
@@ -247,8 +262,7 @@ class Bridge:
             self.vectors[number] = Vector(self, CREATION.unpack(payload)[0])
             answer(b"")
         elif operation == RESET:
-            lane, seed = BEGINNING.unpack(payload)
-            answer(self.vectors[number].reset(lane, seed))
+            answer(self.vectors[number].reset(*BEGINNING.unpack(payload)))
         else:
             vector = self.vectors.pop(number, None)
             if vector is not None:
@@ -273,6 +287,102 @@ def name_of(space):
     return text if len(text) <= 100 else type(space).__name__
 
 
+class Game:
+    """A game of ALE's, as `options` want it."""
+
+    def __init__(self, ale_py, options):
+        self.ale_py = ale_py
+        self.version = ale_py.__version__
+        self.options = options
+        roms = {"".join(part.capitalize() for part in rom.split("_")): rom for rom in ale_py.roms.get_all_rom_ids()}
+        if options["name"] not in roms:
+            raise Refusal("id", "ALE has no game %s" % options["name"], roms)
+        self.rom = ale_py.roms.get_rom_path(roms[options["name"]])
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+        chosen = options["actions"]
+        legal = self.load().getMinimalActionSet()
+        if chosen is not None and max(chosen) >= len(legal):
+            names = ", ".join("%d %s" % (index, action.name) for index, action in enumerate(legal))
+            raise Refusal("kwargs", "actions has %d, the game knows %s" % (max(chosen), names))
+        self.actions = list(legal) if chosen is None else [legal[index] for index in chosen]
+        self.fires = options["fire"]
+        if self.fires is None:
+            self.fires = ale_py.Action.FIRE in self.actions
+
+    def load(self):
+        console = self.ale_py.ALEInterface()
+        # What repeats actions at random is `Console`, by the seed of the episode.
+        console.setFloat("repeat_action_probability", 0.0)
+        console.setInt("random_seed", 0)
+        console.loadROM(self.rom)
+        return console
+
+
+class Console:
+    """A console with a game. A step repeats its action for some frames; seen are the last two of them, in gray.
+
+    An environment as Gymnasium's, but for what a lane needs only once: it closes by itself, and has no wrapper.
+    """
+
+    spec = None
+
+    def __init__(self, game, np, spaces):
+        self.game = game
+        self.ale = ale = game.load()
+        ale.reset_game()
+        # From this state all episodes begin: after a reset some games go on otherwise than after another one. What is not
+        # part of it depends on whether anything was played before, so something is.
+        self.start = ale.cloneState(include_rng=True)
+        for _ in range(60):
+            ale.act(0)
+        self.lives = ale.lives()
+        self.frames = np.zeros((2,) + ale.getScreenDims(), np.uint8)
+        self.observation_space = spaces.Box(0, 255, self.frames.shape, np.uint8)
+        self.action_space = spaces.Discrete(len(game.actions))
+
+    def reset(self, seed=None, options=None):
+        game, ale = self.game, self.ale
+        ale.restoreState(self.start)
+        self.random = random.Random(seed)
+        self.held = 0
+        self.steps = 0
+        for _ in range(options["no_ops"] if options else 0):
+            ale.act(0)
+        if game.fires:
+            for _ in range(game.options["skip"]):
+                ale.act(1)
+        if ale.game_over():
+            raise RuntimeError("the game is over before it began: leave FIRE out of the actions")
+        for frame in self.frames:
+            ale.getScreenGrayscale(frame)
+        self.lives = ale.lives()
+        return self.frames, {}
+
+    def step(self, action):
+        game, ale = self.game, self.ale
+        wanted, sticky, skip = game.actions[action], game.options["sticky"], game.options["skip"]
+        self.steps += 1
+        reward = 0
+        for frame in range(skip):
+            if not sticky or self.random.random() >= sticky:
+                self.held = wanted
+            reward += ale.act(self.held)
+            over = ale.game_over()
+            if frame == skip - 2 or over:
+                ale.getScreenGrayscale(self.frames[0])
+            if frame == skip - 1 or over:
+                ale.getScreenGrayscale(self.frames[1])
+            if over:
+                break
+        lives = ale.lives()
+        self.life_lost = lives < self.lives and not over
+        self.lives = lives
+        return self.frames, reward, over, self.steps >= game.options["limit"], {}
+
+    def close(self):
+        pass
+
+
 class Vector:
     """Lanes whose buffers are made once; each lane's environment is made at its first reset."""
 
@@ -282,6 +392,7 @@ class Vector:
         seen, actions = sample.observation_space, sample.action_space
         self.make = bridge.make
         self.np = np
+        self.plays_game = isinstance(sample, Console)
         self.lanes = [sample] + [None] * (size - 1)
         self.shape = seen.shape
         kind = np.dtype(np.uint8 if seen.dtype == np.uint8 else np.float32)
@@ -306,11 +417,12 @@ class Vector:
         self.actions = np.frombuffer(request, given, count).reshape(shape)
         self.wanted = self.request[self.seeds + 4 * size :]
 
-    def reset(self, lane, seed):
+    def reset(self, lane, seed, no_ops=0):
         try:
             if self.lanes[lane] is None:
                 self.lanes[lane] = self.make()
-            observation, _ = self.lanes[lane].reset(seed=seed)
+            options = {"no_ops": no_ops} if no_ops else None
+            observation, _ = self.lanes[lane].reset(seed=seed, options=options)
             self.observe(lane, observation)
         except Exception as error:
             error.lane = lane
@@ -337,14 +449,16 @@ class Vector:
             for lane, action in enumerate(self.choices()):
                 if wanted[lane] == SKIP:
                     continue
-                observation, reward, terminated, truncated, _ = lanes[lane].step(action)
+                environment = lanes[lane]
+                observation, reward, terminated, truncated, _ = environment.step(action)
                 if observation.__class__ is array and observation.shape == shape:
                     rows[lane][...] = observation
                 else:
                     self.observe(lane, observation)
                 rewards[lane] = reward
-                flags[lane] = (1 if terminated else 0) | (2 if truncated else 0)
-                if flags[lane] and wanted[lane] == PLAY_ON:
+                ends = (TERMINATED if terminated else 0) | (TRUNCATED if truncated else 0)
+                flags[lane] = ends | LIFE_LOST if self.plays_game and environment.life_lost else ends
+                if ends and wanted[lane] == PLAY_ON:
                     ended.append(lane)
         except Exception as error:
             error.lane = lane

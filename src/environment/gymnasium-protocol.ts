@@ -6,8 +6,9 @@ import type { BoxSpace, EnvironmentSpec, Space } from "./environment.ts";
 import { nearest } from "./nearest.ts";
 import { sizeOf } from "./spaces.ts";
 
-/** Ids that begin so are Python Gymnasium's. */
-const PREFIX = "gymnasium:";
+/** Ids that begin so are Python Gymnasium's, and games of the Arcade Learning Environment, which are preprocessed here. */
+const GYMNASIUM = "gymnasium:";
+const ALE = "ale:";
 
 const parametersSchema = z.record(z.string(), z.json());
 
@@ -29,7 +30,17 @@ export type GymnasiumOptions = z.infer<typeof gymnasiumSchema>;
 
 /** The id that Gymnasium knows; `undefined` when the environment is not Gymnasium's. */
 export function gymnasiumId(environment: string): string | undefined {
-  return environment.startsWith(PREFIX) ? environment.slice(PREFIX.length) : undefined;
+  return environment.startsWith(GYMNASIUM) ? environment.slice(GYMNASIUM.length) : undefined;
+}
+
+/** The name of a game of ALE's, for example `MsPacman`; `undefined` when the environment is none. */
+export function aleGame(environment: string): string | undefined {
+  return environment.startsWith(ALE) ? environment.slice(ALE.length) : undefined;
+}
+
+/** Whether the environment is played in a Python process. */
+export function isInPython(environment: string): boolean {
+  return gymnasiumId(environment) !== undefined || aleGame(environment) !== undefined;
 }
 
 /** How an environment of Gymnasium's is made and waited for: what a plan says of it. */
@@ -39,10 +50,29 @@ export interface GymnasiumReference extends Partial<Omit<GymnasiumOptions, "wrap
   readonly timeout?: number | undefined;
 }
 
+/** How a Python process is to play a game of ALE's. */
+export interface GameRequest {
+  readonly name: string;
+  /** Places in the game's minimal set of actions; all of it if `null`. */
+  readonly actions: readonly number[] | null;
+  /** Whether FIRE is pressed at the beginning; where it is among the actions if `null`. */
+  readonly fire: boolean | null;
+  /** Frames a step. */
+  readonly skip: number;
+  /** Steps after which an episode is truncated. */
+  readonly limit: number;
+  /** With what probability a frame repeats the action of the one before. */
+  readonly sticky: number;
+}
+
 /** The first request, in JSON. `module:id` as Gymnasium takes it is refused: a policy file must not name what is imported. */
-export function openRequest(environment: string, reference: GymnasiumReference): Uint8Array {
+export function openRequest(
+  environment: string,
+  reference: GymnasiumReference,
+  game: GameRequest | undefined,
+): Uint8Array {
   const { module, kwargs = {}, wrappers = [] } = reference;
-  const id = gymnasiumId(environment) ?? environment;
+  const id = gymnasiumId(environment) ?? "";
   if (id.includes(":")) {
     throw new UsageError("environment", `"${id}" names a module: give it with --env-module, and here the id alone`);
   }
@@ -54,6 +84,7 @@ export function openRequest(environment: string, reference: GymnasiumReference):
     module: module ?? null,
     kwargs,
     wrappers: wrappers.map(({ name, kwargs = {} }) => ({ name, kwargs })),
+    game: game ?? null,
   });
   return request(OPEN, 0, new TextEncoder().encode(text));
 }
@@ -74,6 +105,10 @@ export const FOLLOWED = 2;
 /** What a step does with a lane besides nothing: a step, or a step and, when that ends the episode, the next one's beginning. */
 export const PLAY = 1;
 export const PLAY_ON = 2;
+/** Flags of a lane after a step. */
+export const TERMINATED = 1;
+export const TRUNCATED = 2;
+export const LIFE_LOST = 4;
 
 /** A request with its head; without a content it has none. */
 export function request(operation: number, vector: number, content = new Uint8Array()): Uint8Array<ArrayBuffer> {
@@ -105,6 +140,8 @@ const openedSchema = z.object({
   ]),
   maxEpisodeSteps: count.nullable(),
   rewardThreshold: z.number().nullable(),
+  /** At the beginning of a game. */
+  lives: z.number().int().min(0),
 });
 
 /** What a Python process says of its environment. */
@@ -159,10 +196,10 @@ export function errorOfRefusal(environment: string, refusal: Refusal, where = ""
   const options = { cause: refusal.traceback };
   if (kind === "environment") return new EnvironmentError(environment, `${where}${message}`, options);
   if (kind === "spaces") return new UsageError(FIELDS[kind], `${environment}: its ${message}`, options);
-  const wanted = kind === "id" ? (gymnasiumId(environment) ?? "") : (message.split(" ")[0] ?? "");
-  const meant = nearest(wanted, names);
+  const [prefix, name] = environment.split(/(?<=:)/, 2);
+  const meant = nearest((kind === "id" ? name : message.split(" ")[0]) ?? "", names);
   if (kind === "id" && meant !== undefined) {
-    return new UsageError(FIELDS[kind], `there is no environment "${environment}"; did you mean "${PREFIX}${meant}"?`);
+    return new UsageError(FIELDS[kind], `there is no environment "${environment}"; did you mean "${prefix}${meant}"?`);
   }
   const hint = meant === undefined ? "" : `; did you mean "${meant}"?`;
   return new UsageError(FIELDS[kind], `${message}${hint}`, options);

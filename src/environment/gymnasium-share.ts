@@ -1,6 +1,6 @@
-import type { EnvironmentSpec } from "./environment.ts";
 import type { Actions } from "./gymnasium-episode.ts";
 import { REQUEST_BYTES, request, STEP } from "./gymnasium-protocol.ts";
+import type { Task } from "./gymnasium-task.ts";
 import type { PythonProcess } from "./python-process.ts";
 import { sizeOf } from "./spaces.ts";
 
@@ -19,10 +19,8 @@ export interface Share {
   readonly flags: Uint8Array;
 }
 
-/** @param bytes whether observations travel as bytes, or else as float32 numbers */
 export function shareOf(
-  spec: EnvironmentSpec,
-  bytes: boolean,
+  { spec, bytes, width }: Task,
   process: PythonProcess,
   vector: number,
   from: number,
@@ -32,7 +30,7 @@ export function shareOf(
   const count = lanes * sizeOf(spec.actionSpace);
   const frame = request(STEP, vector, new Uint8Array(4 * count + 5 * lanes));
   const { buffer } = frame;
-  const seen = lanes * sizeOf(spec.observationSpace);
+  const seen = lanes * width;
   const flags = 8 * lanes + (bytes ? 1 : 4) * seen;
   const answer = new Uint8Array(flags + lanes);
   return {

@@ -3,6 +3,7 @@ import { isMainThread } from "node:worker_threads";
 import { EnvironmentError, UsageError } from "../errors.ts";
 import type { Plain } from "../plain.ts";
 import { Pcg64 } from "../random/pcg64.ts";
+import { gameRequest, gameTask } from "./atari/ale.ts";
 import { notRunning } from "./classic-control.ts";
 import type { EnvironmentSpec, VectorEnvironment } from "./environment.ts";
 import { type Actions, Episode } from "./gymnasium-episode.ts";
@@ -13,6 +14,7 @@ import {
   fingerprintOf,
   type GymnasiumOptions,
   type GymnasiumReference,
+  LIFE_LOST,
   type Opened,
   openRequest,
   PLAY,
@@ -20,9 +22,11 @@ import {
   parseOpened,
   RESET,
   request,
-  specOfOpened,
+  TERMINATED,
+  TRUNCATED,
 } from "./gymnasium-protocol.ts";
 import { type Share, shareOf } from "./gymnasium-share.ts";
+import { gymnasiumTask, type Task, type View } from "./gymnasium-task.ts";
 import { type Answer, errorOf, PythonProcess } from "./python-process.ts";
 import { sizeOf } from "./spaces.ts";
 import { allocate, LaneActions, type LaneBuffers, parseVectorState, refuseLane, type VectorState } from "./vector.ts";
@@ -46,9 +50,9 @@ class GymnasiumVector implements VectorEnvironment {
   readonly terminated: Uint8Array;
   readonly truncated: Uint8Array;
   readonly lifeLost: Uint8Array;
-  readonly #bytes: boolean;
+  readonly #task: Task;
+  readonly #view: View;
   readonly #vector: number;
-  readonly #width: number;
   readonly #actionSize: number;
   readonly #checked: LaneActions;
   readonly #shares: readonly Share[];
@@ -63,13 +67,8 @@ class GymnasiumVector implements VectorEnvironment {
   /** What the next call has to wait for: that the vector is made, and that a restored state is reached. */
   #preparing: Promise<void> | undefined;
 
-  constructor(
-    spec: EnvironmentSpec,
-    bytes: boolean,
-    processes: readonly PythonProcess[],
-    size: number,
-    vector: number,
-  ) {
+  constructor(task: Task, processes: readonly PythonProcess[], size: number, vector: number) {
+    const { spec } = task;
     const buffers = allocate(spec, size);
     this.spec = spec;
     this.size = size;
@@ -78,16 +77,16 @@ class GymnasiumVector implements VectorEnvironment {
     this.terminated = buffers.terminated;
     this.truncated = buffers.truncated;
     this.lifeLost = buffers.lifeLost;
-    this.#bytes = bytes;
+    this.#task = task;
+    this.#view = task.view(this);
     this.#vector = vector;
-    this.#width = sizeOf(spec.observationSpace);
     this.#actionSize = sizeOf(spec.actionSpace);
     this.#checked = new LaneActions(spec, size);
     this.#wanted = new Uint8Array(size);
     this.#seeds = new Uint32Array(size);
     this.#episodes = Array.from({ length: size }, () => undefined);
     const borderOf = (share: number): number => Math.floor((share * size) / processes.length);
-    this.#shares = processes.map((process, k) => shareOf(spec, bytes, process, vector, borderOf(k), borderOf(k + 1)));
+    this.#shares = processes.map((process, k) => shareOf(task, process, vector, borderOf(k), borderOf(k + 1)));
     this.#prepare(this.#create());
   }
 
@@ -100,12 +99,13 @@ class GymnasiumVector implements VectorEnvironment {
     const begun = former && this.#begun.get(lane);
     this.#begun.delete(lane);
     this.#episodes[lane] = new Episode(own, random, this.#actionSize, this.#noActions());
-    if (begun) await this.#arrive(lane, begun.answer, begun.offset, this);
-    else await this.#begin(lane, own, this);
-    if (seed === undefined) this.#playsOn = true;
+    if (begun) await this.#arrive(lane, begun.answer, begun.offset, this.#view);
+    else await this.#begin(lane, own, this.#view);
+    if (seed === undefined) this.#playsOn = this.#task.playsOn;
     this.rewards[lane] = 0;
     this.terminated[lane] = 0;
     this.truncated[lane] = 0;
+    this.lifeLost[lane] = 0;
   }
 
   /** Refuses a wrong action before any lane moves. Of several errors, that of the lowest lanes is thrown. */
@@ -115,8 +115,10 @@ class GymnasiumVector implements VectorEnvironment {
     for (let lane = 0; lane < this.size; lane++) {
       const runs = !this.terminated[lane] && !this.truncated[lane];
       this.#wanted[lane] = runs ? (this.#playsOn ? PLAY_ON : PLAY) : 0;
-      if (!runs) this.rewards[lane] = 0;
-      else if (this.#episodes[lane] === undefined) throw notRunning(this.spec.id);
+      if (!runs) {
+        this.rewards[lane] = 0;
+        this.lifeLost[lane] = 0;
+      } else if (this.#episodes[lane] === undefined) throw notRunning(this.spec.id);
     }
     for (let lane = 0; lane < this.size; lane++) {
       if (!this.#wanted[lane]) continue;
@@ -128,7 +130,9 @@ class GymnasiumVector implements VectorEnvironment {
       episode.add(actions, lane);
       this.#seeds[lane] = episode.next;
     }
-    await this.#advance(actions, this.#wanted, this, (lane) => this.#place(lane, this.#episodes[lane]!.steps));
+    await this.#advance(actions, this.#wanted, this, this.#view, (lane) =>
+      this.#place(lane, this.#episodes[lane]!.steps),
+    );
   }
 
   getState(): VectorState {
@@ -151,6 +155,7 @@ class GymnasiumVector implements VectorEnvironment {
     this.rewards.set(saved.rewards);
     this.terminated.set(saved.terminated);
     this.truncated.set(saved.truncated);
+    this.lifeLost.fill(0);
     this.#begun.clear();
     const before = this.#preparing;
     this.#prepare(this.#replay(saved, [...this.#episodes], before));
@@ -199,21 +204,22 @@ class GymnasiumVector implements VectorEnvironment {
     return step === 0 ? `reset(${seed}): ` : `step ${step} of the episode with seed ${seed}: `;
   }
 
-  async #begin(lane: number, seed: number, into: LaneBuffers): Promise<void> {
+  async #begin(lane: number, seed: number, view: View): Promise<void> {
     const share = this.#shares.findLast(({ from }) => lane >= from)!;
-    const content = new DataView(new ArrayBuffer(12));
+    const beginning = this.#task.beginning(seed);
+    const content = new DataView(new ArrayBuffer(16));
     content.setUint32(0, lane - share.from, true);
-    content.setBigUint64(4, BigInt(seed), true);
-    await this.#arrive(lane, share.process.ask(request(RESET, this.#vector, new Uint8Array(content.buffer))), 0, into);
+    content.setBigUint64(4, BigInt(beginning.seed), true);
+    content.setUint32(12, beginning.noOps, true);
+    await this.#arrive(lane, share.process.ask(request(RESET, this.#vector, new Uint8Array(content.buffer))), 0, view);
   }
 
   /** Takes a first observation, at `offset` of those that an answer has. */
-  async #arrive(lane: number, asked: Promise<Answer>, offset: number, into: LaneBuffers): Promise<void> {
+  async #arrive(lane: number, asked: Promise<Answer>, offset: number, view: View): Promise<void> {
     const where = (): string => this.#place(lane, 0);
     try {
       const { bytes } = await asked;
-      const observations = this.#bytes ? bytes : new Float32Array(bytes.buffer);
-      this.#observe(lane, observations, offset * this.#width, into, where);
+      view.begin(lane, this.#task.bytes ? bytes : new Float32Array(bytes.buffer), offset * this.#task.width, where);
     } catch (error) {
       throw errorOf(this.spec.id, error, where);
     }
@@ -224,6 +230,7 @@ class GymnasiumVector implements VectorEnvironment {
     actions: Actions,
     wanted: Uint8Array,
     into: LaneBuffers,
+    view: View,
     where: (lane: number) => string,
   ): Promise<void> {
     const asked = this.#shares.map(({ process, from, to, request, answer, ...share }) => {
@@ -247,49 +254,26 @@ class GymnasiumVector implements VectorEnvironment {
           throw new EnvironmentError(this.spec.id, `${where(lane)}the reward is ${reward}, expected a finite number`);
         }
         into.rewards[lane] = reward;
-        into.terminated[lane] = flags[own]! & 1;
-        into.truncated[lane] = flags[own]! >> 1;
-        if (more && flags[own]) this.#begun.set(lane, { answer: more, offset: begun++ });
-        this.#observe(lane, observations, own * this.#width, into, where);
+        const flag = flags[own]!;
+        into.terminated[lane] = flag & TERMINATED ? 1 : 0;
+        into.truncated[lane] = flag & TRUNCATED ? 1 : 0;
+        into.lifeLost[lane] = flag & LIFE_LOST ? 1 : 0;
+        if (more && flag) this.#begun.set(lane, { answer: more, offset: begun++ });
+        view.go(lane, observations, own * this.#task.width, () => where(lane));
       }
     }
-  }
-
-  #observe(
-    lane: number,
-    observations: Float32Array | Uint8Array,
-    offset: number,
-    into: LaneBuffers,
-    where: (lane: number) => string,
-  ): void {
-    const width = this.#width;
-    const first = lane * width;
-    if (observations instanceof Uint8Array) {
-      into.observations.set(observations.subarray(offset, offset + width), first);
-      return;
-    }
-    // A sum of float32 numbers is finite in float64 if they all are.
-    let sum = 0;
-    for (let i = 0; i < width; i++) {
-      const value = observations[offset + i]!;
-      into.observations[first + i] = value;
-      sum += value;
-    }
-    if (Number.isFinite(sum)) return;
-    const at = into.observations.subarray(first, first + width).findIndex((value) => !Number.isFinite(value));
-    const problem = `observation[${at}] is ${into.observations[first + at]}, expected a finite number`;
-    throw new EnvironmentError(this.spec.id, where(lane) + problem);
   }
 
   /** Plays the episodes that are under way again, beside the vector's own buffers, and sees that they lead to the same. */
   async #replay(saved: VectorState, episodes: readonly (Episode | undefined)[], before?: Promise<void>): Promise<void> {
     await before;
     const played = allocate(this.spec, this.size);
+    const view = this.#task.view(played);
     const running = (lane: number): boolean => !saved.terminated[lane] && !saved.truncated[lane];
     const lanes = [...episodes.entries()].flatMap(([lane, episode]) =>
       episode && running(lane) ? [{ lane, episode }] : [],
     );
-    for (const { lane, episode } of lanes) await this.#begin(lane, episode.seed, played);
+    for (const { lane, episode } of lanes) await this.#begin(lane, episode.seed, view);
     const steps = Math.max(0, ...lanes.map(({ episode }) => episode.steps));
     const count = this.size * this.#actionSize;
     const actions = this.spec.actionSpace.kind === "discrete" ? new Int32Array(count) : new Float32Array(count);
@@ -301,11 +285,12 @@ class GymnasiumVector implements VectorEnvironment {
         actions.set(episode.at(step), lane * this.#actionSize);
         if (played.terminated[lane] || played.truncated[lane]) this.#strayed(lane, step);
       }
-      await this.#advance(actions, wanted, played, (lane) => this.#place(lane, step + 1));
+      await this.#advance(actions, wanted, played, view, (lane) => this.#place(lane, step + 1));
     }
+    const width = sizeOf(this.spec.observationSpace);
     for (const { lane, episode } of lanes) {
       const of = ({ observations }: Pick<LaneBuffers, "observations">): Float32Array =>
-        observations.subarray(lane * this.#width, (lane + 1) * this.#width);
+        observations.subarray(lane * width, (lane + 1) * width);
       const there = of(saved);
       const same = of(played).every((value, i) => Object.is(value, there[i]));
       if (!same || played.terminated[lane] || played.truncated[lane]) this.#strayed(lane, episode.steps);
@@ -323,30 +308,29 @@ class GymnasiumVector implements VectorEnvironment {
 
 /** Processes of Python that have an environment of Gymnasium's, for all vectors of a run. */
 export class GymnasiumProcesses {
-  readonly spec: EnvironmentSpec;
   readonly gymnasium: Pick<GymnasiumOptions, "spaces" | "versions">;
-  readonly #bytes: boolean;
+  readonly #task: Task;
   readonly #processes: readonly PythonProcess[];
   #vectors = 0;
 
-  private constructor(spec: EnvironmentSpec, opened: Opened, processes: readonly PythonProcess[]) {
-    this.spec = spec;
+  private constructor(task: Task, opened: Opened, processes: readonly PythonProcess[]) {
+    this.#task = task;
     this.gymnasium = { spaces: fingerprintOf(opened), versions: opened.versions };
-    this.#bytes = opened.observation.dtype === "uint8";
     this.#processes = processes;
   }
 
   /**
    * Starts the processes: some seconds at the most.
    *
-   * @param environment `gymnasium:` and the id
+   * @param environment `gymnasium:` and the id, or `ale:` and the name of a game
    * @param workers processes; their number changes no result
    * @throws UsageError when Python, a package, a module or the id is missing, or the spaces are none that policies know
    * @throws EnvironmentError when it cannot be made, or its spaces are others than those expected
    */
   static async open(environment: string, workers: number, reference: GymnasiumReference): Promise<GymnasiumProcesses> {
     const { timeout = TIMEOUT, spaces } = reference;
-    const first = openRequest(environment, reference);
+    const game = gameRequest(environment, reference);
+    const first = openRequest(environment, reference, game);
     // Worker threads are as many as there are cores, and their processes are besides.
     const alert = isMainThread && workers < availableParallelism();
     const processes = Array.from({ length: workers }, () => new PythonProcess(environment, timeout, alert));
@@ -359,17 +343,22 @@ export class GymnasiumProcesses {
       if (opened === undefined) throw new UsageError("workers", `is ${workers}, expected an integer from 1`);
       checkSpaces(environment, opened, spaces);
       for (const other of others) checkSpaces(environment, other, fingerprintOf(opened));
-      return new GymnasiumProcesses(specOfOpened(environment, opened), opened, processes);
+      const task = game === undefined ? gymnasiumTask(environment, opened) : gameTask(environment, opened);
+      return new GymnasiumProcesses(task, opened, processes);
     } catch (error) {
       await Promise.all(processes.map((process) => process.close()));
       throw error;
     }
   }
 
+  get spec(): EnvironmentSpec {
+    return this.#task.spec;
+  }
+
   /** @throws UsageError when `size` is not a positive integer. */
   vector(size: number): VectorEnvironment {
     if (!Number.isInteger(size) || size < 1) throw new UsageError("size", `is ${size}, expected an integer from 1`);
-    return new GymnasiumVector(this.spec, this.#bytes, this.#processes.slice(0, size), size, ++this.#vectors);
+    return new GymnasiumVector(this.#task, this.#processes.slice(0, size), size, ++this.#vectors);
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 import type { EnvironmentSpec, VectorEnvironment } from "./environment.ts";
 import { GymnasiumProcesses } from "./gymnasium.ts";
-import { type GymnasiumOptions, type GymnasiumReference, gymnasiumId } from "./gymnasium-protocol.ts";
+import { type GymnasiumOptions, type GymnasiumReference, isInPython } from "./gymnasium-protocol.ts";
 import { LaneThreads } from "./threads.ts";
 
 /** An environment that is ready to be played, with the threads or processes that its lanes are shared out among. */
@@ -28,11 +28,12 @@ export interface OpenOptions {
 }
 
 /**
- * Opens an environment: a registered one by its id, one of Python's Gymnasium by `gymnasium:` and its id.
+ * Opens an environment: a registered one by its id, one of Python's Gymnasium by `gymnasium:` and its id, a game of ALE's by
+ * `ale:` and its name.
  * @throws UsageError when there is none of that id, or Python or a package is missing
  */
 export function openEnvironment(environment: string, options: OpenOptions): Promise<OpenEnvironment> {
   const { workers, modules = [], gymnasium = {} } = options;
-  if (gymnasiumId(environment) !== undefined) return GymnasiumProcesses.open(environment, workers, gymnasium);
+  if (isInPython(environment)) return GymnasiumProcesses.open(environment, workers, gymnasium);
   return LaneThreads.start(environment, workers, modules);
 }

@@ -4,6 +4,8 @@ import { makePong, pongFireV0, pongV0 } from "./atari/pong.ts";
 import { CartPole, cartPoleV0, cartPoleV1 } from "./cartpole.ts";
 import type { Environment, EnvironmentSpec } from "./environment.ts";
 import { LunarLander, lunarLanderContinuousV3, lunarLanderV2, lunarLanderV3 } from "./lunar-lander.ts";
+import { MiniBreakout, miniBreakoutV0 } from "./mini/breakout.ts";
+import { MiniSpaceInvaders, miniSpaceInvadersV0 } from "./mini/space-invaders.ts";
 import { MountainCar, mountainCarV0 } from "./mountain-car.ts";
 import { MountainCarContinuous, mountainCarContinuousV0 } from "./mountain-car-continuous.ts";
 import { nearest } from "./nearest.ts";
@@ -40,6 +42,9 @@ for (const spec of [lunarLanderV2, lunarLanderV3, lunarLanderContinuousV3]) {
   register({ spec, create: () => new LunarLander(spec), slow: true });
 }
 for (const spec of [pongV0, pongFireV0]) register({ spec, create: () => makePong(spec), slow: true });
+
+register({ spec: miniBreakoutV0, create: () => new MiniBreakout() });
+register({ spec: miniSpaceInvadersV0, create: () => new MiniSpaceInvaders() });
 
 /** Ids of all registered environments, in order of registration. */
 export function environmentIds(): string[] {

@@ -182,7 +182,9 @@ export class LaneVector implements VectorEnvironment {
       );
     }
     const offset = lane * size;
-    for (let index = 0; index < size; index++) this.observations[offset + index] = observation[index]!;
+    // Pictures by a call, few numbers without one: each way takes half the time of the other.
+    if (size > 64) this.observations.set(observation, offset);
+    else for (let index = 0; index < size; index++) this.observations[offset + index] = observation[index]!;
   }
 }
 

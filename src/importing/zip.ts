@@ -1,4 +1,4 @@
-import { crc32, inflateRawSync } from "node:zlib";
+import { constants, crc32, inflateRawSync } from "node:zlib";
 import { FileError, reasonOf } from "../errors.ts";
 
 /** Signatures and sizes of APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12, 4.3.14 to 4.3.16. */
@@ -13,6 +13,10 @@ const STORED = 0;
 const DEFLATED = 8;
 /** What all entries may hold together, in bytes of the archive: trained weights hardly compress, bombs do it a thousandfold. */
 const MAX_RATIO = 100;
+/** Bytes in the archive that the beginning of an entry is read from. */
+const BEGINNING = 2 ** 16;
+/** Deflate makes no more than this of a byte. */
+const MAX_DEFLATION = 1032;
 /** What any archive may hold. */
 const FREE_BYTES = 2 ** 20;
 
@@ -61,10 +65,18 @@ export class ZipArchive {
     return content;
   }
 
-  #inflate(packed: Uint8Array, size: number, name: string): Uint8Array {
+  /** The beginning of an entry: what its first 64 KiB in the archive hold, whatever comes behind them. No checksum covers it. */
+  begin(name: string): Uint8Array | undefined {
+    const entry = this.#entries.get(name);
+    const first = entry?.packed.subarray(0, BEGINNING);
+    if (entry === undefined || first === undefined || entry.method === STORED) return first;
+    return this.#inflate(first, Math.min(entry.size, BEGINNING * MAX_DEFLATION), name, constants.Z_SYNC_FLUSH);
+  }
+
+  #inflate(packed: Uint8Array, size: number, name: string, finishFlush = constants.Z_FINISH): Uint8Array {
     try {
       // One byte more than expected, so that a longer stream is noticed and not merely cut.
-      return inflateRawSync(packed, { maxOutputLength: size + 1 });
+      return inflateRawSync(packed, { maxOutputLength: size + 1, finishFlush });
     } catch (error) {
       throw new FileError(this.#path, `entry ${JSON.stringify(name)} cannot be inflated: ${reasonOf(error)}`, {
         cause: error,

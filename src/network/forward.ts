@@ -7,10 +7,12 @@ import {
   conv,
   div,
   matmul,
+  mul,
   relu,
   reshape,
   split,
   sub,
+  sum,
   type Tensor,
   tanh,
   transpose,
@@ -21,6 +23,7 @@ import {
   inputSize,
   type LayerLayout,
   layoutOf,
+  type Normalization,
   parameterCount,
 } from "./architecture.ts";
 
@@ -51,20 +54,44 @@ export function forward(architecture: Architecture, parameters: Tensor, observat
     );
   }
   const layers = layoutOf(architecture);
+  const folded = foldable(architecture);
   const parts = split(
     parameters,
     layers.flatMap(({ weights, biases }) => [weights.length, biases.length]),
   );
   return layers.reduce(
-    (x, layer, i) => activations[layer.activation](sums(layer, x, parts[2 * i]!, parts[2 * i + 1]!)),
-    normalized(architecture, cast(observations, "float32")),
+    (x, layer, i) => {
+      const weights = reshape(parts[2 * i]!, [layer.inputs, layer.outputs]);
+      const biases = parts[2 * i + 1]!;
+      const normalization = i === 0 ? folded : undefined;
+      return activations[layer.activation](sums(layer, x, ...fold(normalization, weights, biases)));
+    },
+    folded ? cast(observations, "float32") : normalized(architecture, cast(observations, "float32")),
   );
 }
 
+/**
+ * A normalisation by one number for all pixels in front of a convolution without padding, which is the same convolution of the
+ * raw pixels with other weights: cheaper by two passes over the images, and nothing is limited.
+ */
+function foldable({ normalization, layers }: Architecture): Normalization | undefined {
+  const [first] = layers;
+  const plain = first?.kind === "conv" && !first.padding?.some((zeros) => zeros > 0);
+  const single = normalization?.mean.length === 1 && normalization.deviation.length === 1;
+  return plain && single && normalization.clip === undefined ? normalization : undefined;
+}
+
+/** Weights and biases that do to x what the given ones do to (x - mean) / deviation. */
+function fold(normalization: Normalization | undefined, weights: Tensor, biases: Tensor): [Tensor, Tensor] {
+  if (normalization === undefined) return [weights, biases];
+  const { mean, deviation } = normalization;
+  const scaled = div(weights, deviation[0]!);
+  return [scaled, mean[0] === 0 ? biases : sub(biases, mul(sum(scaled, { axes: [0] }), mean[0]!))];
+}
+
 /** One layer in front of its activation: [batch, outputs], or a convolution's [batch, filters, rows, columns]. */
-function sums({ inputs, outputs, window }: LayerLayout, x: Tensor, flat: Tensor, biases: Tensor): Tensor {
+function sums({ inputs, outputs, window }: LayerLayout, x: Tensor, weights: Tensor, biases: Tensor): Tensor {
   const batch = x.shape[0]!;
-  const weights = reshape(flat, [inputs, outputs]);
   if (window === undefined) return matmul(reshape(x, [batch, inputs]), weights, { bias: biases });
   const { kernel, stride, padding, from } = window;
   const filters = reshape(transpose(weights), [outputs, from[0], ...kernel]);

@@ -1,35 +1,46 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
-import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
 import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
 import { type Emitted, EVENTS_VERSION } from "../events.ts";
+import type { ObservationLog } from "../observations/log.ts";
 import type { Plain } from "../plain.ts";
 import { type DqnOptions, type DqnState, trainDqn } from "../teacher/dqn.ts";
 import { type PpoOptions, type PpoState, trainPpo } from "../teacher/ppo.ts";
 import type { Teacher } from "../teacher/teacher.ts";
 import { useThreads } from "../tensor/program.ts";
-import { type Answer, type PopsOptions, type PopsState, pops } from "./pops.ts";
+import type { EnvironmentSource } from "./ground.ts";
+import type { PopsOptions } from "./options.ts";
+import { type Answer, type PopsContext, type PopsState, pops } from "./pops.ts";
 import { withCheckpoints } from "./stage.ts";
 
 /** Options of a teacher; `algorithm` says which. */
 type TeacherOptions = DqnOptions | PpoOptions;
 
-/** What a run does, by its effective configuration. */
-export interface Plan {
-  /** A registered id, or `gymnasium:` and one of Python's Gymnasium. */
-  readonly environment: string;
-  /** How an environment of Gymnasium's is made. */
-  readonly gymnasium?: GymnasiumReference | undefined;
+interface Shared {
   readonly preset: string;
   readonly seed: number;
   /** Threads (Gymnasium: processes) for the lanes of a slow environment, and threads for students; their number never changes a result. */
   readonly workers: number;
-  /** URLs of modules that register the environment, for the worker threads; none are needed for the package's own. */
-  readonly modules?: readonly string[];
+  /** Tells that there is no time for more tries (`PopsContext`). */
+  readonly outOfTime?: (() => boolean) | undefined;
+}
+
+/** Of a run in an environment: `environment` is a registered id, or `gymnasium:` and one of Python's Gymnasium. */
+export interface EnvironmentPlan extends Shared, EnvironmentSource {
   /** How to train a teacher, or one that is there. */
   readonly teacher: { readonly options: TeacherOptions } | { readonly network: Teacher };
   /** How to compress it; `undefined` to stop after the teacher. */
   readonly pops: PopsOptions | undefined;
 }
+
+/** Of a compression on logged observations alone. */
+export interface ObservationPlan extends Shared {
+  readonly observations: ObservationLog;
+  readonly teacher: { readonly network: Teacher };
+  readonly pops: PopsOptions;
+}
+
+/** What a run does, by its effective configuration. */
+export type Plan = EnvironmentPlan | ObservationPlan;
 
 /** What a plan leads to; `answer` is `undefined` when it stops after the teacher. */
 export interface Outcome {
@@ -57,6 +68,7 @@ export async function* pipeline(
   onTeacher?: (teacher: Teacher) => void,
 ): AsyncGenerator<Emitted, Outcome> {
   useThreads(plan.workers);
+  if ("observations" in plan) return yield* onObservations(plan, resume, onTeacher);
   const opened = await openEnvironment(plan.environment, plan);
   try {
     return yield* stages(plan, opened, resume, onTeacher);
@@ -66,17 +78,15 @@ export async function* pipeline(
 }
 
 async function* stages(
-  plan: Plan,
+  plan: EnvironmentPlan,
   opened: OpenEnvironment,
   resume?: Plain,
   onTeacher?: (teacher: Teacher) => void,
 ): AsyncGenerator<Emitted, Outcome> {
   const saved = resume as PlanState | undefined;
-  const { environment, gymnasium, seed, workers, modules = [] } = plan;
+  const { environment, gymnasium, seed, workers, outOfTime, modules = [] } = plan;
   const makeLanes = (size: number): VectorEnvironment => opened.vector(size);
-  if (!saved) {
-    yield { type: "run-started", step: 0, version: EVENTS_VERSION, environment, seed, preset: plan.preset };
-  }
+  if (!saved) yield startOf(plan, environment);
   let teacher: Teacher;
   if ("network" in plan.teacher) {
     teacher = plan.teacher.network;
@@ -94,19 +104,41 @@ async function* stages(
   }
   onTeacher?.(teacher);
   if (!plan.pops) return { teacher, answer: undefined };
+  const source = { environment, modules, gymnasium, opened };
+  return yield* compression({ ...source, options: plan.pops, seed, workers, outOfTime }, teacher, saved);
+}
+
+async function* onObservations(
+  plan: ObservationPlan,
+  resume?: Plain,
+  onTeacher?: (teacher: Teacher) => void,
+): AsyncGenerator<Emitted, Outcome> {
+  if (!resume) yield startOf(plan);
+  const { network } = plan.teacher;
+  onTeacher?.(network);
+  const { observations, seed, workers, outOfTime, pops: options } = plan;
+  return yield* compression(
+    { observations, options, seed, workers, outOfTime },
+    network,
+    resume as PlanState | undefined,
+  );
+}
+
+function startOf({ seed, preset }: Shared, environment?: string): Emitted {
+  const where = environment === undefined ? {} : { environment };
+  return { type: "run-started", step: 0, version: EVENTS_VERSION, ...where, seed, preset };
+}
+
+type Omitting<Context, Keys extends PropertyKey> = Context extends unknown ? Omit<Context, Keys> : never;
+
+async function* compression(
+  context: Omitting<PopsContext, "teacher" | "stepsBefore">,
+  teacher: Teacher,
+  saved: PlanState | undefined,
+): AsyncGenerator<Emitted, Outcome> {
   const { architecture, parameters, updates } = teacher;
   const compressing = pops(
-    {
-      environment,
-      teacher: { architecture, parameters },
-      options: plan.pops,
-      seed,
-      workers,
-      modules,
-      gymnasium,
-      opened,
-      stepsBefore: updates,
-    },
+    { ...context, teacher: { architecture, parameters }, stepsBefore: updates },
     saved?.stage === "pops" ? (saved.inner as PopsState) : undefined,
   );
   const plainTeacher = { architecture, parameters, updates };

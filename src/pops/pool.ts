@@ -43,7 +43,7 @@ export class Pool {
     return this.#run({ job, ...(resume && { resume }) }, onProgress) as Promise<Distilled>;
   }
 
-  /** Undiscounted returns of a batch of episodes. */
+  /** Undiscounted returns of a batch of episodes, or agreements on logged ones. */
   play(play: PlayJob): Promise<Float64Array> {
     return this.#run({ play }, () => undefined) as Promise<Float64Array>;
   }

@@ -1,74 +1,38 @@
-import { z } from "zod";
-import {
-  collectTeacherStates,
-  type DistillContext,
-  type Distilled,
-  type DistillJob,
-  distillSchema,
-} from "../distillation/distill.ts";
-import type { VectorEnvironment } from "../environment/environment.ts";
-import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
-import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
+import type { DistillContext, Distilled, DistillJob } from "../distillation/distill.ts";
+import { normalizationOf } from "../distillation/normalization.ts";
+import type { OpenEnvironment } from "../environment/open.ts";
+import type { Divergence, Examination } from "../evaluation/examination.ts";
 import type { Emitted, EventOf } from "../events.ts";
-import { type Architecture, checkFits, countsOf, describe, hiddenWidths } from "../network/architecture.ts";
+import {
+  type Architecture,
+  countsOf,
+  describe,
+  hiddenWidths,
+  inputSize,
+  type Normalization,
+} from "../network/architecture.ts";
 import type { Score } from "../network/policy.ts";
+import type { ObservationLog } from "../observations/log.ts";
 import type { Plain } from "../plain.ts";
-import { type PruneState, prune, pruneSchema } from "../pruning/prune.ts";
+import { type PruneState, prune } from "../pruning/prune.ts";
+import type { Observations } from "../replay/rows.ts";
 import { redundancyOf } from "../shrinking/redundancy.ts";
 import { ladder, resizeByUnits, resizeByWeights } from "../shrinking/resize.ts";
 import { slice, strongestUnits } from "../shrinking/slice.ts";
+import {
+  type EnvironmentSource,
+  environmentGround,
+  type Ground,
+  labelLog,
+  observedIn,
+  openGround,
+  type Source,
+} from "./ground.ts";
+import type { PopsOptions } from "./options.ts";
 import { Pool } from "./pool.ts";
 import { objectiveOf, type Proof, proveCandidate, proveTeacher } from "./proof.ts";
 import { firstPassing, type JobsState } from "./search.ts";
 import { withCheckpoints } from "./stage.ts";
-
-const count = z.number().int().min(1);
-
-/** Options of the PoPS loop: `popsSchema.parse({ objective, lowerBound })` fills in the defaults. */
-export const popsSchema = z.strictObject({
-  objective: z.number().describe("mean return that the teacher has to reach and a policy has to hold"),
-  retention: z
-    .number()
-    .positive()
-    .max(1)
-    .nullable()
-    .default(null)
-    .describe(
-      "share of the teacher's mean that a policy has to hold instead of the objective; a negative mean may grow by as much",
-    ),
-  lowerBound: z.number().describe("mean return below which pruning pauses"),
-  maxIterations: count.max(100).default(10).describe("rounds of prune, shrink, distil"),
-  starts: count.max(100).default(4).describe("random starts of the student in a round; the first that passes is taken"),
-  rule: z
-    .enum(["units", "weights"])
-    .default("units")
-    .describe("next size from live units, or by the original's formula from weights"),
-  init: z
-    .enum(["random", "slice"])
-    .default("random")
-    .describe("the student's starting weights: random, or the pruned network's strongest units"),
-  minimumChange: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0)
-    .describe("fraction of the teacher's weights; rounds end when one removes less"),
-  squeezeStarts: z
-    .number()
-    .int()
-    .min(0)
-    .max(1000)
-    .default(8)
-    .describe("random starts a size in the search below the last passing size; 0 for no search"),
-  squeezeGrowth: z.number().min(1).max(4).default(1.15).describe("least ratio of weights between sizes of that search"),
-  teacherEpisodes: count.min(2).default(100).describe("held-out episodes of the teacher's score"),
-  proofEpisodes: count.min(2).default(1_000).describe("held-out episodes of the final proof"),
-  prune: pruneSchema.prefault({}),
-  distill: distillSchema.prefault({}),
-});
-
-/** Options of the PoPS loop, checked and complete. */
-export type PopsOptions = z.infer<typeof popsSchema>;
 
 export interface Network {
   readonly architecture: Architecture;
@@ -80,6 +44,8 @@ export interface Answer extends Network {
   readonly score: Score;
   /** Of drawn actions on the same episodes; `null` for Q-values. */
   readonly sampled: Score | null;
+  /** From the teacher, where the proof was on logged observations. */
+  readonly divergence?: Divergence;
   readonly teacher: Proof;
   /** What it had to hold. */
   readonly objective: number;
@@ -133,26 +99,41 @@ const load = (saved: SavedNetwork): Network => ({
   parameters: saved.parameters,
 });
 
-/** What is compressed, how, and with which means. */
-export interface PopsContext {
-  readonly environment: string;
+/** What is compressed, and with which means. */
+interface Compression {
   readonly teacher: Network;
   readonly options: PopsOptions;
   readonly seed: number;
   /** Worker threads for students, at least 1; their number never changes a result. */
   readonly workers: number;
-  /** URLs of modules that register environments, for the worker threads. */
-  readonly modules?: readonly string[];
-  /** How an environment of Python's Gymnasium is made. */
-  readonly gymnasium?: GymnasiumReference | undefined;
-  /** The environment that the main thread plays; without it one is opened, for one thread, and closed. */
-  readonly opened?: OpenEnvironment;
   /** Updates made before, on the run's step axis. */
   readonly stepsBefore: number;
+  /** Tells that there is no time for more tries: what has passed by then is proven. The caller has the clock. */
+  readonly outOfTime?: (() => boolean) | undefined;
 }
 
-/** With the environment open. */
-type Playing = PopsContext & { readonly opened: OpenEnvironment };
+/** Policies are tried by playing an environment. */
+export interface PopsInEnvironment extends Compression, EnvironmentSource {
+  /** The environment that the main thread plays; without it one is opened, for one thread, and closed. */
+  readonly opened?: OpenEnvironment;
+}
+
+/** Policies are tried by their agreement with the teacher on logged observations: no return is measured. */
+export interface PopsOnObservations extends Compression {
+  readonly observations: ObservationLog;
+}
+
+/** What is compressed, on what, and with which means. */
+export type PopsContext = PopsInEnvironment | PopsOnObservations;
+
+/** With the means of trying policies. */
+type Examining = Compression & { readonly examination: Examination; readonly timeIsUp: () => boolean };
+
+/** With what students are to be like. */
+type Teaching = Examining & {
+  /** A smaller architecture as a student of it is: with its own normalisation, if it gets one. */
+  readonly asStudent: (architecture: Architecture) => Architecture;
+};
 
 /**
  * PoPS (Livne & Cohen 2020): prune a copy of the network under the teacher's supervision, measure what was redundant, build a
@@ -162,26 +143,42 @@ type Playing = PopsContext & { readonly opened: OpenEnvironment };
  * @throws ObjectiveError when the teacher itself misses the objective
  */
 export async function* pops(context: PopsContext, resume?: PopsState): AsyncGenerator<Emitted, Answer> {
-  const { environment, modules, gymnasium } = context;
-  const opened = context.opened ?? (await openEnvironment(environment, { workers: 1, modules, gymnasium }));
+  const { teacher, options, seed, stepsBefore: step } = context;
+  const ground = { teacher, seed, tolerance: options.tolerance, options: options.distill };
+  if ("observations" in context) {
+    const labelled = await labelLog(context.observations, ground);
+    if (!resume) yield observedIn(context.observations, labelled, step);
+    return yield* compress(context, { labelled }, await openGround({ labelled }, ground), resume);
+  }
+  const { environment, modules, gymnasium, opened } = context;
+  const source = { environment, modules, gymnasium };
+  if (opened) return yield* compress(context, source, environmentGround(opened, ground), resume);
+  const own = await openGround(source, ground);
   try {
-    return yield* compress({ ...context, opened }, resume);
+    return yield* compress(context, source, own, resume);
   } finally {
-    if (!context.opened) await opened.close();
+    await own.close();
   }
 }
 
-async function* compress(context: Playing, resume?: PopsState): AsyncGenerator<Emitted, Answer> {
-  const { environment, teacher, options, seed, opened, modules = [], gymnasium } = context;
-  const makeLanes = (size: number): VectorEnvironment => opened.vector(size);
-  checkFits(teacher.architecture, opened.spec);
-  const s: PopsState = resume ? { ...resume } : begin(context);
-  const proof = s.proof ?? (yield* proveTeacher(context, s.step));
+async function* compress(
+  compression: Compression,
+  source: Source,
+  ground: Ground,
+  resume?: PopsState,
+): AsyncGenerator<Emitted, Answer> {
+  const { teacher, options, seed } = compression;
+  const { examination } = ground;
+  const examining: Examining = { ...compression, examination, timeIsUp: compression.outOfTime ?? (() => false) };
+  const s: PopsState = resume ? { ...resume } : begin(compression);
+  const proof = s.proof ?? (yield* proveTeacher(examining, s.step));
   s.proof = proof;
   const shared = { teacher, options: options.distill, objective: objectiveOf(options, proof), seed };
-  const states = await collectTeacherStates({ ...shared, makeLanes });
-  const distilling: DistillContext = { ...shared, makeLanes, states };
-  const pool = new Pool({ ...shared, states, environment, modules, gymnasium }, context.workers);
+  const states = await ground.teacherStates();
+  const asStudent = dressing(options, states.training.observations);
+  const context: Teaching = { ...examining, asStudent };
+  const distilling: DistillContext = { ...shared, examination, states };
+  const pool = new Pool({ ...shared, states, source, tolerance: options.tolerance }, context.workers);
   const checkpoint = (): Emitted => {
     const state = { ...s };
     return { type: "checkpoint", state: () => state };
@@ -190,11 +187,13 @@ async function* compress(context: Playing, resume?: PopsState): AsyncGenerator<E
     while (s.phase === "loop") {
       if (s.next) yield* distillRound(context, pool, s, s.next);
       else yield* pruneRound(context, distilling, s);
+      if (context.timeIsUp()) s.phase = "proof";
       yield checkpoint();
     }
     for (;;) {
       while (s.phase === "squeeze") {
         yield* squeezeRound(context, pool, s);
+        if (context.timeIsUp()) s.phase = "proof";
         yield checkpoint();
       }
       const answer = yield* proofRound(context, pool, s, proof);
@@ -206,7 +205,19 @@ async function* compress(context: Playing, resume?: PopsState): AsyncGenerator<E
   }
 }
 
-function begin(context: PopsContext): PopsState {
+/** What `asStudent` does. */
+function dressing(options: PopsOptions, observations: Observations): Teaching["asStudent"] {
+  if (options.normalization === "teacher") return (architecture) => architecture;
+  const cached = new Map<boolean, Normalization>();
+  return (architecture) => {
+    const image = architecture.layers[0]?.kind === "conv";
+    const normalization = cached.get(image) ?? normalizationOf(observations, inputSize(architecture), image);
+    cached.set(image, normalization);
+    return { ...architecture, normalization };
+  };
+}
+
+function begin(context: Compression): PopsState {
   return {
     phase: "loop",
     step: context.stepsBefore,
@@ -235,23 +246,19 @@ function withLinearOutput(architecture: Architecture): Architecture {
 }
 
 /** Prunes the current network and decides the next size. */
-async function* pruneRound(
-  context: PopsContext,
-  distilling: DistillContext,
-  s: PopsState,
-): AsyncGenerator<Emitted, void> {
+async function* pruneRound(context: Teaching, distilling: DistillContext, s: PopsState): AsyncGenerator<Emitted, void> {
   const { options, teacher } = context;
   const { iteration } = s;
   const current = load(s.current);
   const { architecture } = current;
   if (hiddenWidths(architecture).length === 0) {
     // A linear policy has no unit to lose.
-    startSqueeze(options, s);
+    startSqueeze(context, s);
     return;
   }
   if (s.prune === null) yield { type: "stage-started", step: s.step, stage: "prune", iteration, architecture };
   const pruning = prune(
-    { ...distilling, lowerBound: options.lowerBound },
+    { ...distilling, lowerBound: options.lowerBound, timeIsUp: context.timeIsUp },
     options.prune,
     current,
     iteration,
@@ -265,14 +272,15 @@ async function* pruneRound(
   const nonZero = layers.reduce((total, layer) => total + layer.nonZero, 0);
   const sparsity = 1 - nonZero / countsOf(architecture).weights;
   yield { type: "redundancy", step: s.step, iteration, architecture, sparsity, layers };
-  const to =
+  const smaller =
     options.rule === "units"
       ? resizeByUnits(architecture, layers)
       : resizeByWeights(architecture, teacher.architecture, layers);
-  if (!to) {
-    startSqueeze(options, s);
+  if (!smaller) {
+    startSqueeze(context, s);
     return;
   }
+  const to = context.asStudent(smaller);
   const toWeights = countsOf(to).weights;
   yield {
     type: "resized",
@@ -290,7 +298,7 @@ async function* pruneRound(
 
 /** Teaches the next network; one that passes becomes the current one, else the loop is over. */
 async function* distillRound(
-  context: PopsContext,
+  context: Teaching,
   pool: Pool,
   s: PopsState,
   next: NonNullable<PopsState["next"]>,
@@ -309,7 +317,7 @@ async function* distillRound(
       ...(parameters && start === 0 && { parameters }),
     }),
   );
-  const found = yield* tryStudents(pool, jobs, "distill", s);
+  const found = yield* tryStudents(context, pool, jobs, "distill", s);
   const before = countsOf(s.current.architecture as Architecture).weights;
   const change = (before - countsOf(architecture).weights) / countsOf(teacher.architecture).weights;
   if (found) {
@@ -320,20 +328,20 @@ async function* distillRound(
   }
   s.next = null;
   s.iteration++;
-  if (!found || change < options.minimumChange || s.iteration > options.maxIterations) startSqueeze(options, s);
+  if (!found || change < options.minimumChange || s.iteration > options.maxIterations) startSqueeze(context, s);
 }
 
 /** The search below the smallest network that passed and above `least` weights. */
-function startSqueeze(options: PopsOptions, s: PopsState, least = 0): void {
+function startSqueeze({ options, asStudent }: Teaching, s: PopsState, least = 0): void {
   s.phase = options.squeezeStarts > 0 ? "squeeze" : "proof";
-  s.top = (s.passing.at(-1) ?? s.current).architecture;
+  s.top = asStudent((s.passing.at(-1) ?? s.current).architecture as Architecture);
   const rungs = ladder(s.top as Architecture, options.squeezeGrowth);
   s.low = rungs.findLastIndex((rung) => countsOf(rung).weights <= least);
   s.high = null;
 }
 
 /** One rung of the search below the last passing size: bisection of the ladder, as if what passes were monotone in size. */
-async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): AsyncGenerator<Emitted, void> {
+async function* squeezeRound(context: Teaching, pool: Pool, s: PopsState): AsyncGenerator<Emitted, void> {
   const { options } = context;
   const rungs = ladder(s.top as Architecture, options.squeezeGrowth);
   const high = s.high ?? rungs.length;
@@ -350,7 +358,7 @@ async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): As
     { length: Math.max(0, options.squeezeStarts - tried) },
     (_, start): DistillJob => ({ architecture, start: tried + start }),
   );
-  const found = yield* tryStudents(pool, jobs, "squeeze", s);
+  const found = yield* tryStudents(context, pool, jobs, "squeeze", s);
   if (found) {
     s.high = rung;
     s.passing = [...s.passing, save({ architecture, parameters: found.parameters })];
@@ -366,7 +374,7 @@ async function* squeezeRound(context: PopsContext, pool: Pool, s: PopsState): As
  * last resort: a failing policy is never the answer.
  */
 async function* proofRound(
-  context: Playing,
+  context: Teaching,
   pool: Pool,
   s: PopsState,
   teacherProof: Proof,
@@ -380,27 +388,29 @@ async function* proofRound(
   if (candidate && !proof?.passed) {
     s.passing = s.passing.slice(0, -1);
     s.disproved++;
-    if (s.passing.length > 0) startSqueeze(options, s, countsOf(candidate.architecture).weights);
+    if (s.passing.length > 0) startSqueeze(context, s, countsOf(candidate.architecture).weights);
     return undefined;
   }
   const { architecture, parameters } = candidate ?? teacher;
-  const { score, sampled } = proof ?? teacherProof;
+  const { score, sampled, divergence } = proof ?? teacherProof;
   const smaller = candidate !== undefined;
   const { weights } = countsOf(architecture);
   const teacherWeights = countsOf(teacher.architecture).weights;
   const ratio = weights / teacherWeights;
   yield { type: "answer", step: s.step, architecture, weights, teacherWeights, ratio, score, smaller };
-  return { architecture, parameters, score, sampled, teacher: teacherProof, objective, smaller };
+  const proven = { score, sampled, ...(divergence && { divergence }) };
+  return { architecture, parameters, ...proven, teacher: teacherProof, objective, smaller };
 }
 
 /** Tries students side by side; gives the first that passes. Events come in the jobs' order, for any number of workers. */
 async function* tryStudents(
+  { timeIsUp }: Examining,
   pool: Pool,
   jobs: readonly DistillJob[],
   stage: EventOf<"candidate">["stage"],
   s: PopsState,
 ): AsyncGenerator<Emitted, Distilled | undefined> {
-  const search = firstPassing(pool, jobs, s.jobs);
+  const search = firstPassing(pool, jobs, s.jobs, timeIsUp);
   let next = await search.next();
   // Nothing of these jobs is in the log before all that is needed is known: a checkpoint in between repeats no event.
   for (; !next.done; next = await search.next()) {

@@ -1,6 +1,6 @@
-import type { OpenEnvironment } from "../environment/open.ts";
 import { ObjectiveError } from "../errors.ts";
-import { type Acting, Evaluator } from "../evaluation/evaluate.ts";
+import type { Acting } from "../evaluation/evaluate.ts";
+import type { Divergence, Examination } from "../evaluation/examination.ts";
 import { scoreOf } from "../evaluation/statistics.ts";
 import type { Emitted } from "../events.ts";
 import { countsOf, describe } from "../network/architecture.ts";
@@ -13,7 +13,7 @@ type Network = Pick<Policy, "architecture" | "parameters">;
 
 /** What proofs need to know of a compression (`PopsContext`). */
 interface ProofContext {
-  readonly opened: OpenEnvironment;
+  readonly examination: Examination;
   readonly teacher: Network;
   readonly options: {
     readonly objective: number;
@@ -27,9 +27,12 @@ interface ProofContext {
 /** Scores on held-out episodes: of the greedy actions, by which everything is judged, and of drawn ones. */
 export interface Proof {
   readonly [key: string]: Plain;
+  /** Mean return, or on logged observations mean agreement with the teacher. */
   readonly score: Score;
-  /** On the same episodes; `null` for Q-values, which are no distribution. */
+  /** On the same episodes; `null` for Q-values, which are no distribution, and where nothing is played. */
   readonly sampled: Score | null;
+  /** On logged observations, of candidates: how far they are from the teacher. */
+  readonly divergence?: Divergence;
 }
 
 /** What a policy has to hold: the objective, or the share of the teacher's mean that `retention` states. */
@@ -46,7 +49,7 @@ type Play = (set: string, acting: Acting) => Promise<Float64Array>;
 
 /** Judges fresh episodes that belong to this network alone. Drawn actions are only tried where the greedy ones do. */
 async function judge(
-  seed: number,
+  { seed, examination }: ProofContext,
   { architecture }: Network,
   name: string,
   play: Play,
@@ -57,7 +60,7 @@ async function judge(
     scoreOf(await play(set, acting), stream(seed, `bootstrap/${set}`));
   const score = await scored("greedy");
   const passed = passes(score);
-  const draws = passed && architecture.head !== "q-values";
+  const draws = passed && examination.makeLanes !== null && architecture.head !== "q-values";
   return { score, sampled: draws ? await scored("sampled") : null, passed };
 }
 
@@ -66,15 +69,16 @@ async function judge(
  * @throws ObjectiveError when its mean misses the objective
  */
 export async function* proveTeacher(context: ProofContext, step: number): AsyncGenerator<Emitted, Proof> {
-  const { teacher, options, opened, seed } = context;
+  const { teacher, options, examination } = context;
   const { architecture } = teacher;
-  const { objective, teacherEpisodes: episodes } = options;
+  const { objective } = options;
+  const episodes = examination.units("proof", options.teacherEpisodes);
   yield { type: "stage-started", step, stage: "proof", iteration: 0, architecture };
   const reaches = ({ mean }: Score): boolean => mean >= objective;
-  const evaluator = await Evaluator.create(architecture, opened.vector(Math.min(LANES, episodes)));
-  const play: Play = (set, acting) => evaluator.returns(teacher.parameters, seed, set, episodes, acting);
-  const { score, sampled, passed } = await judge(seed, teacher, "teacher", play, reaches);
-  await evaluator.dispose();
+  const examiner = await examination.examiner(architecture, "proof", Math.min(LANES, episodes));
+  const play: Play = (set, acting) => examiner.measure(teacher.parameters, set, episodes, acting);
+  const { score, sampled, passed } = await judge(context, teacher, "teacher", play, reaches);
+  await examiner.dispose();
   const { weights } = countsOf(architecture);
   const scores = { score, ...(sampled && { sampled }) };
   yield { type: "proof", step, role: "teacher", architecture, weights, ...scores, objective, passed };
@@ -89,7 +93,7 @@ export async function* proveTeacher(context: ProofContext, step: number): AsyncG
 
 /**
  * A candidate's fresh episodes, whose batches the pool's threads play side by side: it holds the objective when the lower
- * bound of its mean reaches it. `index` counts proofs.
+ * bound of its mean reaches it. `index` counts proofs. Logged observations are the same for every proof.
  */
 export async function* proveCandidate(
   context: ProofContext,
@@ -99,11 +103,12 @@ export async function* proveCandidate(
   index: number,
   step: number,
 ): AsyncGenerator<Emitted, Proof & { passed: boolean }> {
+  const { examination, options } = context;
   const { architecture } = candidate;
   const { weights } = countsOf(architecture);
   const holds = ({ lower95 }: Score): boolean => lower95 >= objective;
   const name = `${describe(architecture)}/${index}`;
-  const episodes = context.options.proofEpisodes;
+  const episodes = examination.units("proof", options.proofEpisodes);
   const lanes = Math.min(LANES, episodes);
   const play: Play = async (set, acting) => {
     const firsts = Array.from({ length: Math.ceil(episodes / lanes) }, (_, batch) => batch * lanes);
@@ -112,9 +117,10 @@ export async function* proveCandidate(
     );
     return Float64Array.from((await Promise.all(batches)).flatMap((returns) => Array.from(returns)));
   };
-  const proof = await judge(context.seed, candidate, name, play, holds);
-  const { score, sampled, passed } = proof;
-  const scores = { score, ...(sampled && { sampled }) };
+  const { score, sampled, passed } = await judge(context, candidate, name, play, holds);
+  const divergence = await examination.divergence?.(candidate);
+  const beside = divergence && { divergence };
+  const scores = { score, ...(sampled && { sampled }), ...beside };
   yield { type: "proof", step, role: "candidate", architecture, weights, ...scores, objective, passed };
-  return proof;
+  return { score, sampled, ...beside, passed };
 }

@@ -17,7 +17,7 @@ export interface Tried {
 /**
  * Runs jobs side by side until the first, in the jobs' order, passes. Jobs behind it that ended earlier don't count, so the
  * outcome is the same for any number of workers. Yields a state whenever a job got further; returns what was tried up to
- * the first that passed, or all.
+ * the first that passed, or all; with `timeIsUp`, what had ended by then.
  *
  * @throws NumericError when a job failed whose turn came
  */
@@ -25,6 +25,7 @@ export async function* firstPassing(
   pool: Pool,
   jobs: readonly DistillJob[],
   saved: JobsState | null,
+  timeIsUp: () => boolean = () => false,
 ): AsyncGenerator<JobsState, readonly Tried[]> {
   const done = new Map<number, Distilled>();
   const partial = new Map<number, DistillState>();
@@ -58,7 +59,7 @@ export async function* firstPassing(
       wake = resolve;
     });
     while (done.get(first)?.passed === false) first++;
-    if (first === jobs.length || done.has(first)) break;
+    if (first === jobs.length || done.has(first) || timeIsUp()) break;
     // A job that failed throws in its turn only: one that came first and passes makes it unwanted, as with a single worker.
     await failed.get(first);
     await woken;

@@ -6,25 +6,22 @@ import {
   type DistillState,
   distill,
 } from "../distillation/distill.ts";
-import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
 import { type Failure, failureOf } from "../environment/lane-call.ts";
-import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
 import { EnvironmentError, NumericError, UsageError } from "../errors.ts";
-import { type Acting, Evaluator } from "../evaluation/evaluate.ts";
+import type { Acting } from "../evaluation/evaluate.ts";
 import type { Architecture } from "../network/architecture.ts";
+import { type Ground, openGround, type Source } from "./ground.ts";
 
 /** What every worker gets once. Environments are made by id, since functions don't cross threads. */
-export interface WorkerContext extends Omit<DistillContext, "makeLanes" | "signal"> {
-  readonly environment: string;
-  /** URLs of modules that register environments. */
-  readonly modules: readonly string[];
-  /** How an environment of Python's Gymnasium is made. */
-  readonly gymnasium: GymnasiumReference | undefined;
+export interface WorkerContext extends Omit<DistillContext, "examination" | "signal"> {
+  readonly source: Source;
+  /** Of agreement on logged observations. */
+  readonly tolerance: number;
   /** [1] shared; a job of an earlier generation than this is no longer wanted. */
   readonly generation: Int32Array;
 }
 
-/** A batch of a set of episodes: `episodes` of them, from number `first` on, in `lanes` lanes. */
+/** A batch of a proof's set: `episodes` of them (or of logged episodes or blocks), from number `first` on, in `lanes` lanes. */
 export interface PlayJob {
   readonly architecture: Architecture;
   readonly parameters: Float32Array;
@@ -35,14 +32,14 @@ export interface PlayJob {
   readonly acting: Acting;
 }
 
-/** A student to be taught, or episodes to be played. */
+/** A student to be taught, or a part of a proof. */
 export type WorkerTask = { readonly job: DistillJob; readonly resume?: DistillState } | { readonly play: PlayJob };
 
 export type WorkerRequest = WorkerTask & { readonly generation: number };
 
 export type WorkerReply =
   | { readonly kind: "progress"; readonly state: DistillState }
-  /** `Distilled` for a student, the returns for episodes. */
+  /** `Distilled` for a student, the returns (or agreements) for a part of a proof. */
   | { readonly kind: "done"; readonly result: Distilled | Float64Array }
   /** Errors lose their class between threads: `environment` is set when it was the environment's. */
   | {
@@ -54,7 +51,7 @@ export type WorkerReply =
 
 async function work(
   context: WorkerContext,
-  opened: OpenEnvironment,
+  { examination }: Ground,
   request: WorkerRequest,
   reply: (message: WorkerReply) => void,
 ): Promise<void> {
@@ -63,15 +60,14 @@ async function work(
       return Atomics.load(context.generation, 0) !== request.generation;
     },
   };
-  const makeLanes = (size: number) => opened.vector(size);
   if ("play" in request) {
     const { architecture, parameters, set, first, episodes, lanes, acting } = request.play;
-    const evaluator = await Evaluator.create(architecture, makeLanes(lanes));
-    reply({ kind: "done", result: await evaluator.returns(parameters, context.seed, set, episodes, acting, first) });
-    await evaluator.dispose();
+    const examiner = await examination.examiner(architecture, "proof", lanes);
+    reply({ kind: "done", result: await examiner.measure(parameters, set, episodes, acting, first) });
+    await examiner.dispose();
     return;
   }
-  const rounds = distill({ ...context, makeLanes, signal }, request.job, request.resume);
+  const rounds = distill({ ...context, examination, signal }, request.job, request.resume);
   for (let next = await rounds.next(); ; next = await rounds.next()) {
     if (next.done) {
       reply({ kind: "done", result: next.value });
@@ -84,14 +80,14 @@ async function work(
 if (parentPort) {
   const port = parentPort;
   const context = workerData as WorkerContext;
-  for (const url of context.modules) await import(url);
-  const { environment, gymnasium } = context;
-  let opened: OpenEnvironment | undefined;
+  const environment = "environment" in context.source ? context.source : undefined;
+  for (const url of environment?.modules ?? []) await import(url);
+  let ground: Ground | undefined;
   let last: Promise<void> = Promise.resolve();
   const serve = async (request: WorkerRequest): Promise<void> => {
     try {
-      opened ??= await openEnvironment(environment, { workers: 1, gymnasium });
-      await work(context, opened, request, (message) => {
+      ground ??= await openGround(context.source, context);
+      await work(context, ground, request, (message) => {
         port.postMessage(message);
       });
     } catch (error) {
@@ -100,7 +96,7 @@ if (parentPort) {
         kind: "failed",
         error,
         numeric: error instanceof NumericError,
-        environment: own ? failureOf(environment, error) : undefined,
+        environment: own && environment ? failureOf(environment.environment, error) : undefined,
       } satisfies WorkerReply);
     }
   };
@@ -108,7 +104,7 @@ if (parentPort) {
   port.on("message", (request: WorkerRequest | null) => {
     if (request === null) {
       port.close();
-      void last.then(() => opened?.close());
+      void last.then(() => ground?.close());
       return;
     }
     last = serve(request);

@@ -4,6 +4,8 @@ import type { Scores } from "./score.ts";
 
 export const ALLOCATIONS = ["global", "uniform"] as const;
 export type Allocation = (typeof ALLOCATIONS)[number];
+export const GRANULARITIES = ["weight", "unit"] as const;
+export type Granularity = (typeof GRANULARITIES)[number];
 
 /** Weights kept by a sparsity: `round(n * (1 - sparsity))`, as TensorFlow's exact-sort form of the original has it. */
 function keep(length: number, sparsity: number): number {
@@ -41,18 +43,22 @@ function keepLargest(
  * Mask over the flat parameters (1 kept, 0 pruned; biases are never pruned) at a sparsity of the weights.
  * - `global`: the smallest scores of the whole network go, so that layers differ by what they need.
  * - `uniform`: every layer loses the same fraction, as in the original.
- * Either way one path from an input to an output stays, the strongest that a greedy walk finds.
+ * Single weights go, or whole hidden units and filters (`unit`). Either way one path from an input to an output stays, the
+ * strongest that a greedy walk finds.
  */
 export function allocate(
   architecture: Architecture,
   scores: Scores,
   sparsity: number,
   allocation: Allocation,
+  granularity: Granularity = "weight",
 ): Float32Array {
   if (!(sparsity >= 0 && sparsity <= 1)) throw new ShapeError("allocate", `sparsity ${sparsity} is outside [0, 1]`);
   const layers = layoutOf(architecture);
   const mask = new Float32Array(scores.length).fill(1);
-  if (allocation === "uniform") {
+  if (granularity === "unit") {
+    dropUnits(layers, scores, sparsity, allocation, mask);
+  } else if (allocation === "uniform") {
     for (const { weights } of layers) keepLargest(scores, [weights], keep(weights.length, sparsity), mask);
   } else {
     const ranges = layers.map(({ weights }) => weights);
@@ -61,6 +67,60 @@ export function allocate(
   }
   for (const index of strongestPath(layers, scores)) mask[index] = 1;
   return mask;
+}
+
+interface Unit {
+  readonly layer: number;
+  readonly unit: number;
+  readonly importance: number;
+}
+
+/**
+ * Hidden units by importance, the least first: the Euclidean norm of the scores of a unit's incoming weights, in means of its
+ * layer (as Torch-Pruning normalises it), since layers have scales of their own; with `uniform` its rank in its layer.
+ */
+function unitsByImportance(layers: readonly LayerLayout[], scores: Scores, allocation: Allocation): Unit[] {
+  const units = layers.slice(0, -1).flatMap(({ weights, outputs }, layer) => {
+    const squares = new Float64Array(outputs);
+    for (let i = 0; i < weights.length; i++) squares[i % outputs]! += scores[weights.offset + i]! ** 2;
+    const norms = squares.map(Math.sqrt);
+    const mean = norms.reduce((total, norm) => total + norm, 0) / outputs || 1;
+    const ranks = Array.from(norms.keys()).toSorted((a, b) => norms[a]! - norms[b]! || b - a);
+    return ranks.map((unit, rank): Unit => {
+      return { layer, unit, importance: allocation === "uniform" ? (rank + 1) / outputs : norms[unit]! / mean };
+    });
+  });
+  return units.toSorted((a, b) => a.importance - b.importance || a.layer - b.layer || b.unit - a.unit);
+}
+
+/**
+ * Takes the least important units away, with all weights into and out of them, until at least the sparsity is reached: a
+ * filter's channel in the next layer, or its block of a dense layer's input, goes with it. The last unit of a layer stays.
+ */
+function dropUnits(
+  layers: readonly LayerLayout[],
+  scores: Scores,
+  sparsity: number,
+  allocation: Allocation,
+  mask: Float32Array,
+): void {
+  const total = layers.reduce((sum, { weights }) => sum + weights.length, 0);
+  const left = layers.map(({ outputs }) => outputs);
+  let rest = total - keep(total, sparsity);
+  const drop = (index: number): void => {
+    if (mask[index] === 1) rest--;
+    mask[index] = 0;
+  };
+  for (const { layer, unit } of unitsByImportance(layers, scores, allocation)) {
+    if (rest <= 0) return;
+    if (left[layer] === 1) continue;
+    left[layer]!--;
+    const { weights, inputs, outputs } = layers[layer]!;
+    for (let row = 0; row < inputs; row++) drop(weights.offset + row * outputs + unit);
+    const next = layers[layer + 1]!;
+    const block = next.rowsPerUnit * next.outputs;
+    for (let i = 0; i < block; i++) drop(next.weights.offset + unit * block + i);
+  }
 }
 
 /** Weights of a path from an input to an output: the largest of the first layer, then from each unit reached its largest. */

@@ -1,14 +1,14 @@
 import { z } from "zod";
 import { LabelledStates } from "../distillation/dataset.ts";
 import { compileDistillation, type DistillContext } from "../distillation/distill.ts";
-import { Evaluator } from "../evaluation/evaluate.ts";
+import { summarize } from "../evaluation/statistics.ts";
 import type { Emitted } from "../events.ts";
 import { type Architecture, countsOf, inputSize, outputSize } from "../network/architecture.ts";
 import { countNonZero } from "../network/parameters.ts";
 import type { Plain } from "../plain.ts";
 import { stream } from "../random/pcg64.ts";
 import type { TrainerState } from "../tensor/trainer.ts";
-import { ALLOCATIONS, allocate } from "./allocation.ts";
+import { ALLOCATIONS, allocate, GRANULARITIES } from "./allocation.ts";
 import { cubicSparsity } from "./schedule.ts";
 import { magnitude } from "./score.ts";
 
@@ -19,6 +19,10 @@ export const pruneSchema = z.strictObject({
     .enum(ALLOCATIONS)
     .default("global")
     .describe("one threshold for the whole network, or the same fraction of every layer"),
+  granularity: z
+    .enum(GRANULARITIES)
+    .default("weight")
+    .describe("what goes: single weights, or whole units and filters with all weights into and out of them"),
   finalSparsity: z
     .number()
     .min(0)
@@ -60,11 +64,11 @@ export interface Pruned {
  * learns from the teacher. At every gate: when the score reaches the objective, save (sparser networks replace earlier ones)
  * and prune on; below the lower bound, pause, which stops the pruning clock and keeps the mask, until the objective is reached
  * again; between them nothing changes. Ends at the first gate after the clock has run out that saves, or after `patience` gates
- * in a row that don't while paused or after the clock has run out. If no gate ever saves, the answer is the network that came
+ * in a row that don't while paused or after the clock has run out, or when time is up. If no gate ever saves, the answer is the network that came
  * in. Steps of the events are offset by `stepsBefore`.
  */
 export async function* prune(
-  context: DistillContext & { readonly lowerBound: number },
+  context: DistillContext & { readonly lowerBound: number; readonly timeIsUp?: () => boolean },
   options: PruneOptions,
   network: { readonly architecture: Architecture; readonly parameters: Float32Array },
   iteration: number,
@@ -72,8 +76,9 @@ export async function* prune(
   resume?: PruneState,
 ): AsyncGenerator<Emitted, Pruned> {
   const { architecture } = network;
-  const { objective, lowerBound, seed, states } = context;
-  const evaluator = await Evaluator.create(architecture, context.makeLanes(options.gateEpisodes));
+  const { objective, lowerBound, seed, states, examination } = context;
+  const episodes = examination.units("selection", options.gateEpisodes);
+  const examiner = await examination.examiner(architecture, "selection", episodes);
   const taught = LabelledStates.of(states.training, inputSize(architecture), outputSize(architecture));
   const trainer = await compileDistillation(architecture, context.options, { masked: true, bytes: taught.bytes });
   const random = stream(seed, "prune", iteration);
@@ -111,7 +116,9 @@ export async function* prune(
     for (let finished = false; !finished; ) {
       if (!paused && trainer.steps % options.maskInterval === 0) {
         const sparsity = cubicSparsity(clock / options.updates, options.finalSparsity);
-        mask.set(allocate(architecture, magnitude(trainer.parameters), sparsity, options.allocation));
+        mask.set(
+          allocate(architecture, magnitude(trainer.parameters), sparsity, options.allocation, options.granularity),
+        );
       }
       taught.sample(random, observations, labels, 0, context.options.batchSize);
       lossSum += await trainer.update(options.learningRate);
@@ -120,7 +127,7 @@ export async function* prune(
       if (trainer.steps % options.gateInterval === 0) {
         gates++;
         const effective = trainer.parameters.map((weight, i) => weight * mask[i]!);
-        const score = await evaluator.quick(effective, seed, `prune/${iteration}/${gates}`, options.gateEpisodes);
+        const score = summarize(await examiner.measure(effective, `prune/${iteration}/${gates}`, episodes));
         const good = score.mean >= objective;
         if (good) {
           saved = effective;
@@ -130,7 +137,7 @@ export async function* prune(
         }
         const ended = clock >= options.updates;
         waiting = good || !(paused || ended) ? 0 : waiting + 1;
-        finished = (ended && good) || waiting >= options.patience;
+        finished = (ended && good) || waiting >= options.patience || context.timeIsUp?.() === true;
         const nonZero = countNonZero(architecture, effective);
         yield {
           type: "pruned",
@@ -151,6 +158,6 @@ export async function* prune(
     return { parameters: saved, updates: trainer.steps };
   } finally {
     await trainer.dispose();
-    await evaluator.dispose();
+    await examiner.dispose();
   }
 }

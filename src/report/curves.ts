@@ -6,6 +6,7 @@ import { drawNetwork, drawRedundancy, drawWeights } from "./drawings.ts";
 import { integer, objectiveText, percent, plural, score, significant } from "./format.ts";
 import { html, type Markup } from "./html.ts";
 import { eventsOf, type ReportInput, type Section } from "./input.ts";
+import { tellingOf } from "./measure.ts";
 import { linearDomain } from "./scale.ts";
 
 /** Score and loss of the teacher in training; `undefined` when the teacher was imported. */
@@ -63,6 +64,8 @@ export function teacherTraining({ result, events }: ReportInput): Section | unde
 export function pruning({ result, events }: ReportInput): Section | undefined {
   const gates = eventsOf(events, "pruned");
   if (gates.length === 0) return undefined;
+  const { name, kind } = tellingOf(result);
+  const format = kind === "agreement" ? { format: (value: number) => percent(value) } : {};
   const domain = linearDomain([result.objective, ...gates.map((gate) => gate.score.mean)]);
   const charts = iterationsOf(gates).map(([iteration, own]) => {
     const network = startedWith(events, iteration);
@@ -72,20 +75,19 @@ export function pruning({ result, events }: ReportInput): Section | undefined {
       drawChart({
         id,
         title: `Pruning, iteration ${iteration}`,
-        description: `Score and sparsity over gradient steps at ${plural(own.length, "gate")}; highest sparsity ${percent(sparsest)}; paused ${plural(pauses.length, "time")}.`,
+        description: `${name === "score" ? "Score" : "Agreement"} and sparsity over gradient steps at ${plural(own.length, "gate")}; highest sparsity ${percent(sparsest)}; paused ${plural(pauses.length, "time")}.`,
         width,
         x: { label: "gradient steps" },
         panels: [
           {
-            label: "score",
+            label: name,
+            ...format,
             height: 140,
             ticks: 3,
             domain,
             rule: { name: "objective", value: result.objective },
             bands: pauses,
-            lines: [
-              { name: "score", tone: "accent", points: own.map((gate) => [gate.step, gate.score.mean] as const) },
-            ],
+            lines: [{ name, tone: "accent", points: own.map((gate) => [gate.step, gate.score.mean] as const) }],
           },
           {
             label: "weights pruned",
@@ -103,7 +105,7 @@ export function pruning({ result, events }: ReportInput): Section | undefined {
   return {
     id: "pruning",
     title: "Pruning under the gate",
-    content: html`<p class="lead">Shaded: the score had fallen below the gate, pruning stood still and the network was fine-tuned until it recovered.</p><div class="grid2">${charts}</div>`,
+    content: html`<p class="lead">Shaded: the ${name} had fallen below the gate, pruning stood still and the network was fine-tuned until it recovered.</p><div class="grid2">${charts}</div>`,
   };
 }
 

@@ -1,21 +1,23 @@
-import { duration, integer, objectiveText, percent, plural, score } from "./format.ts";
+import { duration, integer, percent, plural, significant } from "./format.ts";
 import { html, type Markup } from "./html.ts";
 import type { ReportInput, Section } from "./input.ts";
+import { type Telling, tellingOf } from "./measure.ts";
 
 /** Everything that was tried, as numbers. */
 export function tried({ result }: ReportInput): Section {
   const { steps } = result;
+  const { name, unit, value } = tellingOf(result);
   const answer = steps.findLastIndex(
     (step) => step.layers === result.policy.layers && step.passed && step.episodes === result.policy.score.episodes,
   );
   const rows = steps.map(
     (step, index) =>
-      html`<tr${index === answer ? html` class="answer"` : undefined}><td>${String(index + 1)}</td><td class="text">${step.stage}</td><td>${step.iteration === 0 ? "–" : String(step.iteration)}</td><th scope="row" class="text">${step.layers}</th><td>${integer(step.weights)}</td><td>${percent(step.weights / result.teacher.weights)}</td><td>${score(step.score)}</td><td>${integer(step.episodes)}</td><td class="text">${step.passed ? html`<span class="strong">● passed</span>` : html`<span class="none">× failed</span>`}</td></tr>`,
+      html`<tr${index === answer ? html` class="answer"` : undefined}><td>${String(index + 1)}</td><td class="text">${step.stage}</td><td>${step.iteration === 0 ? "–" : String(step.iteration)}</td><th scope="row" class="text">${step.layers}</th><td>${integer(step.weights)}</td><td>${percent(step.weights / result.teacher.weights)}</td><td>${value(step.score)}</td><td>${integer(step.episodes)}</td><td class="text">${step.passed ? html`<span class="strong">● passed</span>` : html`<span class="none">× failed</span>`}</td></tr>`,
   );
   return {
     id: "tried",
     title: "All policies tried",
-    content: html`<p class="lead">Weights are those of the dense network; the share is of the teacher's.</p><div class="scroll" tabindex="0" role="region" aria-label="All policies tried"><table><caption>${plural(steps.length, "evaluation")}, in order</caption><thead><tr><th scope="col">#</th><th scope="col" class="text">Stage</th><th scope="col">Iteration</th><th scope="col" class="text">Layers</th><th scope="col">Weights</th><th scope="col">Share</th><th scope="col">Score</th><th scope="col">Episodes</th><th scope="col" class="text">Gate</th></tr></thead><tbody>${rows}</tbody></table></div>`,
+    content: html`<p class="lead">Weights are those of the dense network; the share is of the teacher's.</p><div class="scroll" tabindex="0" role="region" aria-label="All policies tried"><table><caption>${plural(steps.length, "evaluation")}, in order</caption><thead><tr><th scope="col">#</th><th scope="col" class="text">Stage</th><th scope="col">Iteration</th><th scope="col" class="text">Layers</th><th scope="col">Weights</th><th scope="col">Share</th><th scope="col">${name === "score" ? "Score" : "Agreement"}</th><th scope="col">${unit === "episode" ? "Episodes" : "Blocks"}</th><th scope="col" class="text">Gate</th></tr></thead><tbody>${rows}</tbody></table></div>`,
   };
 }
 
@@ -40,11 +42,12 @@ export function timing({ result }: ReportInput): Section | undefined {
 
 /** What is needed to run it again. */
 export function reproduction({ result, config }: ReportInput): Section {
+  const { objective } = tellingOf(result);
   const facts: [string, string][] = [
-    ["Environment", result.environment],
+    ...groundOf(result),
     ["Preset", result.preset],
     ["Seed", String(result.seed)],
-    ["Objective", objectiveText(result.objective)],
+    ["Objective", objective(result.objective)],
     ...Object.entries(result.versions),
   ];
   return {
@@ -55,16 +58,49 @@ export function reproduction({ result, config }: ReportInput): Section {
   };
 }
 
+/** What the run stood on. */
+function groundOf({ environment, observations, teacher }: ReportInput["result"]): [string, string][] {
+  if (!observations) return [["Environment", environment ?? ""]];
+  const { file, sha256, by, training, selection, proof, tolerance } = observations;
+  const part = ({ units, observations: rows }: typeof proof): string =>
+    `${plural(rows, "observation")} in ${plural(units, by)}`;
+  return [
+    ["Environment", "none: no return was measured"],
+    ["Observations", file],
+    ["Their SHA-256", sha256],
+    ["To learn from", part(training)],
+    ["To decide by", part(selection)],
+    ["Held out for the proof", part(proof)],
+    ...(teacher.architecture.gaussian
+      ? [["Tolerance, ranges of the action", significant(tolerance)] satisfies [string, string]]
+      : []),
+  ];
+}
+
 const bar = (symbol: string): Markup => html`<i>${symbol}\u0304</i>`;
 
-/** Every metric of the page with its formula. */
-export function glossary(): Section {
-  const entries: [name: string, meaning: string, formula: Markup][] = [
-    [
+/** What the page's scores are. */
+function scoreEntry({ kind, unit }: Telling): [name: string, meaning: string, formula: Markup] {
+  if (kind === "return") {
+    return [
       "Score",
       "Mean return of n greedy episodes, G being the undiscounted sum of an episode's rewards.",
       html`${bar("G")} = (<i>G</i><sub>1</sub> + … + <i>G</i><sub><i>n</i></sub>) / <i>n</i>`,
-    ],
+    ];
+  }
+  return [
+    "Agreement with the teacher",
+    `Mean over n logged ${unit}s, G being the share of a ${unit}'s observations on which the greedy action is the teacher's; continuous actions may differ by the tolerance in each dimension. It is no return.`,
+    html`${bar("G")} = (<i>G</i><sub>1</sub> + … + <i>G</i><sub><i>n</i></sub>) / <i>n</i>`,
+  ];
+}
+
+/** Every metric of the page with its formula. */
+export function glossary({ result }: ReportInput): Section {
+  const telling = tellingOf(result);
+  const { unit, kind } = telling;
+  const entries: [name: string, meaning: string, formula: Markup][] = [
+    scoreEntry(telling),
     [
       "95 % lower bound",
       "One-sided: were the true mean below it, a sample as good as this one would occur in at most 5 % of cases.",
@@ -72,12 +108,12 @@ export function glossary(): Section {
     ],
     [
       "95 % interval",
-      "Two-sided, by bootstrap: quantiles of the mean over resamples of the episodes, drawn with replacement.",
+      `Two-sided, by bootstrap: quantiles of the mean over resamples of the ${unit}s, drawn with replacement.`,
       html`[<i>q</i><sub>0.025</sub>(${bar("G")}*), <i>q</i><sub>0.975</sub>(${bar("G")}*)]`,
     ],
     [
       "Objective",
-      "The score that counts as solving the task. A policy is proven when its lower bound on held-out episodes reaches it.",
+      `${kind === "return" ? "The score that counts as solving the task" : "The agreement that is asked for"}. A policy is proven when its lower bound on held-out ${unit}s reaches it.`,
       html`passed ⇔ <i>L</i> ≥ objective`,
     ],
     [
@@ -117,11 +153,15 @@ export function glossary(): Section {
       "A hidden unit or filter on a path of non-zero weights from an input to an output. Others cannot carry information.",
       html`live ⇔ ∃ path input → unit → output with all <i>w</i> ≠ 0`,
     ],
-    [
-      "Agreement",
-      "Fraction of held-out teacher states on which student and teacher choose the same action.",
-      html`P(argmax student = argmax teacher)`,
-    ],
+    ...(kind === "return"
+      ? [
+          [
+            "Agreement",
+            "Fraction of held-out teacher states on which student and teacher choose the same action.",
+            html`P(argmax student = argmax teacher)`,
+          ] satisfies [string, string, Markup],
+        ]
+      : []),
     [
       "Gradient step",
       "One update of the parameters from one batch. Counted from the beginning of the run, over all stages.",

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { pruning, redundancy, teacherTraining, weights } from "./curves.ts";
 import { html, trusted } from "./html.ts";
 import type { ReportInput, Section } from "./input.ts";
+import { subjectOf } from "./measure.ts";
 import { readoutScript } from "./readout.ts";
 import { glossary, reproduction, timing, tried } from "./record.ts";
 import { styleSheet } from "./style.ts";
@@ -27,7 +28,7 @@ export function renderReport(input: ReportInput): string {
     tried(input),
     timing(input),
     reproduction(input),
-    glossary(),
+    glossary(input),
   ].filter((section): section is Section => section !== undefined);
   const policy = `default-src 'none'; style-src ${sourceHash(styleSheet)}; script-src ${sourceHash(readoutScript)}; base-uri 'none'; form-action 'none'`;
   return html`<!doctype html>
@@ -36,7 +37,7 @@ export function renderReport(input: ReportInput): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="${policy}">
-<title>${result.environment}: ${result.teacher.layers} to ${result.policy.layers} · PoPS report</title>
+<title>${subjectOf(result)}: ${result.teacher.layers} to ${result.policy.layers} · PoPS report</title>
 <style>${trusted(styleSheet)}</style>
 </head>
 <body>

@@ -37,6 +37,7 @@ section { padding: 64px 0 0; }
 .hero h1 .was { display: block; color: var(--muted); font-weight: 400; }
 .hero h1 .now { display: block; color: var(--accent); }
 .verdict { font-size: 20px; line-height: 1.5; margin: 24px 0 0; max-width: 34em; }
+.caution { font-size: 16px; line-height: 1.5; margin: 16px 0 0; max-width: 42em; }
 .squares { margin: 0; }
 .squares svg { width: 100%; max-width: 250px; }
 .squares figcaption { margin-top: 8px; }

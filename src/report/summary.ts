@@ -2,13 +2,19 @@ import { describe, layoutOf } from "../network/architecture.ts";
 import type { Side } from "../run/result.ts";
 import { atBothWidths, drawChart, FULL, HALF, type Mark, shortNumber, symbol } from "./charts.ts";
 import { drawArchitecture, drawSquares, tallestOf } from "./drawings.ts";
-import { integer, objectiveText, percent, plural, score, significant } from "./format.ts";
+import { integer, percent, plural, significant } from "./format.ts";
 import { html, type Markup } from "./html.ts";
 import { eventsOf, type ReportInput, type Section } from "./input.ts";
+import { subjectOf, tellingOf } from "./measure.ts";
 
 /** Top of the page: what came out, in one line, and whether it is proven. */
 export function headline({ result }: ReportInput): Markup {
   const { teacher, policy, objective } = result;
+  const { name, unit, kind, value, objective: objectiveText } = tellingOf(result);
+  const caution =
+    kind === "return"
+      ? undefined
+      : html`<p class="caution"><strong>No return was measured.</strong> There was no environment: what is proven is how often the policy acts as its teacher does on logged observations that it has not learned from, not how well it plays.</p>`;
   const holds = policy.score.lower95 >= objective;
   const title = result.smaller
     ? html`<span class="was">${plural(teacher.weights, "weight")}</span> <span class="now">→ ${plural(policy.weights, "weight")}</span>`
@@ -16,10 +22,10 @@ export function headline({ result }: ReportInput): Markup {
   const squares = result.smaller
     ? html`<figure class="squares">${drawSquares("squares", teacher.weights, policy.weights, 250)}<figcaption>Numbers of weights as areas, to scale.</figcaption></figure>`
     : undefined;
-  return html`<header><p class="over">${result.environment} · PoPS report</p><div class="hero"><div><h1>${title}</h1><p class="verdict">${verdict(result, holds)}</p></div>${squares}</div>
+  return html`<header><p class="over">${subjectOf(result)} · PoPS report</p><div class="hero"><div><h1>${title}</h1><p class="verdict">${verdict(result, holds)}</p>${caution}</div>${squares}</div>
 <dl class="facts"><div><dt>Share of the teacher</dt><dd><span class="figure">${percent(result.ratio)}</span><span class="note">${smallerBy(result.ratio)}</span></dd></div>
-<div><dt>Proven score</dt><dd><span class="figure">${score(policy.score.mean)}</span><span class="note">mean of ${plural(policy.score.episodes, "held-out episode")}</span></dd></div>
-<div><dt>95 % lower bound</dt><dd><span class="figure">${score(policy.score.lower95)}</span><span class="note">${holds ? "reaches" : "misses"} the objective, ${objectiveText(objective)}</span></dd></div>
+<div><dt>Proven ${name}</dt><dd><span class="figure">${value(policy.score.mean)}</span><span class="note">mean of ${plural(policy.score.episodes, `held-out ${unit}`)}</span></dd></div>
+<div><dt>95 % lower bound</dt><dd><span class="figure">${value(policy.score.lower95)}</span><span class="note">${holds ? "reaches" : "misses"} the objective, ${objectiveText(objective)}</span></dd></div>
 <div><dt>One decision</dt><dd><span class="figure">${significant(policy.latencyMicros)} µs</span><span class="note">teacher: ${significant(teacher.latencyMicros)} µs</span></dd></div></dl></header>`;
 }
 
@@ -29,21 +35,38 @@ function smallerBy(ratio: number): string {
     : "no smaller than the teacher";
 }
 
+function capital(name: string): string {
+  return `${name[0]?.toUpperCase() ?? ""}${name.slice(1)}`;
+}
+
 /** A name that breaks over lines only when it is too long for one. */
 function unbroken(name: string): Markup {
   return html`<span class="unbroken">${name}</span>`;
 }
 
-function verdict({ policy, teacher, objective, smaller, environment }: ReportInput["result"], holds: boolean): Markup {
-  const proof = `Over ${plural(policy.score.episodes, "episode")} that played no part in its making it scores ${score(policy.score.mean)} on average; the 95 % lower bound, ${score(policy.score.lower95)}, ${holds ? "reaches" : "does not reach"} the objective of ${objectiveText(objective)}.`;
+function verdict(result: ReportInput["result"], holds: boolean): Markup {
+  const { policy, teacher, objective, smaller } = result;
+  const { kind, unit, value, objective: objectiveText } = tellingOf(result);
+  const subject = subjectOf(result);
+  const does =
+    kind === "return"
+      ? `scores ${value(policy.score.mean)}`
+      : `agrees with the teacher on ${value(policy.score.mean)} of the observations`;
+  const proof = `Over ${plural(policy.score.episodes, unit)} that played no part in its making it ${does} on average; the 95 % lower bound, ${value(policy.score.lower95)}, ${holds ? "reaches" : "does not reach"} the objective of ${objectiveText(objective)}.`;
   if (!smaller) {
-    return html`No policy smaller than the teacher passed the proof on ${unbroken(environment)}. The answer is the teacher itself. ${proof}`;
+    return html`No policy smaller than the teacher passed the proof on ${unbroken(subject)}. The answer is the teacher itself. ${proof}`;
   }
-  return html`A ${unbroken(policy.layers)} network ${holds ? "does the work" : "took the place"} of the ${unbroken(teacher.layers)} teacher on ${unbroken(environment)}. ${proof}`;
+  return html`A ${unbroken(policy.layers)} network ${holds ? (kind === "return" ? "does the work" : "acts in the place") : "took the place"} of the ${unbroken(teacher.layers)} teacher on ${unbroken(subject)}. ${proof}`;
 }
 
 /** Every size beside every other, teacher against policy. */
-export function comparison({ result: { teacher, policy }, events }: ReportInput): Section {
+export function comparison({ result, events }: ReportInput): Section {
+  const { teacher, policy } = result;
+  const { name, unit, kind, value } = tellingOf(result);
+  const title = capital(name);
+  const { kl, squaredError } = policy.divergence ?? {};
+  const apart = (label: string, distance: number | undefined): Markup | undefined =>
+    distance === undefined ? undefined : row(label, (side) => (side === policy ? significant(distance) : "–"));
   const none = html`<span class="none">–</span>`;
   const left = eventsOf(events, "teacher-trained").flatMap(({ leftBehind }) =>
     leftBehind.map(({ name, layers, weights, biases }) => {
@@ -59,7 +82,7 @@ export function comparison({ result: { teacher, policy }, events }: ReportInput)
     title: "Teacher and policy",
     content: html`<div class="box fit" tabindex="0" role="region" aria-label="Comparison of teacher and policy"><table><caption>The ratio is policy over teacher. No size tells the story alone.</caption>
 <thead><tr><th scope="col">Measure</th><th scope="col">Teacher</th><th scope="col">Policy</th><th scope="col">Ratio</th></tr></thead><tbody>
-${row("Layers", (side) => side.layers)}${size("Weights", (side) => side.weights)}${size("Biases", (side) => side.biases)}${size("Non-zero weights", (side) => side.nonZero)}${size("Bytes, float32", (side) => side.bytes)}${size("Multiply-adds a decision", (side) => side.macs)}${row("Latency of a decision, µs", (side) => significant(side.latencyMicros), policy.latencyMicros / teacher.latencyMicros)}${row("Score, mean", (side) => score(side.score.mean), teacher.score.mean > 0 && policy.score.mean > 0 ? policy.score.mean / teacher.score.mean : undefined)}${row("Score, 95 % lower bound", (side) => score(side.score.lower95))}${row("Score, 95 % interval", (side) => `${score(side.score.interval95[0])} to ${score(side.score.interval95[1])}`)}${row("Score, worst episode", (side) => score(side.score.min))}${teacher.sampled || policy.sampled ? row("Score with drawn actions, mean", (side) => (side.sampled ? score(side.sampled.mean) : "–")) : undefined}${row("Held-out episodes", (side) => integer(side.score.episodes))}
+${row("Layers", (side) => side.layers)}${size("Weights", (side) => side.weights)}${size("Biases", (side) => side.biases)}${size("Non-zero weights", (side) => side.nonZero)}${size("Bytes, float32", (side) => side.bytes)}${size("Multiply-adds a decision", (side) => side.macs)}${row("Latency of a decision, µs", (side) => significant(side.latencyMicros), policy.latencyMicros / teacher.latencyMicros)}${row(`${title}, mean`, (side) => value(side.score.mean), kind === "return" && teacher.score.mean > 0 && policy.score.mean > 0 ? policy.score.mean / teacher.score.mean : undefined)}${row(`${title}, 95 % lower bound`, (side) => value(side.score.lower95))}${row(`${title}, 95 % interval`, (side) => `${value(side.score.interval95[0])} to ${value(side.score.interval95[1])}`)}${row(`${title}, worst ${unit}`, (side) => value(side.score.min))}${teacher.sampled || policy.sampled ? row("Score with drawn actions, mean", (side) => (side.sampled ? value(side.sampled.mean) : "–")) : undefined}${apart("KL from the teacher, nats", kl)}${apart("Squared error, ranges of the action", squaredError)}${row(`Held-out ${unit}s`, (side) => integer(side.score.episodes))}
 </tbody></table></div>${left.length > 0 ? html`<p class="lead">Left behind in training: ${left.join(", ")}. Only the policy ships.</p>` : undefined}`,
   };
 }
@@ -67,6 +90,8 @@ ${row("Layers", (side) => side.layers)}${size("Weights", (side) => side.weights)
 /** Score against size for everything that was tried: the paper's figure. */
 export function sizeFigure({ result, events }: ReportInput): Section {
   const { teacher, policy, objective } = result;
+  const { name, unit, value, objective: objectiveText, kind } = tellingOf(result);
+  const title = capital(name);
   const proofEvents = eventsOf(events, "proof");
   // The log tells more about proofs than the steps do.
   const steps = result.steps.filter((step) => proofEvents.length === 0 || step.stage !== "proof");
@@ -76,7 +101,7 @@ export function sizeFigure({ result, events }: ReportInput): Section {
       y: step.score,
       shape: step.passed ? "dot" : "cross",
       tone: step.passed ? "accent" : "muted",
-      tip: `${step.layers}, ${plural(step.weights, "weight")}\n${step.stage}: ${score(step.score)} over ${plural(step.episodes, "episode")}, ${step.passed ? "passed" : "failed"}`,
+      tip: `${step.layers}, ${plural(step.weights, "weight")}\n${step.stage}: ${value(step.score)} over ${plural(step.episodes, unit)}, ${step.passed ? "passed" : "failed"}`,
     }),
   );
   const proofs = proofEvents.map(
@@ -86,17 +111,17 @@ export function sizeFigure({ result, events }: ReportInput): Section {
       interval: proof.score.interval95,
       shape: proof.passed ? "dot" : "cross",
       tone: proof.passed ? "accent" : "muted",
-      tip: `${describe(proof.architecture)}, ${plural(proof.weights, "weight")}\nproof: ${score(proof.score.mean)}, lower bound ${score(proof.score.lower95)}, ${proof.passed ? "passed" : "failed"}`,
+      tip: `${describe(proof.architecture)}, ${plural(proof.weights, "weight")}\nproof: ${value(proof.score.mean)}, lower bound ${value(proof.score.lower95)}, ${proof.passed ? "passed" : "failed"}`,
     }),
   );
-  const named = (side: Side, name: string, shape: Mark["shape"], tone: Mark["tone"]): Mark => ({
+  const named = (side: Side, who: string, shape: Mark["shape"], tone: Mark["tone"]): Mark => ({
     x: side.weights,
     y: side.score.mean,
     interval: side.score.interval95,
     shape,
     tone,
-    label: [`${name}: ${score(side.score.mean)}`, plural(side.weights, "weight")],
-    tip: `${name} ${side.layers}\n${score(side.score.mean)}, interval ${score(side.score.interval95[0])} to ${score(side.score.interval95[1])}`,
+    label: [`${who}: ${value(side.score.mean)}`, plural(side.weights, "weight")],
+    tip: `${who} ${side.layers}\n${value(side.score.mean)}, interval ${value(side.score.interval95[0])} to ${value(side.score.interval95[1])}`,
   });
   const ends = result.smaller
     ? [named(teacher, "Teacher", "diamond", "ink"), named(policy, "Answer", "star", "accent")]
@@ -105,8 +130,8 @@ export function sizeFigure({ result, events }: ReportInput): Section {
   const chart = (id: string, width: number): Markup =>
     drawChart({
       id,
-      title: "Score against number of weights",
-      description: `${integer(passed)} of ${integer(result.steps.length)} tries passed. Teacher: ${plural(teacher.weights, "weight")}, score ${score(teacher.score.mean)}. Answer: ${plural(policy.weights, "weight")}, score ${score(policy.score.mean)}. Objective: ${objectiveText(objective)}.`,
+      title: `${title} against number of weights`,
+      description: `${integer(passed)} of ${integer(result.steps.length)} tries passed. Teacher: ${plural(teacher.weights, "weight")}, ${name} ${value(teacher.score.mean)}. Answer: ${plural(policy.weights, "weight")}, ${name} ${value(policy.score.mean)}. Objective: ${objectiveText(objective)}.`,
       width,
       x: {
         label: "weights of the dense network, logarithmic",
@@ -116,7 +141,8 @@ export function sizeFigure({ result, events }: ReportInput): Section {
       },
       panels: [
         {
-          label: "score",
+          label: name,
+          ...(kind === "agreement" && { format: percent }),
           height: width > 500 ? 380 : 300,
           ticks: 5,
           rule: { name: "objective", value: objective },
@@ -128,8 +154,8 @@ export function sizeFigure({ result, events }: ReportInput): Section {
     html`<span class="key"><svg aria-hidden="true" width="20" height="20" viewBox="0 0 20 20">${symbol({ shape, tone }, 10, 10)}</svg>${text}</span>`;
   return {
     id: "size",
-    title: "Score against size",
-    content: html`<p class="lead">Every policy that was tried. Error bars are 95 % intervals of proofs on held-out episodes; other points are short evaluations.</p><figure>${atBothWidths("size-chart", FULL, chart)}<figcaption>${key("dot", "accent", "passed")}${key("cross", "muted", "failed")}${key("diamond", "ink", "teacher")}${result.smaller ? key("star", "accent", "answer") : undefined}</figcaption></figure>`,
+    title: `${title} against size`,
+    content: html`<p class="lead">Every policy that was tried. Error bars are 95 % intervals of proofs on held-out ${unit}s; other points are short evaluations.</p><figure>${atBothWidths("size-chart", FULL, chart)}<figcaption>${key("dot", "accent", "passed")}${key("cross", "muted", "failed")}${key("diamond", "ink", "teacher")}${result.smaller ? key("star", "accent", "answer") : undefined}</figcaption></figure>`,
   };
 }
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { divergenceSchema, observationsSchema } from "../events.ts";
 import { architectureSchema } from "../network/architecture.ts";
 import { scoreSchema } from "../network/policy.ts";
 
@@ -22,15 +23,24 @@ const sideSchema = z.strictObject({
   score: scoreSchema,
   /** Score on the same episodes of actions that are drawn from the policy's distribution; Q-values have none. */
   sampled: scoreSchema.exactOptional(),
+  /** From the teacher, on held-out observations: of a policy that nothing else was measured of. */
+  divergence: divergenceSchema.exactOptional(),
 });
 
 /** `result.json` of a run directory. */
 export const resultSchema = z.strictObject({
   version: z.literal(1),
-  environment: z.string(),
+  /** Id; a run on logged observations has none. */
+  environment: z.string().exactOptional(),
+  /** What scores are: mean returns of episodes, or agreements with the teacher on logged observations; then no return was measured. */
+  measure: z.enum(["return", "agreement"]).default("return"),
+  /** What a run without an environment stands on. */
+  observations: z
+    .strictObject({ file: z.string(), ...observationsSchema.shape, tolerance: z.number() })
+    .exactOptional(),
   seed: count,
   preset: z.string(),
-  /** Score that the answer's lower bound has to reach. */
+  /** Score (return, or agreement) that the answer's lower bound has to reach. */
   objective: z.number(),
   teacher: sideSchema,
   policy: sideSchema,

@@ -14,7 +14,7 @@ export interface LayerRedundancy {
   readonly units: number;
   readonly liveUnits: number;
   /** Of a convolution: height and width of what its non-zero weights span of the kernel. */
-  readonly liveKernel?: readonly [number, number];
+  readonly liveKernel?: [number, number];
 }
 
 /** What `trace` finds out about the units of every layer. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { agreementOf } from "../../src/distillation/agreement.ts";
 import {
-  agreementOf,
   collectTeacherStates,
   compileDistillation,
   type DistillContext,
@@ -13,6 +13,7 @@ import {
 } from "../../src/distillation/distill.ts";
 import type { VectorEnvironment } from "../../src/environment/environment.ts";
 import { vectorOf } from "../../src/environment/vector.ts";
+import { EpisodeExamination } from "../../src/evaluation/examination.ts";
 import { type Architecture, dense } from "../../src/network/architecture.ts";
 import { Identity } from "../environment/identity.ts";
 import { Match } from "../environment/match.ts";
@@ -58,7 +59,8 @@ async function run(setting: Setting = {}): Promise<{ states: DistillState[]; res
   const shared = { teacher: perfect, options, objective: setting.objective ?? never, seed: setting.seed ?? 3 };
   const states = await collectTeacherStates({ ...shared, makeLanes: identity });
   const makeLanes = (size: number) => (size === options.lanes ? identity(size) : (setting.looks ?? identity)(size));
-  const context = { ...shared, states, makeLanes, ...(setting.signal && { signal: setting.signal }) };
+  const examination = new EpisodeExamination(makeLanes, shared.seed);
+  const context = { ...shared, states, examination, ...(setting.signal && { signal: setting.signal }) };
   const rounds = distill(context, { architecture: student, start: 0, ...setting.job }, setting.resume);
   const yielded: DistillState[] = [];
   for (;;) {
@@ -70,7 +72,7 @@ async function run(setting: Setting = {}): Promise<{ states: DistillState[]; res
 
 describe("the teacher's states", () => {
   it("are as many as asked, a tenth more held out, in whole lock-steps, and the same for the same seed", async () => {
-    const shared = { makeLanes: identity, teacher: perfect, objective: 0, seed: 4 };
+    const shared = { makeLanes: identity, teacher: perfect, seed: 4 };
     const options = distillSchema.parse({ ...quick, teacherStates: 95, lanes: 10 });
     const states = await collectTeacherStates({ ...shared, options });
     expect(states.training.labels).toHaveLength(100 * 3);
@@ -95,7 +97,7 @@ describe("distillation", () => {
     expect(states.map(({ round }) => round)).toEqual([0, 1, 2]);
     expect(result.passed).toBe(false);
     expect(result.updates).toBe(20 + 2 * 10);
-    expect(states.map(({ own }) => own.labels.length / 3)).toEqual([0, 40, 80]);
+    expect(states.map(({ own }) => own!.labels.length / 3)).toEqual([0, 40, 80]);
   });
 
   it("learns from the teacher's states only when there are no rounds", async () => {
@@ -268,10 +270,11 @@ describe("a Gaussian teacher with statistics of its own", () => {
 
   it("teaches a student that passes, keeps them, and agrees", async () => {
     const options = distillSchema.parse({ ...quick, updates: 300, learningRate: 0.02, batchSize: 32 });
-    const shared = { teacher: { architecture, parameters }, options, objective: -0.05, seed: 1, makeLanes };
-    const states = await collectTeacherStates(shared);
+    const shared = { teacher: { architecture, parameters }, options, objective: -0.05, seed: 1 };
+    const states = await collectTeacherStates({ ...shared, makeLanes });
+    const examination = new EpisodeExamination(makeLanes, 1);
     const smaller = { ...architecture, layers: architecture.layers.slice(-1) };
-    const rounds = distill({ ...shared, states }, { architecture: smaller, start: 0 });
+    const rounds = distill({ ...shared, examination, states }, { architecture: smaller, start: 0 });
     let next = await rounds.next();
     while (next.done !== true) next = await rounds.next();
     expect(next.value).toMatchObject({ passed: true });

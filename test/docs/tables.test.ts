@@ -4,7 +4,7 @@ import { expect, it } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
 import { settingKeys } from "../../src/cli/config.ts";
-import { popsSchema } from "../../src/pops/pops.ts";
+import { popsSchema } from "../../src/pops/options.ts";
 import { codes, read, root, rows, section } from "./markdown.ts";
 
 const packageFile = z

@@ -34,6 +34,20 @@ function faultyStep(change: (step: Step) => object): () => Environment {
   });
 }
 
+/** A countdown whose first observation is twice `value`, as of a stack of two pictures of a pixel. */
+function stacked(value: number): () => Environment {
+  return faulty((environment) => {
+    const reset = environment.reset.bind(environment);
+    return {
+      spec: { ...environment.spec, frameStack: 2 },
+      reset(seed?: number): Float32Array {
+        reset(seed);
+        return Float32Array.of(value, value);
+      },
+    };
+  });
+}
+
 /** Counts down from 3 for ever. */
 class Endless extends Countdown {
   override step(action: Action): Step {
@@ -146,6 +160,14 @@ const faults: [string, () => Environment, string][] = [
     faultyStep(() => ({ observation: [0, 1] })),
     "of step 3 is not a Float32Array",
   ],
+  [
+    "a stack of another number of pictures",
+    faultySpec({ frameStack: 3 }),
+    "spec.frameStack is 3, the observation's first axis 2",
+  ],
+  ["a stack that begins with several pictures", faultySpec({ frameStack: 2 }), "of reset() is not one picture 2 times"],
+  ["a stack that does not move up", stacked(1), "pictures of step 1 are not the last ones moved up by one"],
+  ["a stack of fractions", stacked(0.5), "a pixel of reset() is no whole number from 0 to 255"],
   ["an infinite reward", faultyStep(() => ({ reward: Infinity })), "reward of step 3 is Infinity"],
   ["a missing reward", faultyStep(() => ({ reward: undefined })), "reward of step 3 is undefined"],
   ["a numeric flag", faultyStep(() => ({ terminated: 1 })), "terminated of step 3 is 1; return true or false"],

@@ -1,14 +1,14 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { EVENTS_VERSION } from "../../src/events.ts";
 import type { Plain } from "../../src/plain.ts";
-import { type Outcome, type Plan, pipeline } from "../../src/pops/pipeline.ts";
-import { popsSchema } from "../../src/pops/pops.ts";
+import { popsSchema } from "../../src/pops/options.ts";
+import { type EnvironmentPlan, type Outcome, pipeline } from "../../src/pops/pipeline.ts";
 import { dqnSchema } from "../../src/teacher/dqn.ts";
 import type { Teacher } from "../../src/teacher/teacher.ts";
 import { type Drained, drain, only } from "../drain.ts";
 
 /** Any policy holds CartPole up for 8 steps: a teacher that has hardly learned will do, and every student passes. */
-const plan: Plan = {
+const plan: EnvironmentPlan = {
   environment: "CartPole-v1",
   preset: "default",
   seed: 2,
@@ -38,7 +38,10 @@ const plan: Plan = {
   }),
 };
 
-async function run(change: Partial<Plan> = {}, resume?: Plain): Promise<Drained<Outcome> & { trained: Teacher[] }> {
+async function run(
+  change: Partial<EnvironmentPlan> = {},
+  resume?: Plain,
+): Promise<Drained<Outcome> & { trained: Teacher[] }> {
   const trained: Teacher[] = [];
   const drained = await drain(pipeline({ ...plan, ...change }, resume, (teacher) => trained.push(teacher)));
   return { ...drained, trained };

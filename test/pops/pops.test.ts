@@ -4,7 +4,8 @@ import { lower95 } from "../../src/evaluation/statistics.ts";
 import { eventSchema } from "../../src/events.ts";
 import { type Architecture, countsOf, dense, describe as sizes } from "../../src/network/architecture.ts";
 import type { Plain } from "../../src/plain.ts";
-import { type Answer, type Network, type PopsContext, type PopsState, pops, popsSchema } from "../../src/pops/pops.ts";
+import { popsSchema } from "../../src/pops/options.ts";
+import { type Answer, type Network, type PopsInEnvironment, type PopsState, pops } from "../../src/pops/pops.ts";
 import { objectiveOf } from "../../src/pops/proof.ts";
 import { type Drained, drain, only } from "../drain.ts";
 import { cartPoleTeacher, linearCartPole } from "./hand-made.ts";
@@ -36,11 +37,11 @@ const settings = {
 };
 
 function compress(
-  change: Partial<PopsContext> = {},
+  change: Partial<PopsInEnvironment> = {},
   options: Parameters<typeof popsSchema.parse>[0] = settings,
   resume?: Plain,
 ): Promise<Drained<Answer>> {
-  const context: PopsContext = {
+  const context: PopsInEnvironment = {
     environment: "CartPole-v0",
     teacher,
     options: popsSchema.parse(options),

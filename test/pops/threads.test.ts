@@ -1,14 +1,14 @@
 import type { Worker } from "node:worker_threads";
 import { beforeAll, expect, it } from "vitest";
 import type { Plain } from "../../src/plain.ts";
-import { type Outcome, type Plan, pipeline } from "../../src/pops/pipeline.ts";
-import { popsSchema } from "../../src/pops/pops.ts";
+import { popsSchema } from "../../src/pops/options.ts";
+import { type EnvironmentPlan, type Outcome, pipeline } from "../../src/pops/pipeline.ts";
 import { dqnSchema } from "../../src/teacher/dqn.ts";
 import { ppoSchema } from "../../src/teacher/ppo.ts";
 import { type Drained, drain } from "../drain.ts";
 
 /** Every stage with an environment whose lanes are shared out; no lander is so bad that it fails. */
-const plan: Omit<Plan, "workers"> = {
+const plan: Omit<EnvironmentPlan, "workers"> = {
   environment: "LunarLander-v3",
   preset: "default",
   seed: 1,

@@ -10,7 +10,8 @@ import {
 } from "../../src/network/architecture.ts";
 import { ALLOCATIONS, allocate } from "../../src/pruning/allocation.ts";
 import { magnitude } from "../../src/pruning/score.ts";
-import { architectures } from "../arbitraries.ts";
+import { liveUnits } from "../../src/shrinking/redundancy.ts";
+import { architectures, convolutional } from "../arbitraries.ts";
 
 /** Distinct scores for all parameters of an architecture, in random order. */
 const scored = architectures.chain((architecture) => {
@@ -128,5 +129,54 @@ describe("the mask of a sparsity", () => {
 describe("magnitude", () => {
   it("is the absolute value", () => {
     expect([...magnitude(Float32Array.of(-2, 0, 0.5))]).toEqual([2, 0, 0.5]);
+  });
+});
+
+describe("whole units", () => {
+  /** Whoever lost all weights into it has none out of it. */
+  function expectWhole(architecture: Architecture, mask: Float32Array): void {
+    const layers = layoutOf(architecture);
+    for (const [l, { weights, inputs, outputs }] of layers.slice(0, -1).entries()) {
+      const next = layers[l + 1]!;
+      const block = next.rowsPerUnit * next.outputs;
+      for (let unit = 0; unit < outputs; unit++) {
+        const into = Array.from({ length: inputs }, (_, row) => mask[weights.offset + row * outputs + unit]!);
+        const out = mask.slice(next.weights.offset + unit * block, next.weights.offset + (unit + 1) * block);
+        if (into.every((kept) => kept === 0)) expect(out.every((kept) => kept === 0)).toBe(true);
+      }
+    }
+  }
+
+  it("go with everything into and out of them, and as few as reach the sparsity", () => {
+    // 2-3-1: units have incoming norms 1, 5, 3; two weights in and one out each.
+    const architecture = dense(2, [3], 1, "logits");
+    const scores = Float32Array.of(1, 4, 0, 0, 3, 3, 9, 9, 9, 1, 1, 1, 9);
+    const mask = allocate(architecture, scores, 0.5, "global", "unit");
+    // 4.5 of 9 weights have to go, rounded to 4: unit 0, then unit 2.
+    expect([...mask]).toEqual([0, 1, 0, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1]);
+  });
+
+  it.each(ALLOCATIONS)("(%s) leave a live path in convolutional networks at any sparsity", (allocation) => {
+    fc.assert(
+      fc.property(convolutional, sparsities, (architecture, sparsity) => {
+        const scores = Float32Array.from(
+          { length: parameterCount(architecture) },
+          (_, i) => 1 + ((i * 7919) % 104_729),
+        );
+        const mask = allocate(architecture, scores, sparsity, allocation, "unit");
+        const live = liveUnits(architecture, mask);
+        for (const units of live) expect(units.some(Boolean)).toBe(true);
+        expectWhole(architecture, mask);
+      }),
+    );
+  });
+
+  it("do not go at a sparsity of 0", () => {
+    fc.assert(
+      fc.property(convolutional, (architecture) => {
+        const scores = new Float32Array(parameterCount(architecture)).fill(1);
+        expect(allocate(architecture, scores, 0, "global", "unit").every((kept) => kept === 1)).toBe(true);
+      }),
+    );
   });
 });

@@ -7,6 +7,7 @@ import {
 } from "../../src/distillation/distill.ts";
 import { vectorOf } from "../../src/environment/vector.ts";
 import { Evaluator } from "../../src/evaluation/evaluate.ts";
+import { EpisodeExamination } from "../../src/evaluation/examination.ts";
 import type { EventOf } from "../../src/events.ts";
 import { countsOf, dense, layoutOf } from "../../src/network/architecture.ts";
 import { countNonZero, initialize } from "../../src/network/parameters.ts";
@@ -41,8 +42,9 @@ async function pruneWith(
   resume?: PruneState,
 ): Promise<Drained<Pruned> & { readonly gates: readonly EventOf<"pruned">[] }> {
   const makeLanes = (size: number) => scripted(scores, size);
-  const shared = { makeLanes, teacher: network, options: distillOptions, objective, seed: 7 };
-  const context = { ...shared, states: await collectTeacherStates(shared), lowerBound };
+  const shared = { teacher: network, options: distillOptions, objective, seed: 7 };
+  const states = await collectTeacherStates({ ...shared, makeLanes });
+  const context = { ...shared, examination: new EpisodeExamination(makeLanes, shared.seed), states, lowerBound };
   const drained = await drain(prune(context, { ...pruneOptions, ...change }, network, 1, 100, resume));
   return { ...drained, gates: only(drained.events, "pruned") };
 }
@@ -194,8 +196,9 @@ describe("pruning an over-sized solution", () => {
     const { spec } = new Identity();
     const makeLanes = (size: number) => vectorOf(spec, () => new Identity(), size);
     const options = distillSchema.parse({ teacherStates: 300, lanes: 10, batchSize: 32, temperature: 1 });
-    const shared = { makeLanes, teacher: { architecture: teacher, parameters }, options, objective: 8, seed: 1 };
-    const context: DistillContext = { ...shared, states: await collectTeacherStates(shared) };
+    const shared = { teacher: { architecture: teacher, parameters }, options, objective: 8, seed: 1 };
+    const states = await collectTeacherStates({ ...shared, makeLanes });
+    const context: DistillContext = { ...shared, examination: new EpisodeExamination(makeLanes, 1), states };
     const plan = { ...pruneOptions, updates: 200, gateInterval: 50, finalSparsity: 0.95 };
     const { events, result } = await drain(
       prune({ ...context, lowerBound: 4 }, plan, { architecture: wide, parameters: grown }, 1, 0),

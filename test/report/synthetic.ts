@@ -263,6 +263,7 @@ export function cartPoleRun(
     result: {
       version: 1,
       environment: "CartPole-v1",
+      measure: "return",
       seed: 1,
       preset: "CartPole-v1",
       objective: 475,

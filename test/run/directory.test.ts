@@ -109,6 +109,7 @@ it("gives back the result that was written", () => {
   const result: Result = {
     version: 1,
     environment: "CartPole-v1",
+    measure: "return",
     seed: 1,
     preset: "default",
     objective: 475,

@@ -1,11 +1,13 @@
+import { parse, resolve } from "node:path";
 import { UsageError } from "../../errors.ts";
 import { loadPolicy } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
-import type { Policy } from "../../network/policy.ts";
-import { type Config, resolveConfig } from "../config.ts";
+import { checkObserved } from "../../observations/log.ts";
+import { readObservations } from "../../observations/read.ts";
+import { type Config, resolveConfig, resolveObservationConfig } from "../config.ts";
 import { type EnvironmentFlags, givenOption, knownEnvironment } from "../environment.ts";
 import { importOptions } from "../foreign.ts";
-import { freeRunPath, resume, type SessionOptions, start } from "../session.ts";
+import { freeRunPath, type Given, resume, type SessionOptions, start } from "../session.ts";
 
 export interface RunFlags extends EnvironmentFlags {
   readonly preset?: string;
@@ -16,15 +18,18 @@ export interface RunFlags extends EnvironmentFlags {
   readonly resume?: boolean;
   readonly workers: number;
   readonly checkpointEvery: number;
+  readonly budget?: number;
   readonly json?: boolean;
   readonly teacher?: string;
   readonly env?: string;
   readonly vecNormalize?: string;
+  readonly observations?: string;
+  readonly observationsKey?: string;
 }
 
 function sessionOptions(flags: RunFlags, out: string, modules: readonly string[]): SessionOptions {
-  const { workers, checkpointEvery, json = false, envTimeout: timeout } = flags;
-  return { out, workers, checkpointEvery, json, modules, timeout };
+  const { workers, checkpointEvery, json = false, envTimeout: timeout, budget } = flags;
+  return { out, workers, checkpointEvery, json, modules, timeout, budget };
 }
 
 /** `--quick` is short for the preset of that name. */
@@ -39,13 +44,13 @@ function goOn(
   environment: string | undefined,
   flags: RunFlags,
   modules: readonly string[],
-  teacher?: Policy,
+  compressed: Given = {},
 ): Promise<number> {
   if (flags.out === undefined) throw new UsageError("--resume", "name the run's folder with --out");
   const keys = (["preset", "quick", "set", "seed"] as const).filter((key) => flags[key] !== undefined);
   const given = keys[0] === undefined ? givenOption(flags) : `--${keys[0]}`;
   if (given !== undefined) throw new UsageError(given, "cannot be given with --resume: the run's config.yaml decides");
-  return resume({ command, environment }, sessionOptions(flags, flags.out, modules), teacher);
+  return resume({ command, environment }, sessionOptions(flags, flags.out, modules), compressed);
 }
 
 async function begin(
@@ -80,14 +85,32 @@ export async function train(
 
 export async function compress(flags: RunFlags, modules: readonly string[]): Promise<number> {
   const teacher = flags.teacher === undefined ? undefined : await loadPolicy(flags.teacher, await importOptions(flags));
-  if (flags.resume) return goOn("compress", flags.env, flags, modules, teacher);
+  const { observations: file, observationsKey: key } = flags;
+  if (file === undefined && key !== undefined) {
+    throw new UsageError("--observations-key", "is for --observations: name the file with it");
+  }
+  const observations = file === undefined ? undefined : await readObservations(file, key);
+  if (flags.resume) {
+    const environment = observations ? undefined : flags.env;
+    return goOn("compress", environment, flags, modules, { teacher, observations });
+  }
   if (teacher === undefined) throw new UsageError("--teacher", "is missing: name the policy file to compress");
+  if (file !== undefined && observations) {
+    checkObserved(teacher.architecture, observations);
+    const source = { file: resolve(file), ...(key !== undefined && { key }), sha256: observations.sha256 };
+    const config = resolveObservationConfig(source, { ...flags, preset: presetOf(flags) });
+    const out = flags.out ?? freeRunPath(parse(file).name);
+    return start(config, sessionOptions(flags, out, modules), { teacher, observations });
+  }
   const environment = flags.env ?? teacher.environment;
   if (environment === undefined)
-    throw new UsageError("--env", `${flags.teacher ?? ""} names no environment: state one`);
+    throw new UsageError(
+      "--env",
+      `${flags.teacher ?? ""} names no environment: state one, or logged observations with --observations`,
+    );
   const preset = presetOf(flags);
   const known = await knownEnvironment(environment, flags);
   checkFits(teacher.architecture, known.spec);
   const config = resolveConfig({ ...flags, ...known, preset, environment, command: "compress" });
-  return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules), teacher);
+  return start(config, sessionOptions(flags, flags.out ?? freeRunPath(environment), modules), { teacher });
 }

@@ -70,7 +70,12 @@ export class FrameStack {
    * @param luma the gray of each value of a pixel
    * @param observation where the pictures go, if not into a buffer of its own
    */
-  constructor(width: number, height: number, luma: Uint8Array, observation = new Float32Array(STACK * AREA)) {
+  constructor(
+    width: number,
+    height: number,
+    luma: Uint8Array,
+    observation: Float32Array = new Float32Array(STACK * AREA),
+  ) {
     this.#width = width;
     this.#height = height;
     this.#luma = luma;

@@ -66,6 +66,8 @@ interface Seen {
   readonly y: number;
   readonly enemy: number;
   readonly player: number;
+  /** Half the line at which the cartridge found the paddle charged. */
+  readonly reading: number;
   /** Scores of the enemy and the player. */
   readonly shown: readonly [number, number];
 }
@@ -76,14 +78,13 @@ export class PongPicture {
   readonly #still = new Uint8Array(210 * WIDTH);
   #scores: readonly [number, number] = [-1, -1];
 
-  draw(frame: Uint8Array, { x, y, enemy, player, shown }: Seen, before: boolean): void {
+  draw(frame: Uint8Array, seen: Seen, before: boolean): void {
+    const { enemy, player, shown } = seen;
     if (shown[0] !== this.#scores[0] || shown[1] !== this.#scores[1]) this.#prepare(shown[0], shown[1]);
     frame.set(this.#still);
     drawInField(frame, 16, enemy - 15, 4, 16, ENEMY);
-    drawInField(frame, 140, 2 * Math.ceil(player / 2) - 14, 4, 16, PLAYER);
-    // The ball is switched on while the line is drawn: far to the right it comes a line earlier.
-    const early = y % 2 === 1 && x >= 182 ? 1 : 0;
-    if (y > 0) drawInField(frame, x - 49, y - 14 - early, 2, 4, WHITE);
+    drawInField(frame, 140, playerTop(player), 4, 16, PLAYER);
+    if (seen.y > 0) for (let side = 0; side < 2; side++) drawBall(frame, seen, seen.x - 49 + side);
     if (before) for (let pixel = 0; pixel < frame.length; pixel++) if (frame[pixel] !== BLACK) frame[pixel]! += BEFORE;
   }
 
@@ -96,6 +97,30 @@ export class PongPicture {
     drawNumber(frame, player, 100, PLAYER);
     this.#scores = [enemy, player];
   }
+}
+
+/** The player's paddle is drawn in pairs of rows. */
+function playerTop(player: number): number {
+  return 2 * Math.ceil(player / 2) - 14;
+}
+
+/**
+ * A column of the ball. The cartridge switches the ball on and off while a row is drawn, at a column that depends on what
+ * else it has to do in that row: further right the switch works in the same row, else in the next.
+ */
+function drawBall(frame: Uint8Array, { y, enemy, player, reading }: Seen, column: number): void {
+  const switchAt = (row: number): number => {
+    const even = row % 2 === 0;
+    const intoPlayer = row - playerTop(player) + (even ? 0 : 1);
+    const intoEnemy = row - (enemy - 15);
+    let from = even ? 139 : 158;
+    if (row - reading > -14) from -= 6;
+    if (intoPlayer >= 0 && intoPlayer < 16) from -= 3;
+    if (even && intoEnemy >= -1 && intoEnemy < 15) from -= 3;
+    return column >= from ? row : row + 1;
+  };
+  const top = switchAt(y - 15);
+  fill(frame, column, top, 1, switchAt(y - 11) - top, WHITE);
 }
 
 function drawInField(frame: Uint8Array, x: number, y: number, width: number, height: number, color: number): void {

@@ -11,10 +11,13 @@ import { AtariPreprocessing, atariSpec } from "./preprocessing.ts";
 const TURN = 23_000;
 const LEAST = 27_450;
 const MOST = 790_196;
-/** The 6507's cycles until a paddle's capacitor is charged, per ohm; cycles from the measure's begin to the picture's; cycles of the two lines that are one unit of measure. */
+/** Cycles of the processor until a paddle's capacitor is charged, an ohm; those between discharge and picture; those of two lines, after which the cartridge looks again. */
 const CYCLES_PER_OHM = 1.6 * 0.01e-6 * 1.19e6;
 const LEAD = 590;
-const CYCLES_PER_UNIT = 152;
+const CYCLES_PER_LINES = 152;
+
+/** What the paddle that nobody turns reads. */
+const UNUSED_READING = 110;
 
 /** Frames from the reset to the first serve, and from a point to the next. */
 const FIRST_WAIT = 59;
@@ -34,6 +37,7 @@ const stateSchema = z.strictObject({
   player: int,
   measured: int,
   resistance: int,
+  reading: int,
   fire: z.boolean(),
   wait: int,
   scored: z.boolean(),
@@ -54,6 +58,7 @@ const START: PongState = {
   player: 109,
   measured: 109,
   resistance: LEAST + Math.floor((MOST - LEAST) / 2),
+  reading: UNUSED_READING,
   fire: false,
   wait: FIRST_WAIT,
   scored: false,
@@ -74,14 +79,14 @@ export class Pong implements FrameGame {
   readonly palette = PALETTE;
   readonly lives = 0;
   readonly #picture = new PongPicture();
-  #state: PongState = { ...START };
+  #state: PongState = structuredClone(START);
 
   get over(): boolean {
     return Math.max(...this.#state.scores) === WINNING_SCORE;
   }
 
   reset(): void {
-    this.#state = { ...START, scores: [0, 0], shown: [0, 0] };
+    this.#state = structuredClone(START);
   }
 
   step(action: number): number {
@@ -151,16 +156,19 @@ export class Pong implements FrameGame {
     state.enemy = Math.max(0, state.enemy + 2 * Math.sign(state.y - state.enemy));
   }
 
-  /** The mean of the present place and where the paddle is turned to, measured every other frame and shown a frame later. */
+  /** Moves to the mean of its place and where it is turned to, which is read every other frame and shows a frame later. */
   #movePlayer(action: number): void {
     const state = this.#state;
     const turn = action < 2 ? 0 : action % 2 === 0 ? -TURN : TURN;
     state.resistance = Math.max(LEAST, Math.min(MOST, state.resistance + turn));
     state.player = state.measured;
-    if (state.frame % 2 === 1) return;
+    if (state.frame % 2 === 1) {
+      state.reading = UNUSED_READING;
+      return;
+    }
     const cycles = Math.floor(state.resistance * CYCLES_PER_OHM) + LEAD;
-    const target = Math.max(38, Math.min(204, 2 * Math.floor(cycles / CYCLES_PER_UNIT)));
-    state.measured = (state.measured + target) >> 1;
+    state.reading = Math.max(38, Math.min(204, 2 * Math.floor(cycles / CYCLES_PER_LINES)));
+    state.measured = (state.measured + state.reading) >> 1;
   }
 
   draw(frame: Uint8Array): void {
@@ -169,7 +177,7 @@ export class Pong implements FrameGame {
   }
 
   getState(): Plain {
-    return { ...this.#state, scores: [...this.#state.scores], shown: [...this.#state.shown] };
+    return structuredClone(this.#state);
   }
 
   setState(state: Plain): void {

@@ -12,7 +12,7 @@ import { FrameStack, lumaOf, SIDE, STACK } from "./frame-stack.ts";
 /** Frames that an action is repeated for. */
 export const FRAME_SKIP = 4;
 /** An episode begins after 1 to so many frames without action. */
-export const MAX_NO_OPS = 30;
+const MAX_NO_OPS = 30;
 
 /** What every environment of preprocessed frames has: the observations, and ALE's limit of 108,000 frames. */
 export const atariSpec = {
@@ -20,6 +20,11 @@ export const atariSpec = {
   maxEpisodeSteps: 108_000 / FRAME_SKIP,
   frameStack: STACK,
 };
+
+/** What an episode begins with, by the next numbers of a generator: the game's seed, and the frames without action. */
+export function beginningOf(random: Pcg64): { readonly seed: number; readonly noOps: number } {
+  return { seed: random.nextUint32(), noOps: 1 + random.integer(MAX_NO_OPS) };
+}
 
 const stateSchema = z.strictObject({
   random: partState,
@@ -52,8 +57,9 @@ export class AtariPreprocessing implements Environment {
 
   reset(seed?: number): Float32Array {
     if (seed !== undefined) this.#random = new Pcg64(seed);
-    this.#game.reset(this.#random.nextUint32());
-    for (let noOps = 1 + this.#random.integer(MAX_NO_OPS); noOps > 0; noOps--) this.#game.step(0);
+    const { seed: own, noOps } = beginningOf(this.#random);
+    this.#game.reset(own);
+    for (let frame = 0; frame < noOps; frame++) this.#game.step(0);
     for (const frame of this.#stack.frames) this.#game.draw(frame);
     this.#stack.fill();
     this.#running = true;

@@ -1,0 +1,63 @@
+import type { VectorEnvironment } from "../environment/environment.ts";
+import type { Architecture } from "../network/architecture.ts";
+import { type Acting, Evaluator } from "./evaluate.ts";
+
+/** What a look at a policy is for: gates and selection decide what goes on, a proof is on what no decision has seen. */
+export type Purpose = "selection" | "proof";
+
+/** Looks at networks of one architecture. */
+export interface Examiner {
+  /**
+   * One number for each of `count` units of the named set, from number `first` on: in an environment the undiscounted returns
+   * of episodes, on logged observations the shares of agreement. Scores and their bounds are made of them.
+   */
+  measure(parameters: Float32Array, set: string, count: number, acting?: Acting, first?: number): Promise<Float64Array>;
+  dispose(): Promise<void>;
+}
+
+/** How far a policy is from its teacher, over the observations of a proof. */
+export type Divergence = {
+  /** Mean distillation loss (exact KL), in nats; not where the two have different deviations. */
+  readonly kl?: number;
+  /** Of continuous actions: mean squared difference, in ranges of the action. */
+  readonly squaredError?: number;
+};
+
+/** What policies are tried on, and how: by playing an environment, or against the teacher on logged observations. */
+export interface Examination {
+  /** How many units a look has when `wished` are asked for: there are always more episodes, but no more observations. */
+  units(purpose: Purpose, wished: number): number;
+  /** `most`: the most units of a measurement, which an environment's lanes are made for. */
+  examiner(architecture: Architecture, purpose: Purpose, most: number): Promise<Examiner>;
+  /** Environments for a student to play in; `null` where there is none: then no actions are drawn and no states are its own. */
+  readonly makeLanes: ((size: number) => VectorEnvironment) | null;
+  /** Beside the score of a proof; `null` where returns say all. */
+  readonly divergence:
+    | ((network: { readonly architecture: Architecture; readonly parameters: Float32Array }) => Promise<Divergence>)
+    | null;
+}
+
+/** Policies are tried by the returns of the episodes that they play. */
+export class EpisodeExamination implements Examination {
+  readonly makeLanes: (size: number) => VectorEnvironment;
+  readonly divergence = null;
+  readonly #seed: number;
+
+  constructor(makeLanes: (size: number) => VectorEnvironment, seed: number) {
+    this.makeLanes = makeLanes;
+    this.#seed = seed;
+  }
+
+  units(_purpose: Purpose, wished: number): number {
+    return wished;
+  }
+
+  async examiner(architecture: Architecture, _purpose: Purpose, most: number): Promise<Examiner> {
+    const evaluator = await Evaluator.create(architecture, this.makeLanes(most));
+    return {
+      measure: (parameters, set, count, acting, first) =>
+        evaluator.returns(parameters, this.#seed, set, count, acting, first),
+      dispose: () => evaluator.dispose(),
+    };
+  }
+}

@@ -1,0 +1,10 @@
+/** 1 GiB, as policies. */
+export const MAX_FILE_BYTES = 2 ** 30;
+/** Numbers of all observations: 1 GiB of float32. */
+export const MAX_ELEMENTS = 2 ** 28;
+/** Of an array, and of one observation. */
+export const MAX_DIMENSIONS = 8;
+/** Of a line of text. */
+export const MAX_LINE_BYTES = 2 ** 24;
+/** Of the description in front of an array of numpy. */
+export const MAX_NPY_HEADER_BYTES = 2 ** 16;

@@ -1,0 +1,78 @@
+import { UsageError } from "../errors.ts";
+import { type Architecture, describe, inputSize } from "../network/architecture.ts";
+
+/** Fewer episodes than these leave too few to hold out, and are cut into blocks. */
+export const LEAST_EPISODES = 20;
+/** Blocks that a log without enough episodes is cut into. */
+export const BLOCKS = 100;
+/** Fewer observations than these prove nothing. */
+export const LEAST_OBSERVATIONS = 1_000;
+
+/** Observations that somebody logged: all that is known of a task. */
+export interface ObservationLog {
+  /** Shape of one observation. */
+  readonly shape: readonly number[];
+  /** [rows, observation size], finite. */
+  readonly observations: Float32Array;
+  /** What belongs together: whole episodes, or blocks of neighbours where fewer than 20 episodes are known. */
+  readonly by: "episode" | "block";
+  /** Rows of each episode or block, in the order in which they were logged. */
+  readonly units: readonly Int32Array[];
+  /** SHA-256 of the file that they come from, hexadecimal. */
+  readonly sha256: string;
+}
+
+/**
+ * A log of [rows, observation size] numbers.
+ * @param episodes [rows] number of each row's episode, counted from 0; `null` when nothing is known of episodes
+ */
+export function logOf(
+  shape: readonly number[],
+  observations: Float32Array,
+  episodes: Int32Array | null,
+  sha256: string,
+): ObservationLog {
+  const rows = observations.length / shape.reduce((product, size) => product * size, 1);
+  const known = rowsOf(episodes ?? new Int32Array(rows));
+  const by = known.length >= LEAST_EPISODES ? "episode" : "block";
+  const units = by === "episode" ? known : known.flatMap((episode) => blocksOf(episode, rows / BLOCKS));
+  return { shape, observations, by, units, sha256 };
+}
+
+/** Rows of each episode, in order. */
+function rowsOf(episodes: Int32Array): Int32Array[] {
+  const sizes: number[] = [];
+  for (const episode of episodes) sizes[episode] = (sizes[episode] ?? 0) + 1;
+  const rows = Array.from(sizes, (size) => new Int32Array(size));
+  const filled = new Int32Array(sizes.length);
+  for (const [row, episode] of episodes.entries()) {
+    const at = filled[episode] ?? 0;
+    const into = rows[episode];
+    if (into) into[at] = row;
+    filled[episode] = at + 1;
+  }
+  return rows;
+}
+
+/** Cuts an episode into neighbours of about `length` rows, each as long as the others but for one row. */
+function blocksOf(episode: Int32Array, length: number): Int32Array[] {
+  const blocks = Math.min(episode.length, Math.max(1, Math.round(episode.length / length)));
+  const at = (block: number): number => Math.round((block * episode.length) / blocks);
+  return Array.from({ length: blocks }, (_, block) => episode.subarray(at(block), at(block + 1)));
+}
+
+/**
+ * Refuses observations of another size than a policy takes. Of the two shapes one may be flat: then the other is taken row by
+ * row, as Gymnasium's FlattenObservation does.
+ */
+export function checkObserved(architecture: Architecture, { shape }: ObservationLog): void {
+  const { input } = architecture;
+  const sizes = shape.filter((size) => size !== 1);
+  const flat = sizes.length <= 1 || input.length === 1;
+  const elements = shape.reduce((product, size) => product * size, 1);
+  if (inputSize(architecture) === elements && (flat || input.join() === shape.join())) return;
+  throw new UsageError(
+    "--observations",
+    `holds observations of shape [${shape.join(", ")}], but ${describe(architecture)} takes [${input.join(", ")}]`,
+  );
+}
