@@ -102,6 +102,8 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
         : { call: "gymnasium.spaces.discrete.Discrete", args: [layers.at(-1)!.units] },
     ),
     n_envs: 1,
+    // Stable-Baselines3 makes room for a million of observations as soon as it loads a DQN, which of images is too much.
+    ...(dqn && architecture.input.length === 3 && { buffer_size: 10_000 }),
     use_sde: false,
     verbose: 0,
   };
@@ -156,10 +158,12 @@ function partsOf({ architecture, parameters }: Policy, layout: readonly LayerLay
     const row = data.length / bias.length;
     const shifts = Float64Array.from(parameters.subarray(biases.offset, biases.offset + biases.length));
     for (let i = 0; i < inputs; i++) {
+      const [centre, scale, factor] = l === 0 ? [at(mean, i), at(deviation, i), unit] : [0, 1, 1];
+      const to = place(i);
       for (let o = 0; o < outputs; o++) {
-        const scaled = parameters[weights.offset + i * outputs + o]! / (l === 0 ? at(deviation, i) : 1);
-        if (l === 0) shifts[o]! -= at(mean, i) * scaled;
-        data[o * row + place(i)] = l === 0 ? scaled * unit : scaled;
+        const scaled = parameters[weights.offset + i * outputs + o]! / scale;
+        shifts[o]! -= centre * scaled;
+        data[o * row + to] = scaled * factor;
       }
     }
     bias.set(shifts);

@@ -3,6 +3,7 @@ import { type Pickled, PickledList, PickledObject } from "./pickle.ts";
 /** Names that numpy's arrays and generators need in a pickle, of numpy 1 and 2. Generators are read and ignored. */
 export const NUMPY_NAMES = [
   "numpy.array",
+  "numpy.reshape",
   "numpy.float32",
   "numpy.uint8",
   "numpy.dtype",
@@ -38,10 +39,15 @@ const formats = new Map<string, { bytes: number; read: (view: DataView, at: numb
 export function numpyArray(value: Pickled | undefined): NumpyArray | undefined {
   if (!(value instanceof PickledObject)) return undefined;
   const { name, args, state } = value;
-  // As PoPS writes them itself: numpy.array([...], "float32").
+  // As PoPS writes them itself: numpy.array([...], "float32"), in numpy.reshape(..., shape) where it is no vector.
   if (name === "numpy.array" && args[0] instanceof PickledList && args[1] === "float32") {
     const data = args[0].items.filter((item) => typeof item === "number");
     return data.length === args[0].items.length ? { shape: [data.length], dtype: "f4", data } : undefined;
+  }
+  if (name === "numpy.reshape") {
+    const [flat, shape] = [numpyArray(args[0]), sizesOf(args[1])];
+    const fits = flat?.data.length === shape?.reduce((product, size) => product * size, 1);
+    return flat && shape && fits ? { ...flat, shape } : undefined;
   }
   if (name.endsWith(".multiarray.scalar")) return decode([], args[0], args[1]);
   if (name.endsWith(".numeric._frombuffer")) return decode(sizesOf(args[2]), args[1], args[0]);

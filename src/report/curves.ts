@@ -168,7 +168,9 @@ const BINS = 41;
 /** How the weights of each layer are distributed; all numbers of the policy when they are few. Black boxes have no layers. */
 export function weights({ teacher, policy, result }: ReportInput): Section | undefined {
   if ("model" in policy) return undefined;
-  const inFull = policy.parameters.length <= PRINTED_IN_FULL;
+  // Tables and drawings of single weights are for units, not for kernels over images.
+  const isDense = layoutOf(policy.architecture).every(({ window }) => window === undefined);
+  const inFull = isDense && policy.parameters.length <= PRINTED_IN_FULL;
   const full = (): Markup =>
     html`<h3 class="gap">All ${plural(policy.parameters.length, "number")} of the policy</h3><p class="sub">Thicker lines and stronger shades are larger magnitudes; negative weights are dashed and grey. The action with the largest output is taken.</p><div class="row"><div class="box">${drawNetwork("weights-network", policy)}</div>${drawWeights("weights", policy).map((matrix) => html`<div class="box">${matrix}</div>`)}</div>`;
   const histograms = (id: string, name: string, side: Policy): Markup =>

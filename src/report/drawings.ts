@@ -1,4 +1,11 @@
-import { type Architecture, inputSize, type LayerLayout, layoutOf } from "../network/architecture.ts";
+import {
+  type AnyArchitecture,
+  type Architecture,
+  inputSize,
+  type LayerLayout,
+  layoutOf,
+  outputSize,
+} from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
 import { CHARACTER, figure, HALF } from "./charts.ts";
 import { integer, percent, plural, significant } from "./format.ts";
@@ -35,45 +42,97 @@ export interface ArchitectureDrawing {
 }
 
 const FULL_HEIGHT = 200;
+/** Width of a column of units, and what the largest images of a network add to theirs. */
 const BAR = 12;
+const IMAGE = 26;
+
+/** A column: the input or a layer. */
+interface Column {
+  readonly name: string;
+  /** Channels or filters of images. */
+  readonly units: number;
+  /** Rows and columns of images. */
+  readonly image?: readonly [rows: number, columns: number];
+  readonly layer?: LayerLayout;
+}
+
+function columnsOf(architecture: Architecture): Column[] {
+  const layers = layoutOf(architecture);
+  const from = layers[0]?.window?.from;
+  const input: Column = from
+    ? { name: "input", units: from[0], image: [from[1], from[2]] }
+    : { name: "input", units: inputSize(architecture) };
+  return [
+    input,
+    ...layers.map((layer): Column => {
+      const { name, outputs: units, window } = layer;
+      return { name, units, layer, ...(window && { image: [window.to[1], window.to[2]] as const }) };
+    }),
+  ];
+}
+
+/** Units of the tallest column that a drawing of this network has. */
+export function tallestOf(architecture: AnyArchitecture): number {
+  if ("model" in architecture) return Math.max(inputSize(architecture), outputSize(architecture));
+  return Math.max(...columnsOf(architecture).map(({ units }) => units));
+}
+
+const by = (first: number, second: number): string => `${first}\u00d7${second}`;
+const both = ([first, second]: readonly [number, number]): string =>
+  first === second ? `${first}` : by(first, second);
+
+/** A convolution in words. */
+function describeWindow({ outputs, window }: LayerLayout): string | undefined {
+  if (window === undefined) return undefined;
+  const { kernel, stride, padding, from, to } = window;
+  const border = padding.some((zeros) => zeros > 0) ? `, ${padding.join(", ")} zeros around` : "";
+  return `${plural(outputs, "filter")} of ${by(...kernel)} at a stride of ${both(stride)}${border}, ${from.join("\u00d7")} to ${to.join("\u00d7")}`;
+}
 
 /**
  * A network as columns of units, joined where layers are connected. A column's height is the square root of its number
- * of units, so that the shaded area between two columns grows with the number of weights in it.
+ * of units, so that the shaded area between two columns grows with the number of weights in it. Of images the units are channels
+ * or filters, and the column is wider by the side of an image; kernel, stride and sizes stand below.
  */
 export function drawArchitecture({ id, title, architecture, tallest, live, width }: ArchitectureDrawing): Markup {
-  const layers = layoutOf(architecture);
-  const sizes = [inputSize(architecture), ...layers.map((layer) => layer.outputs)];
-  const alive = live === undefined ? undefined : [sizes[0] ?? 0, ...live];
+  const found = columnsOf(architecture);
+  const hasImages = found.some(({ image }) => image);
+  const side = ({ image = [0, 0] }: Column): number => Math.sqrt(image[0] * image[1]);
+  const largest = Math.max(1, ...found.map(side));
   const height = (units: number): number => FULL_HEIGHT * Math.sqrt(units / tallest);
   // Texts keep close to the network, whatever its height.
-  const half = height(Math.max(...sizes)) / 2;
+  const half = height(tallestOf(architecture)) / 2;
   // Side by side, networks share a middle line; one above the other, a small one takes little room.
   const room = width < HALF ? half : FULL_HEIGHT / 2;
   const middle = 30 + room;
   const margin = 24;
-  const step = (width - 2 * margin) / Math.max(1, sizes.length - 1);
+  const step = (width - 2 * margin) / Math.max(1, found.length - 1);
+  const notesOf = ({ layer, image }: Column): string[] => [
+    ...(layer?.window ? [`${by(...layer.window.kernel)}/${both(layer.window.stride)}`] : []),
+    ...(image ? [by(...image)] : []),
+  ];
   // Texts of neighbours must not touch: deep networks name every second, third, ... layer.
-  const longest = Math.max(...layers.map((layer) => layer.name.length));
+  const longest = Math.max(...found.flatMap((column) => [column.name, ...notesOf(column)]).map(({ length }) => length));
   const stride = Math.max(1, Math.ceil((longest * CHARACTER + 4) / step));
-  const columns = sizes.map((units, index) => ({
-    units,
-    alive: alive?.[index],
+  const columns = found.map((column, index) => ({
+    ...column,
+    alive: live === undefined ? undefined : index === 0 ? column.units : live[index - 1],
     x: margin + index * step,
-    name: index === 0 ? "input" : (layers[index - 1]?.name ?? ""),
-    told: index === sizes.length - 1 || (index % stride === 0 && index + stride < sizes.length),
+    wide: column.image ? BAR + (IMAGE * side(column)) / largest : BAR,
+    notes: notesOf(column),
+    told: index === found.length - 1 || (index % stride === 0 && index + stride < found.length),
   }));
 
   const band = (index: number, from: number, to: number, tone: string): Markup => {
     const [a, b] = [columns[index], columns[index + 1]];
     if (a === undefined || b === undefined) return html``;
-    const [x0, x1, h0, h1] = [a.x + BAR / 2, b.x - BAR / 2, height(from) / 2, height(to) / 2];
+    const [x0, x1, h0, h1] = [a.x + a.wide / 2, b.x - b.wide / 2, height(from) / 2, height(to) / 2];
     return html`<path class="${tone}" d="M${x0} ${middle - h0}L${x1} ${middle - h1}V${middle + h1}L${x0} ${middle + h0}z"/>`;
   };
   const bands = columns.slice(0, -1).map((column, index) => {
     const next = columns[index + 1];
-    if (next === undefined) return undefined;
-    const tip = `${column.name} to ${next.name}: ${plural(column.units * next.units, "weight")}`;
+    if (next?.layer === undefined) return undefined;
+    const tip = `${column.name} to ${next.name}: ${plural(next.layer.weights.length, "weight")}`;
     const all = band(index, column.units, next.units, "flow");
     const kept =
       column.alive === undefined || next.alive === undefined
@@ -82,38 +141,40 @@ export function drawArchitecture({ id, title, architecture, tallest, live, width
     return html`<g data-tip="${tip}">${all}${kept}</g>`;
   });
 
-  const units = columns.map((column) => {
-    const tall = Math.max(1.5, height(column.units));
-    const rest = column.alive === undefined ? 0 : Math.max(1.5, height(column.alive));
-    const tip =
-      column.alive === undefined
-        ? `${column.name}: ${plural(column.units, "unit")}`
-        : `${column.name}: ${integer(column.alive)} of ${plural(column.units, "unit")} live`;
-    const body = html`<rect class="${column.alive === undefined ? "fill-accent" : "unit"}" x="${column.x - BAR / 2}" y="${middle - tall / 2}" width="${BAR}" height="${tall}" rx="1.5"/>`;
-    const kept =
-      column.alive === undefined
-        ? undefined
-        : html`<rect class="fill-accent" x="${column.x - BAR / 2}" y="${middle - rest / 2}" width="${BAR}" height="${rest}" rx="1.5"/>`;
-    return html`<g data-tip="${tip}">${body}${kept}</g>`;
+  const units = columns.map(({ name, units: count, image, layer, alive, x, wide }) => {
+    const tall = Math.max(1.5, height(count));
+    const rest = alive === undefined ? 0 : Math.max(1.5, height(alive));
+    const noun = image === undefined ? "unit" : layer === undefined ? "channel" : "filter";
+    const size = alive === undefined ? plural(count, noun) : `${integer(alive)} of ${plural(count, noun)} live`;
+    const made = layer ? describeWindow(layer) : image && `images ${by(...image)}`;
+    const tip = `${name}: ${size}${made === undefined ? "" : `\n${made}`}`;
+    const column = (tone: string, length: number): Markup =>
+      html`<rect class="${tone}" x="${x - wide / 2}" y="${middle - length / 2}" width="${wide}" height="${length}" rx="1.5"/>`;
+    const body = column(alive === undefined ? "fill-accent" : "unit", tall);
+    return html`<g data-tip="${tip}">${body}${alive === undefined ? undefined : column("fill-accent", rest)}</g>`;
   });
 
+  const below = middle + half + 26;
+  const line = 18;
   const texts = columns
     .filter((column) => column.told)
-    .map((column) => {
-      const live =
-        column.alive === undefined || column.name === "input"
-          ? undefined
-          : html`<text class="text-accent" x="${column.x}" y="${middle + half + 44}" text-anchor="middle">${integer(column.alive)} live</text>`;
-      return html`<text class="size" x="${column.x}" y="${middle - half - 14}" text-anchor="middle">${integer(column.units)}</text><text class="text-muted" x="${column.x}" y="${middle + half + 26}" text-anchor="middle">${column.name}</text>${live}`;
+    .map(({ name, units: count, alive, x, notes }) => {
+      const kept = alive === undefined || name === "input" ? undefined : `${integer(alive)} live`;
+      const left = kept === undefined ? 0 : line;
+      return html`<text class="size" x="${x}" y="${middle - half - 14}" text-anchor="middle">${integer(count)}</text><text class="text-muted" x="${x}" y="${below}" text-anchor="middle">${name}</text>${kept === undefined ? undefined : html`<text class="text-accent" x="${x}" y="${below + line}" text-anchor="middle">${kept}</text>`}${notes.map((note, index) => html`<text class="text-muted" x="${x}" y="${below + left + (index + 1) * line}" text-anchor="middle">${note}</text>`)}`;
     });
 
-  const description = layers
-    .map((layer, index) => {
-      const kept = live?.[index];
-      return `${layer.name}: ${layer.inputs} inputs, ${plural(layer.outputs, "unit")}${kept === undefined ? "" : `, ${integer(kept)} live`}`;
+  const description = found
+    .flatMap((column, index) => {
+      const { layer } = column;
+      if (layer === undefined) return [];
+      const kept = live?.[index - 1];
+      const what = describeWindow(layer) ?? `${layer.inputs} inputs, ${plural(layer.outputs, "unit")}`;
+      return [`${layer.name}: ${what}${kept === undefined ? "" : `, ${integer(kept)} live`}`];
     })
     .join("; ");
-  return figure({ id, title, description: `${description}.` }, width, 2 * room + (live === undefined ? 68 : 86), [
+  const lines = (live === undefined ? 0 : 1) + (hasImages ? 2 : 0);
+  return figure({ id, title, description: `${description}.` }, width, 2 * room + 68 + lines * line, [
     ...bands,
     ...units,
     ...texts,

@@ -118,10 +118,10 @@ export function glossary({ result }: ReportInput): Section {
     ],
     [
       "Weights",
-      "Entries of the weight matrices of the dense network as it is stored and run, zeros included, biases not.",
-      html`<i>W</i> = Σ<sub><i>l</i></sub> <i>n</i><sub><i>l</i>−1</sub> · <i>n</i><sub><i>l</i></sub>`,
+      "Entries of the weight matrices and kernels as they are stored and run, zeros included, biases not: n units or filters in a layer, each of which takes m numbers (a filter: the channels times the places of its kernel).",
+      html`<i>W</i> = Σ<sub><i>l</i></sub> <i>m</i><sub><i>l</i></sub> · <i>n</i><sub><i>l</i></sub>`,
     ],
-    ["Biases", "One a unit.", html`<i>B</i> = Σ<sub><i>l</i></sub> <i>n</i><sub><i>l</i></sub>`],
+    ["Biases", "One a unit or filter.", html`<i>B</i> = Σ<sub><i>l</i></sub> <i>n</i><sub><i>l</i></sub>`],
     [
       "Non-zero weights",
       "Weights that are not exactly 0. Only sparse kernels profit from zeros; dense ones compute them all.",
@@ -132,8 +132,16 @@ export function glossary({ result }: ReportInput): Section {
       "Weights of the policy over weights of the teacher.",
       html`<i>W</i><sub>policy</sub> / <i>W</i><sub>teacher</sub>`,
     ],
-    ["Bytes", "Size of all parameters in float32, without file headers.", html`4 · (<i>W</i> + <i>B</i>)`],
-    ["Multiply-adds", "Of one forward pass of a dense network, one a weight.", html`MACs = <i>W</i>`],
+    [
+      "Bytes",
+      "Size of all parameters in float32, without file headers; S numbers are the statistics of a normalisation, if there is one.",
+      html`4 · (<i>W</i> + <i>B</i> + <i>S</i>)`,
+    ],
+    [
+      "Multiply-adds",
+      "Of one forward pass: each weight once, those of a convolution at each of the p positions of its kernel.",
+      html`MACs = Σ<sub><i>l</i></sub> <i>m</i><sub><i>l</i></sub> · <i>n</i><sub><i>l</i></sub> · <i>p</i><sub><i>l</i></sub>`,
+    ],
     [
       "Latency",
       "Median time of one decision, batch size 1, plain typed arrays, on the machine of the run.",
@@ -142,7 +150,7 @@ export function glossary({ result }: ReportInput): Section {
     ["Sparsity", "Fraction of weights that pruning has set to 0.", html`1 − |{<i>w</i> : <i>w</i> ≠ 0}| / <i>W</i>`],
     [
       "Live unit",
-      "A hidden unit on a path of non-zero weights from an input to an output. Others cannot carry information.",
+      "A hidden unit or filter on a path of non-zero weights from an input to an output. Others cannot carry information.",
       html`live ⇔ ∃ path input → unit → output with all <i>w</i> ≠ 0`,
     ],
     ...(kind === "return"

@@ -1,7 +1,7 @@
-import { describe, inputSize } from "../network/architecture.ts";
+import { describe, layoutOf } from "../network/architecture.ts";
 import type { Side } from "../run/result.ts";
 import { atBothWidths, drawChart, FULL, HALF, type Mark, shortNumber, symbol } from "./charts.ts";
-import { drawArchitecture, drawSquares } from "./drawings.ts";
+import { drawArchitecture, drawSquares, tallestOf } from "./drawings.ts";
 import { integer, percent, plural, significant } from "./format.ts";
 import { html, type Markup } from "./html.ts";
 import { eventsOf, type ReportInput, type Section } from "./input.ts";
@@ -164,11 +164,13 @@ export function architectures({ result, events }: ReportInput): Section {
   const { teacher, policy } = result;
   const found = eventsOf(events, "redundancy").find((event) => describe(event.architecture) === teacher.layers);
   const live = found?.layers.map((layer) => layer.liveUnits);
-  const units = [teacher, policy].flatMap(({ architecture }) => [
-    inputSize(architecture),
-    ...("model" in architecture ? [] : architecture.layers.map((layer) => layer.units)),
-  ]);
-  const tallest = Math.max(...units);
+  const tallest = Math.max(tallestOf(teacher.architecture), tallestOf(policy.architecture));
+  const hasImages = [teacher, policy].some(
+    ({ architecture }) => !("model" in architecture) && layoutOf(architecture).some(({ window }) => window),
+  );
+  const images = hasImages
+    ? " Convolutions have filters for units; the wider they are drawn, the larger the images that they make. Below stand kernel/stride and the images' size."
+    : "";
   const resized = eventsOf(events, "resized");
   const path = [
     { layers: teacher.layers, weights: teacher.weights },
@@ -201,6 +203,6 @@ export function architectures({ result, events }: ReportInput): Section {
   return {
     id: "networks",
     title: "Before and after",
-    content: html`<p class="lead">Both networks at one scale: the height of a layer is the square root of its number of units.${shading}</p>${path.length > 1 ? html`<ol class="path">${path.map((place) => html`<li><span>${place.layers}<small>${integer(place.weights)}</small></span></li>`)}</ol>` : undefined}<div class="grid2">${part("before", teacher, "Teacher", live)}${part("after", policy, result.smaller ? "Policy" : "Answer, the teacher itself")}</div>`,
+    content: html`<p class="lead">Both networks at one scale: the height of a layer is the square root of its number of units.${images}${shading}</p>${path.length > 1 ? html`<ol class="path">${path.map((place) => html`<li><span>${place.layers}<small>${integer(place.weights)}</small></span></li>`)}</ol>` : undefined}<div class="grid2">${part("before", teacher, "Teacher", live)}${part("after", policy, result.smaller ? "Policy" : "Answer, the teacher itself")}</div>`,
   };
 }

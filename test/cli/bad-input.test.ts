@@ -170,6 +170,22 @@ it.each<[parameters: string, code: number, message: string]>([
     "FOLDER/text.safetensors: byte 0: header of 8241904413164529748 bytes, at most 100000000 are allowed",
   ],
   [
+    "import torch FOLDER/x.pt --strides 4,0 --output FOLDER/x.onnx",
+    2,
+    "--strides: is a list of numbers from 1, or of heights and widths (2x1)",
+  ],
+  [
+    "import torch FOLDER/x.pt --padding -1 --output FOLDER/x.onnx",
+    2,
+    "--padding: is a list of numbers from 0, or same, by commas",
+  ],
+  ["import safetensors FOLDER/x --flatten cwh --output FOLDER/x.onnx", 2, '--flatten: "cwh" is neither chw nor hwc'],
+  [
+    "import tf-checkpoint FOLDER/x --scale 0 --output FOLDER/x.onnx",
+    2,
+    "option '--scale <n>' argument '0' is invalid. Expected a number above 0, up to 1e9.",
+  ],
+  [
     "export tflite FOLDER/good.safetensors --output FOLDER/x",
     2,
     'format: there is no format "tflite"; known are onnx, safetensors, sb3',

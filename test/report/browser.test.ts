@@ -8,7 +8,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { dense } from "../../src/network/architecture.ts";
 import { type ReportInput, renderReport } from "../../src/report/report.ts";
-import { cartPoleRun, nothingSmallerRun, policyOf, sideOf } from "./synthetic.ts";
+import { cartPoleRun, imageRun, nothingSmallerRun, policyOf, sideOf } from "./synthetic.ts";
 
 const { POPS_CHROMIUM: executablePath = "/usr/bin/chromium" } = process.env;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -19,6 +19,7 @@ const small = policyOf(dense(4, [3, 3, 2], 2, "q-values"), 9);
 const pages: [string, ReportInput][] = [
   ["a whole run", run],
   ["nothing smaller", nothingSmallerRun()],
+  ["networks over images", imageRun()],
   [
     "long names, four layers in full",
     {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { dense } from "../../src/network/architecture.ts";
 import { type ReportInput, renderReport } from "../../src/report/report.ts";
-import { cartPoleRun, nothingSmallerRun, policyOf, sideOf } from "./synthetic.ts";
+import { cartPoleRun, imageNetwork, imageRun, nothingSmallerRun, policyOf, sideOf } from "./synthetic.ts";
 
 const voids = new Set(["meta", "!doctype"]);
 
@@ -49,7 +49,25 @@ const justStarted: ReportInput = {
   result: { ...run.result, steps: run.result.steps.slice(0, 1), seconds: {}, versions: {} },
 };
 const deep = policyOf(dense(4, new Array<number>(63).fill(3), 2, "logits"));
+/** Few enough numbers to be printed, over far too many inputs. */
+const oneFilter = policyOf({
+  ...imageNetwork([1, 1, 1], []),
+  layers: [
+    { kind: "conv", units: 1, kernel: [2, 3], stride: [42, 41], padding: [0, 1, 0, 0], activation: "tanh" },
+    { kind: "dense", units: 3, activation: "none" },
+  ],
+});
+const images = imageRun();
 const variants: [string, ReportInput][] = [
+  ["networks over images", images],
+  [
+    "one filter over images",
+    {
+      ...images,
+      policy: oneFilter,
+      result: { ...images.result, policy: sideOf(oneFilter, images.result.policy.score, 1) },
+    },
+  ],
   ["a whole run", run],
   ["an imported teacher", cartPoleRun({ imported: true })],
   ["nothing smaller", nothingSmallerRun()],
@@ -147,6 +165,43 @@ describe("renderReport", () => {
   it("shades one band a pause of the gate, in both panels", () => {
     const figure = /<svg[^>]*aria-labelledby="pruning-1-wide-t"[\s\S]*?<\/svg>/.exec(page)?.[0] ?? "";
     expect(figure.match(/class="band"/g)).toHaveLength(4);
+  });
+
+  it("says of each convolution its filters, kernel, stride and images", () => {
+    const plain = renderReport(images);
+    expect(textOf(plain)).toContain("4x84x84-32c8s4-64c4s2-64c3s1-512-3, 1,684,992 weights");
+    expect(textOf(plain)).toContain(
+      "conv_1: 32 filters of 8×8 at a stride of 4, 4×84×84 to 32×20×20, 9 live; conv_2: 64 filters of 4×4 at a stride of 2, 32×20×20 to 64×9×9, 14 live;",
+    );
+    expect(plain).toContain('data-tip="conv_3 to dense_4: 1,605,632 weights"');
+    expect(plain).toContain('data-tip="input to conv_1: 8,192 weights"');
+    expect(textOf(renderReport(variants[1]![1]))).toContain(
+      "conv_1: 1 filter of 2×3 at a stride of 42×41, 0, 1, 0, 0 zeros around, 4×84×84 to 1×2×3",
+    );
+  });
+
+  it("draws images wider the larger they are, and filters higher the more there are", () => {
+    const figure = /<svg[^>]*aria-labelledby="before-wide-t"[\s\S]*?<\/svg>/.exec(renderReport(images))?.[0] ?? "";
+    const columns = [...figure.matchAll(/<rect class="unit"[^>]* width="([\d.]+)" height="([\d.]+)"/g)];
+    const widths = columns.map(([, width]) => Number(width));
+    expect(widths).toHaveLength(6);
+    expect(widths).toEqual([38, 18.2, 14.8, 14.2, 12, 12]);
+    const heights = columns.map(([, , height]) => Number(height));
+    expect(heights).toEqual([4, 32, 64, 64, 512, 3].map((units) => Math.round(2000 * Math.sqrt(units / 512)) / 10));
+  });
+
+  it("says kernel/stride and the images' size below a convolution, and nothing of it where there is none", () => {
+    const section = (input: string): string => /<section id="networks"[\s\S]*?<\/section>/.exec(input)?.[0] ?? "";
+    expect(textOf(section(renderReport(images)))).toMatch(/conv_1 9 live 8×8\/4 20×20/);
+    expect(textOf(section(renderReport(images)))).toContain("Convolutions have filters for units");
+    expect(section(page)).not.toMatch(/×|Convolutions/);
+  });
+
+  it("stays small and prints no single weights of networks over images, however few they have", () => {
+    expect(renderReport(images).length).toBeLessThan(300_000);
+    const few = renderReport(variants[1]![1]);
+    expect(textOf(few)).not.toContain("numbers of the policy");
+    expect(few.length).toBeLessThan(300_000);
   });
 
   it("states the redundancy of a layer in numbers", () => {

@@ -1,6 +1,7 @@
 import type { Event } from "../../src/events.ts";
 import {
   type Architecture,
+  type Convolution,
   countsOf,
   dense,
   describe,
@@ -279,6 +280,52 @@ export function cartPoleRun(
       "environment: CartPole-v1\nseed: 1\nteacher:\n  algorithm: dqn\n  learningRate: 0.0005\n  batchSize: 128\npruning:\n  objective: 475\n  gate: 50 # episodes\n",
     teacher,
     policy,
+  };
+}
+
+/** Nature's network on images, or one of its kind with other filters and hidden units. */
+export function imageNetwork(filters: readonly [number, number, number], hidden: readonly number[]): Architecture {
+  const convolutions = [
+    { kernel: [8, 8], stride: [4, 4] },
+    { kernel: [4, 4], stride: [2, 2] },
+    { kernel: [3, 3], stride: [1, 1] },
+  ] as const;
+  return {
+    ...dense(1, hidden, 3, "logits"),
+    input: [4, 84, 84],
+    normalization: { mean: [0], deviation: [255] },
+    layers: [
+      ...convolutions.map(({ kernel, stride }, l): Convolution => {
+        return { kind: "conv", units: filters[l]!, kernel: [...kernel], stride: [...stride], activation: "relu" };
+      }),
+      ...dense(1, hidden, 3, "logits").layers,
+    ],
+  };
+}
+
+/** A run of networks over images, whose first pruning found what was redundant in the teacher. */
+export function imageRun(): ReportInput {
+  const run = cartPoleRun({ imported: true });
+  const teacher = policyOf(imageNetwork([32, 64, 64], [512]), 3);
+  const policy = policyOf(imageNetwork([3, 5, 4], [6]), 5);
+  const [teacherSide, policySide] = [sideOf(teacher, scoreOf(20.6, 0.8), 9000), sideOf(policy, scoreOf(19.9, 1), 240)];
+  const alive = [9, 14, 20, 33, 3];
+  let iteration = 0;
+  const events = run.events.map((event): Event => {
+    if (event.type !== "redundancy" || ++iteration > 1) return event;
+    const { architecture } = teacher;
+    const layers = layoutOf(architecture).map(({ name, outputs, weights }, l) => {
+      return { name, weights: weights.length, nonZero: 40 * (l + 1), units: outputs, liveUnits: alive[l]! };
+    });
+    return { ...event, architecture, layers };
+  });
+  const ratio = policySide.weights / teacherSide.weights;
+  return {
+    ...run,
+    events,
+    teacher,
+    policy,
+    result: { ...run.result, environment: "Pong-v0", objective: 18, teacher: teacherSide, policy: policySide, ratio },
   };
 }
 

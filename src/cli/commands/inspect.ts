@@ -4,7 +4,7 @@ import { isModule } from "../../environment/module.ts";
 import { FileError } from "../../errors.ts";
 import { readBounded } from "../../files.ts";
 import { loadTeacher } from "../../importing/load.ts";
-import { countsOf, describe, layoutOf } from "../../network/architecture.ts";
+import { countsOf, describe, type LayerLayout, layoutOf, type Normalization } from "../../network/architecture.ts";
 import { nonZeroOf, type Policy } from "../../network/policy.ts";
 import { runFiles } from "../../run/directory.ts";
 import { readEvents, readResult } from "../../run/read.ts";
@@ -64,12 +64,29 @@ function inspectRun(path: string, json: boolean): void {
   if (trained) process.stdout.write(`  ${teacher}\n`);
 }
 
+/** Inputs and units; of a convolution filters, kernel, stride, padding, and images before and after. */
+function shapeOf({ inputs, outputs, window }: LayerLayout): string {
+  if (window === undefined) return `${inputs} x ${outputs}`;
+  const { kernel, stride, padding, from, to } = window;
+  const around = padding.some((zeros) => zeros > 0) ? `, padding ${padding.join(" ")}` : "";
+  const step = stride[0] === stride[1] ? stride[0] : stride.join("x");
+  return `${outputs} of ${kernel.join("x")}, stride ${step}${around}: ${from.join("x")} to ${to.join("x")}`;
+}
+
+function normalizing({ mean, deviation, clip }: Normalization): string {
+  const [centre, scale] = [mean[0]!, deviation[0]!];
+  if (mean.length > 1 || deviation.length > 1) return "normalised by statistics in the file";
+  const moved = centre === 0 ? "" : `moved by ${-centre} and `;
+  return `${moved}divided by ${scale}${clip === undefined ? "" : ` and limited to ±${clip}`}`;
+}
+
 /** A row a layer. */
 function tableOf({ architecture, parameters }: Policy): string[] {
-  const rows = layoutOf(architecture).map(({ name, inputs, outputs, activation, weights }) => {
+  const rows = layoutOf(architecture).map((layer) => {
+    const { name, outputs, activation, weights } = layer;
     const values = parameters.subarray(weights.offset, weights.offset + weights.length);
     const nonZero = values.reduce((total, w) => total + (w === 0 ? 0 : 1), 0);
-    return [name, `${inputs} x ${outputs}`, activation, String(weights.length), String(nonZero), String(outputs)];
+    return [name, shapeOf(layer), activation, String(weights.length), String(nonZero), String(outputs)];
   });
   return columns([["layer", "shape", "activation", "weights", "non-zero", "biases"], ...rows]);
 }
@@ -102,7 +119,7 @@ async function inspectPolicy(path: string, json: boolean): Promise<void> {
     lines.push(`  made with ${key}: ${printable([words].flat().join(", "))}`);
   }
   const { normalization, gaussian } = architecture;
-  if (normalization) lines.push("  observations are normalised by statistics in the file, which bytes includes");
+  if (normalization) lines.push(`  observations are ${normalizing(normalization)}, which bytes includes`);
   if (gaussian) {
     const { low, high, logStd } = gaussian;
     const parts = logStd.map((value, d) => `${low[d]} to ${high[d]} (deviation ${Math.exp(value).toPrecision(3)})`);
