@@ -19,7 +19,7 @@ function play(
 ): Game & { reward: number; lost: boolean } {
   const environment = new MiniBreakout({ stickyActionProbability: 0 });
   environment.reset(0);
-  const saved = environment.getState() as { game: Game };
+  const saved = environment.getState() as unknown as { game: Game };
   const cells = new Uint8Array(100);
   for (const cell of bricks) cells[cell] = 1;
   environment.setState({ ...saved, game: { ...saved.game, ...situation, bricks: cells } });
