@@ -1,5 +1,6 @@
 import { UsageError } from "../errors.ts";
 import { Acrobot, acrobotV1 } from "./acrobot.ts";
+import { makePacMan, pacManV0 } from "./atari/pacman.ts";
 import { makePong, pongFireV0, pongV0 } from "./atari/pong.ts";
 import { CartPole, cartPoleV0, cartPoleV1 } from "./cartpole.ts";
 import type { Environment, EnvironmentSpec } from "./environment.ts";
@@ -42,7 +43,7 @@ for (const spec of [lunarLanderV2, lunarLanderV3, lunarLanderContinuousV3]) {
   register({ spec, create: () => new LunarLander(spec), slow: true });
 }
 for (const spec of [pongV0, pongFireV0]) register({ spec, create: () => makePong(spec), slow: true });
-
+register({ spec: pacManV0, create: makePacMan, slow: true });
 register({ spec: miniBreakoutV0, create: () => new MiniBreakout() });
 register({ spec: miniSpaceInvadersV0, create: () => new MiniSpaceInvaders() });
 

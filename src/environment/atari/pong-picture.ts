@@ -28,7 +28,7 @@ export const PALETTE: readonly Color[] = [
 ];
 
 /** Digits of 3 x 5 cells, a cell of 4 x 4 pixels; one number a row, its highest of three bits at the left. */
-const DIGITS = [
+export const DIGITS = [
   [7, 5, 5, 5, 7],
   [2, 2, 2, 2, 2],
   [7, 1, 7, 4, 7],

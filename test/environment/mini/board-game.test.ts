@@ -91,6 +91,17 @@ describe("sticky actions", () => {
     expect(places({ stickyActionProbability: 1 }, 0, [1, 1, 2])).toEqual([5, 5, 5]);
   });
 
+  it("do not reach over from the episode before", () => {
+    const environment = new MiniSpaceInvaders();
+    for (let seed = 0; seed < 100; seed++) {
+      environment.reset(seed);
+      const first = cellsOf(environment.step(1).observation);
+      for (let step = 0; step < 3; step++) environment.step(2);
+      environment.reset(seed);
+      expect(cellsOf(environment.step(1).observation)).toEqual(first);
+    }
+  });
+
   it("of probability 0 play what was chosen", () => {
     expect(places({ stickyActionProbability: 0 }, 0, [1, 1, 2, 0])).toEqual([4, 3, 4, 4]);
   });
