@@ -137,7 +137,7 @@ class Assembly {
       case "softmax":
       case "log-softmax":
       case "argmax":
-        this.#refuse(step, "is a choice that others follow");
+        throw this.#refuse(step, "is a choice that others follow");
       case "add":
       case "subtract":
       case "subtract from":

@@ -17,7 +17,7 @@ const MAX_RATIO = 100;
 const BEGINNING = 2 ** 16;
 /** Deflate makes no more than this of a byte. */
 const MAX_DEFLATION = 1032;
-/** What any archive may hold. */
+/** What any archive of a policy may hold. */
 const FREE_BYTES = 2 ** 20;
 
 interface Entry {
@@ -38,12 +38,15 @@ export class ZipArchive {
   readonly #path: string;
   readonly #entries: ReadonlyMap<string, Entry>;
 
-  /** @throws FileError when it is no zip archive, has several parts, encrypted entries, a name twice, or holds too much */
-  constructor(bytes: Uint8Array, path: string) {
+  /**
+   * @param free bytes that the entries may hold together in any case
+   * @throws FileError when it is no zip archive, has several parts, encrypted entries, a name twice, or holds too much
+   */
+  constructor(bytes: Uint8Array, path: string, free = FREE_BYTES) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#path = path;
-    this.#entries = this.#readDirectory();
+    this.#entries = this.#readDirectory(free);
   }
 
   /** Names of all entries, in the order of the directory. */
@@ -84,7 +87,7 @@ export class ZipArchive {
     }
   }
 
-  #readDirectory(): Map<string, Entry> {
+  #readDirectory(free: number): Map<string, Entry> {
     const end = this.#findEnd();
     const count = this.#u16(end + 10);
     const start = this.#u32(end + 16);
@@ -115,7 +118,7 @@ export class ZipArchive {
       at += CENTRAL.bytes + this.#u16(at + 28) + this.#u16(at + 30) + this.#u16(at + 32);
     }
     if (at > end) this.#refuse(at, "the directory reaches beyond its end");
-    const most = MAX_RATIO * this.#bytes.length + FREE_BYTES;
+    const most = MAX_RATIO * this.#bytes.length + free;
     if (held > most) {
       throw new FileError(
         this.#path,

@@ -2,6 +2,8 @@
 export const MAX_FILE_BYTES = 2 ** 30;
 /** Numbers of all observations: 1 GiB of float32. */
 export const MAX_ELEMENTS = 2 ** 28;
+/** What an archive's entries may hold together however small it is: observations compress better than weights. */
+export const FREE_ARCHIVE_BYTES = 2 ** 29;
 /** Of an array, and of one observation. */
 export const MAX_DIMENSIONS = 8;
 /** Of a line of text. */

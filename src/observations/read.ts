@@ -6,7 +6,7 @@ import { ZipArchive } from "../importing/zip.ts";
 import { decodeSafetensors } from "../safetensors.ts";
 import { type NamedArray, type Recorded, recordedIn } from "./arrays.ts";
 import { isHdf5, readHdf5 } from "./hdf5.ts";
-import { MAX_FILE_BYTES } from "./limits.ts";
+import { FREE_ARCHIVE_BYTES, MAX_FILE_BYTES } from "./limits.ts";
 import { LEAST_OBSERVATIONS, logOf, type ObservationLog } from "./log.ts";
 import { isNpy, npyArray, npzArrays } from "./npy.ts";
 import { readCsv, readJsonl } from "./text.ts";
@@ -40,7 +40,7 @@ export async function readObservations(path: string, key?: string): Promise<Obse
 function recordedOf(bytes: Uint8Array, path: string, key: string | undefined): Recorded | Promise<Recorded> {
   if (isHdf5(bytes)) return readHdf5(bytes, path, key);
   if (bytes[0] === 0x50 && bytes[1] === 0x4b)
-    return recordedIn(npzArrays(new ZipArchive(bytes, path), path), key, path);
+    return recordedIn(npzArrays(new ZipArchive(bytes, path, FREE_ARCHIVE_BYTES), path), key, path);
   const extension = extname(path).toLowerCase();
   const [, single] = Object.entries(singles).find(([, { has }]) => has(bytes, extension)) ?? [];
   if (single) {
@@ -63,7 +63,8 @@ const singles: Readonly<
   csv: { has: (_, extension) => [".csv", ".tsv"].includes(extension), read: readCsv },
 };
 
-function tensorsOf(bytes: Uint8Array, path: string): NamedArray[] {
+/** The tensors of a safetensors file. */
+export function tensorsOf(bytes: Uint8Array, path: string): NamedArray[] {
   return [...decodeSafetensors(bytes, path).tensors].map(([name, { shape, data, dtype }]) => ({
     name,
     shape,

@@ -132,7 +132,7 @@ export function readJsonl(bytes: Uint8Array, path: string): Recorded {
     const object = Array.isArray(value) ? { observation: value as unknown } : lineSchema.safeParse(value).data;
     if (!object) return refuse('is neither an array of numbers nor an object with "observation"');
     const row: number[] = [];
-    const own = flatten(object.observation, row, 0) ?? refuse("has no array of finite numbers as its observation");
+    const own = flatten(object.observation, row) ?? refuse("has no array of finite numbers as its observation");
     if (shape.length === 0) shape = own;
     if (own.join() !== shape.join()) refuse(`has shape [${own.join(", ")}], expected [${shape.join(", ")}]`);
     rows.add(row, object.episode, number);
@@ -141,9 +141,15 @@ export function readJsonl(bytes: Uint8Array, path: string): Recorded {
 }
 
 /** Appends the numbers of nested arrays; gives their shape, or nothing when they have none. */
-function flatten(value: unknown, into: number[], depth: number): number[] | undefined {
-  if (typeof value === "number") return depth > 0 && Number.isFinite(value) && into.push(value) > 0 ? [] : undefined;
+function flatten(value: unknown, into: number[], depth = 0): number[] | undefined {
   if (!Array.isArray(value) || depth === MAX_DIMENSIONS) return undefined;
+  if (typeof value[0] === "number") {
+    for (const item of value as unknown[]) {
+      if (typeof item !== "number" || !Number.isFinite(item)) return undefined;
+      into.push(item);
+    }
+    return [value.length];
+  }
   const shapes = value.map((item: unknown) => flatten(item, into, depth + 1));
   const [first] = shapes;
   return first && shapes.every((shape) => shape?.join() === first.join()) ? [value.length, ...first] : undefined;

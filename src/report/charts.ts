@@ -143,7 +143,7 @@ function horizontalValues(panel: Panel): number[] {
 }
 
 function endNames(panel: Panel): string[] {
-  const rule = panel.rule === undefined ? [] : [panel.rule.name, shortNumber(panel.rule.value)];
+  const rule = panel.rule === undefined ? [] : [panel.rule.name, (panel.format ?? shortNumber)(panel.rule.value)];
   return [...rule, ...(isNamed(panel) ? (panel.lines ?? []).map((line) => line.name) : [])];
 }
 
@@ -181,7 +181,11 @@ function drawPanel(panel: Panel, x: Scale, y: Scale, axis: string): Markup {
       ? undefined
       : html`<line class="rule" x1="${left}" x2="${right}" y1="${y.at(panel.rule.value)}" y2="${y.at(panel.rule.value)}"/>`;
   if (panel.rule !== undefined) {
-    ends.push({ y: y.at(panel.rule.value), lines: [panel.rule.name, shortNumber(panel.rule.value)], tone: "muted" });
+    ends.push({
+      y: y.at(panel.rule.value),
+      lines: [panel.rule.name, (panel.format ?? shortNumber)(panel.rule.value)],
+      tone: "muted",
+    });
   }
   const lines = (panel.lines ?? []).map((line) => {
     const points = thin(line.points, POINTS_A_LINE);

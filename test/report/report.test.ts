@@ -1,7 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { dense } from "../../src/network/architecture.ts";
 import { type ReportInput, renderReport } from "../../src/report/report.ts";
-import { cartPoleRun, imageNetwork, imageRun, nothingSmallerRun, policyOf, sideOf } from "./synthetic.ts";
+import {
+  cartPoleRun,
+  imageNetwork,
+  imageRun,
+  nothingSmallerRun,
+  observationsRun,
+  policyOf,
+  sideOf,
+} from "./synthetic.ts";
 
 const voids = new Set(["meta", "!doctype"]);
 
@@ -71,6 +79,7 @@ const variants: [string, ReportInput][] = [
   ["a whole run", run],
   ["an imported teacher", cartPoleRun({ imported: true })],
   ["nothing smaller", nothingSmallerRun()],
+  ["logged observations", observationsRun()],
   ["no events and no steps", { ...run, events: [], result: { ...run.result, steps: [] } }],
   ["one point", justStarted],
   ["5,000 training events", manyPoints],
@@ -112,6 +121,25 @@ describe("renderReport", () => {
     const plain = textOf(renderReport({ ...run, result: { ...run.result, objective: 499 } }));
     expect(plain).toContain("does not reach the objective of 499");
     expect(plain).toContain("misses the objective");
+  });
+
+  it("says plainly that no return was measured where there was no environment, and what was measured instead", () => {
+    const plain = textOf(renderReport(observationsRun()));
+    expect(plain).toMatch(/^ CartPole-v1\.npz: .* PoPS report CartPole-v1\.npz · PoPS report /);
+    expect(plain).toContain(
+      "No return was measured. There was no environment: what is proven is how often the policy acts as",
+    );
+    expect(plain).toContain(
+      "Over 25 blocks that played no part in its making it agrees with the teacher on 99.7 % of the observations",
+    );
+    expect(plain).toContain("the 95 % lower bound, 99.5 %, reaches the objective of 95 %.");
+    expect(plain).toContain("Proven agreement 99.7 % mean of 25 held-out blocks");
+    expect(plain).toContain("Agreement, mean 100 % 99.7 %");
+    expect(plain).toContain("KL from the teacher, nats – 0.0123");
+    expect(plain).toContain("Environment none: no return was measured Observations CartPole-v1.npz");
+    expect(plain).toContain("Held out for the proof 25,000 observations in 25 blocks");
+    expect(plain).toContain("Agreement with the teacher Mean over n logged blocks");
+    expect(plain).not.toMatch(/\bscore|episode/i);
   });
 
   it("puts every size and score of teacher and policy side by side", () => {

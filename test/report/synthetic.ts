@@ -351,3 +351,45 @@ export function nothingSmallerRun(): ReportInput {
     },
   };
 }
+
+/** The same run without an environment: scores are agreements on logged blocks. */
+export function observationsRun(): ReportInput {
+  const run = cartPoleRun({ imported: true });
+  const share = ({ mean, sd, min, lower95, interval95, episodes }: Score): Score => ({
+    mean: mean / 500,
+    sd: sd / 500,
+    min: Math.max(0, min / 500),
+    lower95: lower95 / 500,
+    interval95: [interval95[0] / 500, interval95[1] / 500],
+    episodes: Math.min(25, episodes),
+  });
+  const { environment, ...result } = run.result;
+  const itself = { mean: 1, sd: 0, min: 1, lower95: 1, interval95: [1, 1] as [number, number], episodes: 25 };
+  return {
+    ...run,
+    config: "observations:\n  file: /data/CartPole-v1.npz\nseed: 1\n",
+    events: run.events.map((event): Event => {
+      if (event.type === "proof") return { ...event, score: share(event.score), objective: 0.95 };
+      if (event.type !== "pruned" && event.type !== "candidate") return event;
+      const { mean, sd, min } = event.score;
+      return { ...event, score: { mean: mean / 500, sd: sd / 500, min: Math.max(0, min / 500), episodes: 15 } };
+    }),
+    result: {
+      ...result,
+      measure: "agreement",
+      observations: {
+        file: `${environment ?? ""}.npz`,
+        sha256: "0123456789abcdef".repeat(4),
+        by: "block",
+        training: { units: 60, observations: 60_000 },
+        selection: { units: 15, observations: 15_000 },
+        proof: { units: 25, observations: 25_000 },
+        tolerance: 0.05,
+      },
+      objective: 0.95,
+      teacher: { ...result.teacher, score: itself },
+      policy: { ...result.policy, score: share(result.policy.score), divergence: { kl: 0.0123 } },
+      steps: result.steps.map((step) => ({ ...step, score: step.score / 500, episodes: Math.min(25, step.episodes) })),
+    },
+  };
+}
