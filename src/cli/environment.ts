@@ -58,7 +58,7 @@ function wrapper(text: string): GymnasiumOptions["wrappers"][number] {
 }
 
 /** How an environment of Gymnasium's is made; `undefined` for one of the package's or the user's own. */
-export function gymnasiumOf(environment: string, flags: EnvironmentFlags): GymnasiumReference | undefined {
+function gymnasiumOf(environment: string, flags: EnvironmentFlags): GymnasiumReference | undefined {
   if (!isInPython(environment)) {
     const given = givenOption(flags) ?? (flags.envTimeout === undefined ? undefined : "--env-timeout");
     if (given !== undefined) {

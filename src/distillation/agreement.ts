@@ -42,7 +42,7 @@ export async function label(teacher: Network | BlackBox, observations: Float32Ar
 }
 
 /** Zeros in memory that threads share: as many observations as there may be are not copied for each. */
-export function shared(length: number): Float32Array {
+function shared(length: number): Float32Array {
   return new Float32Array(new SharedArrayBuffer(4 * length));
 }
 

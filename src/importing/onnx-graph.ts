@@ -4,7 +4,7 @@ import type { OnnxAttribute, OnnxDims, OnnxGraph, OnnxNode } from "../tensor/onn
 /** Versions of the operator set of which models are read. */
 const OPSETS = { least: 11, most: 23 };
 /** Elements of an observation. */
-export const MAX_WIDTH = 1_000_000;
+const MAX_WIDTH = 1_000_000;
 /** Observations that a model may want at once. */
 const MAX_ROWS = 4096;
 

@@ -7,7 +7,7 @@ import { type ModelInput, sizeOf } from "./onnx-graph.ts";
 import { affine, type Flow, isAffine, isRelu, limitsOf, type Step } from "./onnx-steps.ts";
 
 /** What stands behind a network: how a model makes its output of the network's outputs. */
-export interface Tail {
+interface Tail {
   readonly gives: InterfaceOutput["gives"];
   /** What it says of the outputs in front of it. */
   readonly acting: Pick<Chain, "head" | "bounds" | "squash">;

@@ -156,7 +156,7 @@ export type Convolution = Extract<Layer, { kind: "conv" }>;
 export type Activation = Layer["activation"];
 
 /** Channels, height and width. */
-export type ImageShape = readonly [channels: number, height: number, width: number];
+type ImageShape = readonly [channels: number, height: number, width: number];
 
 /** Where a convolution goes over its images. */
 export interface Window {

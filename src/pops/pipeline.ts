@@ -34,7 +34,7 @@ export interface EnvironmentPlan extends Shared, EnvironmentSource {
 }
 
 /** Of a compression on logged observations alone. */
-export interface ObservationPlan extends Shared {
+interface ObservationPlan extends Shared {
   readonly observations: ObservationLog;
   readonly teacher: { readonly network: Teacher | BlackBox };
   readonly pops: PopsOptions;

@@ -122,7 +122,7 @@ export interface PopsInEnvironment extends Compression, EnvironmentSource {
 }
 
 /** Policies are tried by their agreement with the teacher on logged observations: no return is measured. */
-export interface PopsOnObservations extends Compression {
+interface PopsOnObservations extends Compression {
   readonly observations: ObservationLog;
 }
 

@@ -236,7 +236,7 @@ export interface ConvolutionOptions {
 }
 
 /** Rows and columns at the top, left, bottom and right. */
-export type Padding = readonly [number, number, number, number];
+type Padding = readonly [number, number, number, number];
 
 const geometry = ({ strides = [1, 1], dilations = [1, 1], pads = [0, 0, 0, 0] }: ConvolutionOptions) => ({
   strides,
