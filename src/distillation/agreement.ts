@@ -264,17 +264,16 @@ export class AgreementExamination implements Examination {
       batchOf(inputSize(architecture), rows),
       temperatures,
     );
-    let kl: number | undefined = 0;
+    const sums: number[] = [];
     let squares = 0;
     await comparison.run(parameters, proof, 0, rows, (compared) => {
-      if (compared.kl === undefined || kl === undefined) kl = undefined;
-      else for (let row = 0; row < compared.rows; row++) kl += compared.kl[row]!;
+      if (compared.kl) sums.push(compared.kl.subarray(0, compared.rows).reduce((total, x) => total + x, 0));
       if (!teacher.gaussian) return;
       for (let i = 0; i < compared.rows * outputs; i++) squares += distanceOf(compared, teacher, i) ** 2;
     });
     await comparison.dispose();
     return {
-      ...(kl !== undefined && { kl: kl / rows }),
+      ...(sums.length > 0 && { kl: sums.reduce((total, x) => total + x, 0) / rows }),
       ...(teacher.gaussian && { squaredError: squares / (rows * outputs) }),
     };
   };

@@ -188,13 +188,13 @@ const einsum: Rule = (call) => {
     if (!/^[A-Za-z]*$/.test(term) || new Set(term).size !== term.length || term.length !== shape.length) {
       call.refuse(`does not fit its values (${term.slice(0, 100)})`);
     }
-    for (const [axis, letter] of [...term].entries()) {
+    for (const [axis, letter] of Array.from(term).entries()) {
       const size = sizes.get(letter) ?? shape[axis]!;
       if (size !== shape[axis]) call.refuse(`joins sizes ${size} and ${shape[axis]}`);
       sizes.set(letter, size);
     }
   }
-  const letters = [...(result ?? "")];
+  const letters = Array.from(result ?? "");
   const shape = letters.map((letter) => sizes.get(letter) ?? call.refuse("names a result that is not there"));
   if (new Set(letters).size !== letters.length) call.refuse("names an axis of its result twice");
   call.products = sizeOf([...sizes.values()]);

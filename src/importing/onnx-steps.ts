@@ -137,7 +137,7 @@ class Assembly {
       case "softmax":
       case "log-softmax":
       case "argmax":
-        throw this.#refuse(step, "is a choice that others follow");
+        throw this.#refusal(step, "is a choice that others follow");
       case "add":
       case "subtract":
       case "subtract from":
@@ -215,7 +215,11 @@ class Assembly {
   }
 
   #refuse(step: Step, what: string): never {
-    throw new FileError(this.#path, `node ${step.node} ${what}`);
+    throw this.#refusal(step, what);
+  }
+
+  #refusal(step: Step, what: string): FileError {
+    return new FileError(this.#path, `node ${step.node} ${what}`);
   }
 }
 

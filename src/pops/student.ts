@@ -39,8 +39,9 @@ export function firstStudent(teacher: Network | BlackBox, { student }: PopsOptio
     });
   if (wanted) {
     const given = convolutions.map(({ filters, kernel, stride }) => [filters, kernel, stride] as const);
-    const { data, error } = make(given, hidden ?? []);
-    if (!data) throw new UsageError("pops.student", error?.issues[0]?.message ?? "is no network");
+    const made = make(given, hidden ?? []);
+    if (!made.success) throw new UsageError("pops.student", made.error.issues[0]?.message ?? "is no network");
+    const { data } = made;
     if (countsOf(data).weights < weights) return data;
     throw new UsageError(
       "pops.student",

@@ -10,7 +10,10 @@ const FRAME = 5;
 const WIDTH = STACK * FRAME;
 
 /** Stacks as an environment shows them: episodes of the given lengths in one lane, each with an end of its own. */
-function* play(lengths: readonly number[], seed: number): Generator<{ from: Float32Array; to: Float32Array }> {
+function* play(
+  lengths: readonly number[],
+  seed: number,
+): Generator<{ from: Float32Array; to: Float32Array }, undefined> {
   const random = stream(seed, "frames");
   const frame = (): number[] => Array.from({ length: FRAME }, () => random.integer(256));
   for (const length of lengths) {
@@ -45,10 +48,10 @@ it("gives back every observation that it holds, of lanes that take turns too", (
       for (let left = running.length; left > 0; ) {
         left = 0;
         for (const lane of running) {
-          const { value } = lane.next();
-          if (!value) continue;
+          const next = lane.next();
+          if (next.done) continue;
           left++;
-          for (const observation of [value.from, value.to]) {
+          for (const observation of [next.value.from, next.value.to]) {
             store.set(kept.length, observation);
             kept.push(observation);
           }

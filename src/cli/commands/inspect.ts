@@ -74,7 +74,8 @@ function shapeOf({ inputs, outputs, window }: LayerLayout): string {
 }
 
 function normalizing({ mean, deviation, clip }: Normalization): string {
-  const [centre, scale] = [mean[0]!, deviation[0]!];
+  const [centre = 0] = mean;
+  const [scale = 1] = deviation;
   if (mean.length > 1 || deviation.length > 1) return "normalised by statistics in the file";
   const moved = centre === 0 ? "" : `moved by ${-centre} and `;
   return `${moved}divided by ${scale}${clip === undefined ? "" : ` and limited to ±${clip}`}`;
