@@ -100,15 +100,7 @@ function checkSpec(spec: EnvironmentSpec, problems: Problems): void {
   const kind = kindOf(spec.observationSpace);
   if (kind === "box") checkBox("observationSpace", spec.observationSpace, problems);
   else report(problems, "box", `spec.observationSpace.kind is ${String(kind)}; make it box, with shape, low and high`);
-  const [first] = kind === "box" ? spec.observationSpace.shape : [];
-  if (spec.frameStack !== undefined && spec.frameStack !== first) {
-    const advice = "make them equal, or leave frameStack out";
-    report(
-      problems,
-      "frames",
-      `spec.frameStack is ${spec.frameStack}, the observation's first axis ${first}; ${advice}`,
-    );
-  }
+  if (spec.frameStack !== undefined) checkFrames(spec.frameStack, spec.observationSpace, problems);
   const { actionSpace } = spec;
   const acting = kindOf(actionSpace);
   if (acting !== "box" && acting !== "discrete") {
@@ -118,6 +110,14 @@ function checkSpec(spec: EnvironmentSpec, problems: Problems): void {
   } else if (!(Number.isInteger(actionSpace.n) && actionSpace.n >= 1)) {
     report(problems, "actions", `spec.actionSpace.n is ${actionSpace.n}; make it a positive integer`);
   }
+}
+
+function checkFrames(frames: number, space: unknown, problems: Problems): void {
+  const shape = isObject(space) ? space["shape"] : undefined;
+  const first: unknown = Array.isArray(shape) ? shape[0] : undefined;
+  if (typeof first === "number" && Number.isInteger(first / frames)) return;
+  const advice = "make it a divisor, or leave frameStack out";
+  report(problems, "frames", `spec.frameStack is ${frames}, the observation's first axis ${String(first)}; ${advice}`);
 }
 
 function checkBox(name: "observationSpace" | "actionSpace", space: BoxSpace, problems: Problems): void {
