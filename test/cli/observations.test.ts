@@ -200,7 +200,7 @@ it.each<[parameters: string, code: number, message: string]>([
   [
     "compress --observations LOG --observations-key states",
     2,
-    "--teacher: is missing: name the policy file to compress",
+    "policy: is missing: name the file to compress",
   ],
   [
     "compress --teacher FOLDER/wide.safetensors --observations LOG --observations-key states",

@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { resolveConfig, settingKeys } from "../../src/cli/config.ts";
-import { gymnasiumId } from "../../src/environment/gymnasium-protocol.ts";
+import { aleGame, gymnasiumId } from "../../src/environment/gymnasium-protocol.ts";
 import { isModule } from "../../src/environment/module.ts";
 import { environmentIds, specOf } from "../../src/environment/registry.ts";
 import { command } from "../cli/fixtures/pops.ts";
@@ -106,11 +106,12 @@ function checkPops(words: readonly string[], whole: boolean): void {
   const given = new Map(options);
   if (given.has("resume")) return;
   const environment = (name === "compress" ? undefined : positional[0]) ?? given.get("env") ?? "CartPole-v1";
-  // What Gymnasium has is not looked up here: of ours the spec of the same id, else any without a threshold. Modules have one.
+  // What Gymnasium and modules have is not looked up here: of ours the spec of the same id, else any.
   const id = gymnasiumId(environment);
-  const unknown = { ...specOf("CartPole-v1"), rewardThreshold: isModule(environment) ? 475 : undefined };
-  const isOurs = id === undefined ? !isModule(environment) : environmentIds().includes(id);
-  const spec = isOurs ? specOf(id ?? environment) : unknown;
+  const game = aleGame(environment);
+  const known = game === undefined ? (id ?? environment) : `${game}-v0`;
+  const isOurs = id === undefined && game === undefined ? !isModule(environment) : environmentIds().includes(known);
+  const spec = specOf(isOurs ? known : "CartPole-v1");
   resolveConfig({ spec: { ...spec, id: environment }, command: "run", preset: given.get("preset"), set });
 }
 
