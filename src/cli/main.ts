@@ -198,13 +198,15 @@ program
   .option("--json", "print JSON")
   .action((path: string, flags: Parameters<typeof inspect>[1]) => inspect(path, flags));
 
-program
-  .command("export")
+environmentOptions(program.command("export"))
   .description("write a policy in another format")
   .argument("<format>", "onnx, safetensors, or sb3: a model.zip for Stable-Baselines3")
   .argument("<file>", "policy file")
   .requiredOption("--output <file>", "file to write")
-  .action((format: string, file: string, flags: { output: string }) => exportPolicy(format, file, flags));
+  .option("--env <environment>", "environment whose spaces a model.zip is to have (default: the policy's, if PoPS has it)")
+  .action((format: string, file: string, flags: Parameters<typeof exportPolicy>[2]) =>
+    exportPolicy(format, file, flags),
+  );
 
 const importing = program.command("import").description("make a policy file from a foreign one");
 

@@ -1,3 +1,4 @@
+import type { EnvironmentSpec } from "../../environment/environment.ts";
 import { nearest } from "../../environment/nearest.ts";
 import { environmentIds, specOf } from "../../environment/registry.ts";
 import { UsageError } from "../../errors.ts";
@@ -6,31 +7,41 @@ import { policyToSafetensors } from "../../exporting/safetensors.ts";
 import { policyToSb3 } from "../../exporting/sb3.ts";
 import { writeAtomically } from "../../files.ts";
 import { loadPolicy } from "../../importing/load.ts";
+import { checkFits } from "../../network/architecture.ts";
 import type { Policy } from "../../network/policy.ts";
+import { type EnvironmentFlags, knownEnvironment } from "../environment.ts";
 
-const formats: Record<string, (policy: Policy) => Uint8Array> = {
+/** By name; `spec` is what is known of the policy's environment. */
+const formats: Record<string, (policy: Policy, spec: EnvironmentSpec | undefined) => Uint8Array> = {
   onnx: policyToOnnx,
   safetensors: policyToSafetensors,
-  sb3: (policy) => {
-    const { environment } = policy;
-    const known = environment !== undefined && environmentIds().includes(environment);
-    return policyToSb3(policy, known ? specOf(environment) : undefined);
-  },
+  sb3: policyToSb3,
 };
 
 /** Writes a policy file by the name of its format. */
-export function writePolicy(policy: Policy, format: string, output: string): void {
+export function writePolicy(policy: Policy, format: string, output: string, spec?: EnvironmentSpec): void {
   const encode = formats[format];
   if (!encode) {
     const meant = nearest(format, Object.keys(formats));
     const hint = meant === undefined ? `known are ${Object.keys(formats).join(", ")}` : `did you mean "${meant}"?`;
     throw new UsageError("format", `there is no format "${format}"; ${hint}`);
   }
-  const bytes = encode(policy);
+  const bytes = encode(policy, spec);
   writeAtomically(output, bytes);
   process.stdout.write(`${output}: ${bytes.length} bytes\n`);
 }
 
-export async function exportPolicy(format: string, file: string, flags: { output: string }): Promise<void> {
-  writePolicy(await loadPolicy(file), format, flags.output);
+export async function exportPolicy(
+  format: string,
+  file: string,
+  flags: EnvironmentFlags & { output: string; env?: string },
+): Promise<void> {
+  const policy = await loadPolicy(file);
+  const { environment = "" } = policy;
+  let spec = environmentIds().includes(environment) ? specOf(environment) : undefined;
+  if (flags.env !== undefined) {
+    ({ spec } = await knownEnvironment(flags.env, flags));
+    checkFits(policy.architecture, spec);
+  }
+  writePolicy(policy, format, flags.output, spec);
 }
