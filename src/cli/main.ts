@@ -203,7 +203,10 @@ environmentOptions(program.command("export"))
   .argument("<format>", "onnx, safetensors, or sb3: a model.zip for Stable-Baselines3")
   .argument("<file>", "policy file")
   .requiredOption("--output <file>", "file to write")
-  .option("--env <environment>", "environment whose spaces a model.zip is to have (default: the policy's, if PoPS has it)")
+  .option(
+    "--env <environment>",
+    "environment whose spaces a model.zip is to have (default: the policy's, if PoPS has it)",
+  )
   .action((format: string, file: string, flags: Parameters<typeof exportPolicy>[2]) =>
     exportPolicy(format, file, flags),
   );

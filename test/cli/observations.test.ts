@@ -197,11 +197,7 @@ it.each<[parameters: string, code: number, message: string]>([
     2,
     "--observations-key: is for --observations: name the file with it",
   ],
-  [
-    "compress --observations LOG --observations-key states",
-    2,
-    "policy: is missing: name the file to compress",
-  ],
+  ["compress --observations LOG --observations-key states", 2, "policy: is missing: name the file to compress"],
   [
     "compress --teacher FOLDER/wide.safetensors --observations LOG --observations-key states",
     2,

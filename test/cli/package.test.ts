@@ -181,7 +181,7 @@ console.log(JSON.stringify({
   values: values.length,
   episodes: score.episodes,
   seen: seen.slice(0, 2),
-  weights: outcome.teacher.parameters.length,
+  weights: "parameters" in outcome.teacher ? outcome.teacher.parameters.length : 0,
   onnx: policyToOnnx(policy).length > 0,
   refused,
   events: typeof readEvents,

@@ -31,6 +31,9 @@ it("PPO of Stable-Baselines3 on LunarLander-v3 becomes a policy of 2 % of its we
   expect(result.ratio).toBeLessThanOrEqual(0.02);
   const archive = join(folder, "small.zip");
   const policy = join(run, "policies/policy.safetensors");
-  expect(await pops("export", "sb3", policy, ...environment, "--output", archive)).toMatchObject({ code: 0, stderr: "" });
+  expect(await pops("export", "sb3", policy, ...environment, "--output", archive)).toMatchObject({
+    code: 0,
+    stderr: "",
+  });
   expectAgreement(run, "LunarLander-v3", "PPO", archive);
 });

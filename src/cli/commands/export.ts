@@ -13,7 +13,7 @@ import { type EnvironmentFlags, knownEnvironment } from "../environment.ts";
 
 /** By name; `spec` is what is known of the policy's environment. */
 const formats: Record<string, (policy: Policy, spec: EnvironmentSpec | undefined) => Uint8Array> = {
-  onnx: policyToOnnx,
+  onnx: (policy) => policyToOnnx(policy),
   safetensors: policyToSafetensors,
   sb3: policyToSb3,
 };
