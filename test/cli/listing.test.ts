@@ -19,6 +19,11 @@ it("lists environments with spaces, limits and presets", async () => {
       "LunarLander-v2                    [8]  4 choices        1000        200  default, paper, quick, dqn",
       "LunarLander-v3                    [8]  4 choices        1000        200  default, paper, quick, dqn",
       "LunarLanderContinuous-v3          [8]        [2]        1000        200       default, paper, quick",
+      "Pong-v0                   [4, 84, 84]  3 choices       27000         18       default, paper, quick",
+      "PongFire-v0               [4, 84, 84]  6 choices       27000         18       default, paper, quick",
+      "PacMan-v0                 [4, 84, 84]  5 choices       27000       none       default, paper, quick",
+      "MiniBreakout-v0           [4, 10, 10]  3 choices        1000       none       default, paper, quick",
+      "MiniSpaceInvaders-v0      [6, 10, 10]  4 choices        1000       none       default, paper, quick",
       "",
     ].join("\n"),
   });
@@ -41,7 +46,7 @@ it("lists every setting with its value and what it means", async () => {
   const lines = stdout.trimEnd().split("\n");
   for (const line of lines) expect(line).toMatch(/^(teacher|pops)(\.\w+)+ = \S.* {2}# \S/);
   expect(lines).toContain(
-    "pops.objective = -100  # mean return that the teacher has to reach and a policy has to hold",
+    "pops.objective = -100  # mean return that the teacher has to reach and a policy has to hold; on logged observations the agreement",
   );
 });
 

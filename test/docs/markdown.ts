@@ -15,13 +15,18 @@ export function read(path: string): string {
   return readFileSync(`${root}${path}`, "utf8");
 }
 
-/** Text under a heading, up to the next heading of the same or a higher level. */
+/** Text under a heading, up to the next heading of the same or a higher level. Comments of code are no headings. */
 export function section(text: string, heading: string): string {
   const lines = text.split("\n");
+  let inCode = false;
+  const levels = lines.map((line) => {
+    if (line.startsWith("```")) inCode = !inCode;
+    return inCode ? 0 : levelOf(line);
+  });
   const start = lines.findIndex((line) => /^#+ /.test(line) && titleOf(line) === heading);
   if (start < 0) throw new Error(`there is no heading "${heading}"`);
   const level = levelOf(lines[start] ?? "");
-  const length = lines.slice(start + 1).findIndex((line) => levelOf(line) > 0 && levelOf(line) <= level);
+  const length = levels.slice(start + 1).findIndex((other) => other > 0 && other <= level);
   return lines.slice(start + 1, length < 0 ? undefined : start + 1 + length).join("\n");
 }
 
