@@ -7,12 +7,10 @@ import {
   conv,
   div,
   matmul,
-  mul,
   relu,
   reshape,
   split,
   sub,
-  sum,
   type Tensor,
   tanh,
   transpose,
@@ -64,29 +62,27 @@ export function forward(architecture: Architecture, parameters: Tensor, observat
       const weights = reshape(parts[2 * i]!, [layer.inputs, layer.outputs]);
       const biases = parts[2 * i + 1]!;
       const normalization = i === 0 ? folded : undefined;
-      return activations[layer.activation](sums(layer, x, ...fold(normalization, weights, biases)));
+      const scaled = normalization ? div(weights, normalization.deviation[0]!) : weights;
+      return activations[layer.activation](sums(layer, x, scaled, biases));
     },
-    folded ? cast(observations, "float32") : normalized(architecture, cast(observations, "float32")),
+    folded ? centred(cast(observations, "float32"), folded) : normalized(architecture, cast(observations, "float32")),
   );
 }
 
 /**
- * A normalisation by one number for all pixels in front of a convolution without padding, which is the same convolution of the
- * raw pixels with other weights: cheaper by two passes over the images, and nothing is limited.
+ * A normalisation by one number for all pixels in front of a convolution, whose division is the same convolution of other
+ * weights: cheaper by a pass over the images. Nothing may be limited.
  */
 function foldable({ normalization, layers }: Architecture): Normalization | undefined {
   const [first] = layers;
-  const plain = first?.kind === "conv" && !first.padding?.some((zeros) => zeros > 0);
+  const plain = first?.kind === "conv";
   const single = normalization?.mean.length === 1 && normalization.deviation.length === 1;
   return plain && single && normalization.clip === undefined ? normalization : undefined;
 }
 
-/** Weights and biases that do to x what the given ones do to (x - mean) / deviation. */
-function fold(normalization: Normalization | undefined, weights: Tensor, biases: Tensor): [Tensor, Tensor] {
-  if (normalization === undefined) return [weights, biases];
-  const { mean, deviation } = normalization;
-  const scaled = div(weights, deviation[0]!);
-  return [scaled, mean[0] === 0 ? biases : sub(biases, mul(sum(scaled, { axes: [0] }), mean[0]!))];
+/** Observations less the mean, which is not folded: large sums that cancel would cost digits. */
+function centred(observations: Tensor, { mean }: Normalization): Tensor {
+  return mean[0] === 0 ? observations : sub(observations, mean[0]!);
 }
 
 /** One layer in front of its activation: [batch, outputs], or a convolution's [batch, filters, rows, columns]. */
