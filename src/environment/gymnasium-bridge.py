@@ -7,6 +7,7 @@ standard library, numpy and gymnasium. The syntax is that of every Python, so th
 import importlib
 import io
 import json
+import mmap
 import os
 import random
 import select
@@ -27,7 +28,8 @@ REQUEST = struct.Struct("<III")
 ANSWER = struct.Struct("<II")
 OPEN, CREATE, RESET, STEP, CLOSE = range(5)
 DONE, REFUSED, FOLLOWED = range(3)
-CREATION = struct.Struct("<I")
+# The place in shared memory is -1 where observations go through the pipe.
+CREATION = struct.Struct("<Iq")
 BEGINNING = struct.Struct("<IQI")
 SEED = struct.Struct("<I")
 # What a step does with a lane: nothing, a step, or a step and, when that ends the episode, the beginning of the next.
@@ -87,6 +89,12 @@ def send(view):
             written += os.write(4, view[written:])
         except OSError:
             raise End()
+
+
+def share(place, length):
+    """Memory that the other side sees; refused rather than missing when it is first written to."""
+    os.posix_fallocate(5, place, length)
+    return mmap.mmap(5, length, offset=place)
 
 
 def answer(payload, kind=DONE):
@@ -259,7 +267,7 @@ class Bridge:
         if operation == OPEN:
             answer(json.dumps(self.open(json.loads(payload.decode("utf-8")))).encode("utf-8"))
         elif operation == CREATE:
-            self.vectors[number] = Vector(self, CREATION.unpack(payload)[0])
+            self.vectors[number] = Vector(self, *CREATION.unpack(payload))
             answer(b"")
         elif operation == RESET:
             answer(self.vectors[number].reset(*BEGINNING.unpack(payload)))
@@ -386,7 +394,7 @@ class Console:
 class Vector:
     """Lanes whose buffers are made once; each lane's environment is made at its first reset."""
 
-    def __init__(self, bridge, size):
+    def __init__(self, bridge, size, place):
         np = bridge.numpy
         sample = bridge.make()
         seen, actions = sample.observation_space, sample.action_space
@@ -397,13 +405,15 @@ class Vector:
         self.shape = seen.shape
         kind = np.dtype(np.uint8 if seen.dtype == np.uint8 else np.float32)
         width = int(np.prod(seen.shape))
+        seen_bytes = kind.itemsize * size * width
         rewards, observations = ANSWER.size, ANSWER.size + 8 * size
-        flags = observations + kind.itemsize * size * width
+        flags = observations if place >= 0 else observations + seen_bytes
         self.buffer = bytearray(flags + size)
         self.answer = memoryview(self.buffer)
         self.rewards = self.answer[rewards:observations].cast("d")
         self.flags = self.answer[flags:]
-        rows = np.frombuffer(self.buffer, kind, size * width, observations).reshape((size,) + seen.shape)
+        holder, first = (share(place, seen_bytes), 0) if place >= 0 else (self.buffer, observations)
+        rows = np.frombuffer(holder, kind, size * width, first).reshape((size,) + seen.shape)
         self.rows = [rows[lane] for lane in range(size)]
         self.discrete = isinstance(actions, bridge.gymnasium.spaces.Discrete)
         self.start = int(actions.start) if self.discrete else 0
@@ -499,6 +509,11 @@ def main():
         # Programs that an environment starts must not hold the pipes open. This file's folder has no modules for Python.
         os.set_inheritable(3, False)
         os.set_inheritable(4, False)
+        try:
+            os.set_inheritable(5, False)
+        except OSError:
+            # No shared memory.
+            pass
         sys.path.pop(0)
         if arrival is not None:
             os.set_blocking(3, False)
