@@ -93,7 +93,10 @@ def send(view):
 
 def share(place, length):
     """Memory that the other side sees; refused rather than missing when it is first written to."""
-    os.posix_fallocate(5, place, length)
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(5, place, length)
+    else:
+        os.ftruncate(5, max(os.fstat(5).st_size, place + length))
     return mmap.mmap(5, length, offset=place)
 
 
@@ -296,7 +299,7 @@ def name_of(space):
 
 
 class Game:
-    """A game of ALE's, as `options` want it."""
+    """A game of ALE's, as `options` want it, and the consoles that have it and are not in use: to load one takes long."""
 
     def __init__(self, ale_py, options):
         self.ale_py = ale_py
@@ -307,8 +310,10 @@ class Game:
             raise Refusal("id", "ALE has no game %s" % options["name"], roms)
         self.rom = ale_py.roms.get_rom_path(roms[options["name"]])
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-        chosen = options["actions"]
-        legal = self.load().getMinimalActionSet()
+        self.idle = [self.load()]
+        ale, _ = self.idle[0]
+        self.lives = ale.lives()
+        chosen, legal = options["actions"], ale.getMinimalActionSet()
         if chosen is not None and max(chosen) >= len(legal):
             names = ", ".join("%d %s" % (index, action.name) for index, action in enumerate(legal))
             raise Refusal("kwargs", "actions has %d, the game knows %s" % (max(chosen), names))
@@ -318,33 +323,30 @@ class Game:
             self.fires = ale_py.Action.FIRE in self.actions
 
     def load(self):
-        console = self.ale_py.ALEInterface()
+        """A console, and the state that all episodes begin from: after a reset some games go on otherwise than after another."""
+        ale = self.ale_py.ALEInterface()
         # What repeats actions at random is `Console`, by the seed of the episode.
-        console.setFloat("repeat_action_probability", 0.0)
-        console.setInt("random_seed", 0)
-        console.loadROM(self.rom)
-        return console
+        ale.setFloat("repeat_action_probability", 0.0)
+        ale.setInt("random_seed", 0)
+        ale.loadROM(self.rom)
+        ale.reset_game()
+        start = ale.cloneState(include_rng=True)
+        # How a game goes on from a state may depend on whether anything was played before; so something is.
+        for _ in range(60):
+            ale.act(0)
+        return ale, start
 
 
 class Console:
-    """A console with a game. A step repeats its action for some frames; seen are the last two of them, in gray.
-
-    An environment as Gymnasium's, but for what a lane needs only once: it closes by itself, and has no wrapper.
-    """
+    """A console with a game. A step repeats its action for some frames; seen are the last two of them, in gray."""
 
     spec = None
 
     def __init__(self, game, np, spaces):
         self.game = game
-        self.ale = ale = game.load()
-        ale.reset_game()
-        # From this state all episodes begin: after a reset some games go on otherwise than after another one. What is not
-        # part of it depends on whether anything was played before, so something is.
-        self.start = ale.cloneState(include_rng=True)
-        for _ in range(60):
-            ale.act(0)
-        self.lives = ale.lives()
-        self.frames = np.zeros((2,) + ale.getScreenDims(), np.uint8)
+        self.ale, self.start = game.idle.pop() if game.idle else game.load()
+        self.lives = game.lives
+        self.frames = np.zeros((2,) + self.ale.getScreenDims(), np.uint8)
         self.observation_space = spaces.Box(0, 255, self.frames.shape, np.uint8)
         self.action_space = spaces.Discrete(len(game.actions))
 
@@ -388,7 +390,7 @@ class Console:
         return self.frames, reward, over, self.steps >= game.options["limit"], {}
 
     def close(self):
-        pass
+        self.game.idle.append((self.ale, self.start))
 
 
 class Vector:

@@ -122,7 +122,6 @@ export class PythonProcess {
 
   /** Lets the environments close, and the process end. */
   async close(): Promise<void> {
-    this.memory?.close();
     this.#requests.end();
     this.#child.ref();
     const late = setTimeout(() => {
@@ -130,6 +129,7 @@ export class PythonProcess {
     }, GRACE);
     await this.#exited;
     clearTimeout(late);
+    this.memory?.close();
   }
 
   #read(chunk: Uint8Array): void {
