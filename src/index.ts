@@ -6,6 +6,8 @@
  */
 
 // Environments: Gymnasium's rules, your own ones included.
+export type { FrameGame } from "./environment/atari/frame-game.ts";
+export { AtariPreprocessing, atariSpec } from "./environment/atari/preprocessing.ts";
 export { checkEnvironment } from "./environment/check.ts";
 export type {
   Action,
@@ -20,7 +22,7 @@ export type {
 export type { GymnasiumReference } from "./environment/gymnasium-protocol.ts";
 export { type OpenEnvironment, type OpenOptions, openEnvironment } from "./environment/open.ts";
 export { environmentIds, makeEnvironment, type Registration, register, specOf } from "./environment/registry.ts";
-export { box, discrete } from "./environment/spaces.ts";
+export { box, discrete, grid } from "./environment/spaces.ts";
 export type { Color, Surface } from "./environment/surface.ts";
 export { makeVector, vectorOf } from "./environment/vector.ts";
 // Errors: everything that PoPS refuses.

@@ -49,13 +49,13 @@ const list = (text: string): string[] => text.split(",");
 function environmentOptions(command: Command): Command {
   return command
     .option("--env-module <name>", "Python module that registers a gymnasium: environment")
-    .option("--env-kwargs <json>", "keyword arguments of gymnasium.make, as a JSON object")
+    .option("--env-kwargs <json>", "keyword arguments of gymnasium.make, or options of an ale: game, as a JSON object")
     .option(
       "--env-wrapper <name=json>",
       "wrapper of gymnasium.wrappers with its arguments, from the inside out",
       collect,
     )
-    .option("--env-timeout <seconds>", "time to an answer of a gymnasium: environment (default: 60)", patience);
+    .option("--env-timeout <seconds>", "time to an answer of a gymnasium: or ale: environment (default: 60)", patience);
 }
 
 /** The preset, seed and settings have no defaults here: a resumed run has to know whether they were given. */
@@ -120,7 +120,10 @@ const headOption = [
   "--head <kind>",
   "what the outputs mean: q-values, logits or gaussian (default: as the file or the environment says, or q-values)",
 ] as const;
-const environmentArgument = ["[environment]", "id, for example CartPole-v1 or gymnasium:CartPole-v1"] as const;
+const environmentArgument = [
+  "[environment]",
+  "id, for example CartPole-v1, gymnasium:CartPole-v1 or ale:Pong",
+] as const;
 
 runOptions(program.command("run").description("train a teacher, compress it, prove it, export it"))
   .argument(...environmentArgument)

@@ -299,7 +299,7 @@ def name_of(space):
 
 
 class Game:
-    """A game of ALE's, as `options` want it, and the consoles that have it and are not in use: to load one takes long."""
+    """A game of ALE's as `options` want it, and the consoles with it that are not in use: to load one takes long."""
 
     def __init__(self, ale_py, options):
         self.ale_py = ale_py
@@ -323,7 +323,7 @@ class Game:
             self.fires = ale_py.Action.FIRE in self.actions
 
     def load(self):
-        """A console, and the state that all episodes begin from: after a reset some games go on otherwise than after another."""
+        """A console and the state that all episodes begin from: some games go on otherwise after another reset."""
         ale = self.ale_py.ALEInterface()
         # What repeats actions at random is `Console`, by the seed of the episode.
         ale.setFloat("repeat_action_probability", 0.0)

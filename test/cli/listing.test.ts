@@ -19,6 +19,11 @@ it("lists environments with spaces, limits and presets", async () => {
       "LunarLander-v2                    [8]  4 choices        1000        200  default, paper, quick, dqn",
       "LunarLander-v3                    [8]  4 choices        1000        200  default, paper, quick, dqn",
       "LunarLanderContinuous-v3          [8]        [2]        1000        200       default, paper, quick",
+      "Pong-v0                   [4, 84, 84]  3 choices       27000         18       default, paper, quick",
+      "PongFire-v0               [4, 84, 84]  6 choices       27000         18       default, paper, quick",
+      "",
+      "gymnasium:<id>   any environment of Python's Gymnasium",
+      "ale:<game>       a game of the Arcade Learning Environment, preprocessed: ale:Pong, ale:MsPacman",
       "",
     ].join("\n"),
   });
@@ -33,6 +38,8 @@ it("lists environments as one JSON array", async () => {
     actionSpace: { kind: "discrete", n: 2 },
     presets: ["default", "paper", "quick"],
   });
+  const picture = { kind: "box", shape: [4, 84, 84], low: 0, high: 255 };
+  expect(rows.find(({ id }) => id === "Pong-v0")).toMatchObject({ observationSpace: picture, frameStack: 4 });
 });
 
 it("lists every setting with its value and what it means", async () => {

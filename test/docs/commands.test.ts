@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { beforeAll, expect, it } from "vitest";
 import { z } from "zod";
 import { resolveConfig, settingKeys } from "../../src/cli/config.ts";
-import { gymnasiumId } from "../../src/environment/gymnasium-protocol.ts";
+import { aleGame, gymnasiumId } from "../../src/environment/gymnasium-protocol.ts";
 import { environmentIds, specOf } from "../../src/environment/registry.ts";
 import { command } from "../cli/fixtures/pops.ts";
 import { blocks, documents, read, root, withoutCode } from "./markdown.ts";
@@ -105,7 +105,8 @@ function checkPops(words: readonly string[], whole: boolean): void {
   if (given.has("resume")) return;
   const environment = positional[0] ?? given.get("env") ?? "CartPole-v1";
   // What Gymnasium has is not looked up here: of ours the spec of the same id, else any without a threshold.
-  const id = gymnasiumId(environment);
+  const game = aleGame(environment);
+  const id = game === undefined ? gymnasiumId(environment) : `${game}-v0`;
   const spec = environmentIds().includes(id ?? "")
     ? specOf(id ?? "")
     : { ...specOf("CartPole-v1"), rewardThreshold: undefined };
