@@ -6,6 +6,8 @@
  */
 
 // Environments: Gymnasium's rules, your own ones included.
+export type { FrameGame } from "./environment/atari/frame-game.ts";
+export { AtariPreprocessing, atariSpec } from "./environment/atari/preprocessing.ts";
 export { checkEnvironment } from "./environment/check.ts";
 export type {
   Action,

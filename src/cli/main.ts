@@ -79,13 +79,13 @@ const workersOption = [
 function environmentOptions(command: Command): Command {
   return command
     .option("--env-module <name>", "Python module that registers a gymnasium: environment")
-    .option("--env-kwargs <json>", "keyword arguments of gymnasium.make, as a JSON object")
+    .option("--env-kwargs <json>", "keyword arguments of gymnasium.make, or options of an ale: game, as a JSON object")
     .option(
       "--env-wrapper <name=json>",
       "wrapper of gymnasium.wrappers with its arguments, from the inside out",
       collect,
     )
-    .option("--env-timeout <seconds>", "time to an answer of a gymnasium: environment (default: 60)", patience);
+    .option("--env-timeout <seconds>", "time to an answer of a gymnasium: or ale: environment (default: 60)", patience);
 }
 
 /** Logged observations, where there is no environment. */
@@ -135,7 +135,8 @@ const program = new Command("pops")
     },
   });
 
-const ENVIRONMENT = "an id, for example CartPole-v1 or gymnasium:CartPole-v1, or a module of your own, ./my-env.ts";
+const ENVIRONMENT =
+  "an id, for example CartPole-v1, gymnasium:CartPole-v1 or ale:Pong, or a module of your own, ./my-env.ts";
 const environmentOption = [
   "--env <environment>",
   `environment, if the file names none or another is meant: ${ENVIRONMENT}`,

@@ -7,6 +7,7 @@ standard library, numpy and gymnasium. The syntax is that of every Python, so th
 import importlib
 import io
 import json
+import mmap
 import os
 import random
 import select
@@ -27,7 +28,8 @@ REQUEST = struct.Struct("<III")
 ANSWER = struct.Struct("<II")
 OPEN, CREATE, RESET, STEP, CLOSE = range(5)
 DONE, REFUSED, FOLLOWED = range(3)
-CREATION = struct.Struct("<I")
+# The place in shared memory is -1 where observations go through the pipe.
+CREATION = struct.Struct("<Iq")
 BEGINNING = struct.Struct("<IQI")
 SEED = struct.Struct("<I")
 # What a step does with a lane: nothing, a step, or a step and, when that ends the episode, the beginning of the next.
@@ -87,6 +89,15 @@ def send(view):
             written += os.write(4, view[written:])
         except OSError:
             raise End()
+
+
+def share(place, length):
+    """Memory that the other side sees; refused rather than missing when it is first written to."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(5, place, length)
+    else:
+        os.ftruncate(5, max(os.fstat(5).st_size, place + length))
+    return mmap.mmap(5, length, offset=place)
 
 
 def answer(payload, kind=DONE):
@@ -259,7 +270,7 @@ class Bridge:
         if operation == OPEN:
             answer(json.dumps(self.open(json.loads(payload.decode("utf-8")))).encode("utf-8"))
         elif operation == CREATE:
-            self.vectors[number] = Vector(self, CREATION.unpack(payload)[0])
+            self.vectors[number] = Vector(self, *CREATION.unpack(payload))
             answer(b"")
         elif operation == RESET:
             answer(self.vectors[number].reset(*BEGINNING.unpack(payload)))
@@ -288,7 +299,7 @@ def name_of(space):
 
 
 class Game:
-    """A game of ALE's, as `options` want it."""
+    """A game of ALE's as `options` want it, and the consoles with it that are not in use: to load one takes long."""
 
     def __init__(self, ale_py, options):
         self.ale_py = ale_py
@@ -299,8 +310,10 @@ class Game:
             raise Refusal("id", "ALE has no game %s" % options["name"], roms)
         self.rom = ale_py.roms.get_rom_path(roms[options["name"]])
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-        chosen = options["actions"]
-        legal = self.load().getMinimalActionSet()
+        self.idle = [self.load()]
+        ale, _ = self.idle[0]
+        self.lives = ale.lives()
+        chosen, legal = options["actions"], ale.getMinimalActionSet()
         if chosen is not None and max(chosen) >= len(legal):
             names = ", ".join("%d %s" % (index, action.name) for index, action in enumerate(legal))
             raise Refusal("kwargs", "actions has %d, the game knows %s" % (max(chosen), names))
@@ -310,33 +323,30 @@ class Game:
             self.fires = ale_py.Action.FIRE in self.actions
 
     def load(self):
-        console = self.ale_py.ALEInterface()
+        """A console and the state that all episodes begin from: some games go on otherwise after another reset."""
+        ale = self.ale_py.ALEInterface()
         # What repeats actions at random is `Console`, by the seed of the episode.
-        console.setFloat("repeat_action_probability", 0.0)
-        console.setInt("random_seed", 0)
-        console.loadROM(self.rom)
-        return console
+        ale.setFloat("repeat_action_probability", 0.0)
+        ale.setInt("random_seed", 0)
+        ale.loadROM(self.rom)
+        ale.reset_game()
+        start = ale.cloneState(include_rng=True)
+        # How a game goes on from a state may depend on whether anything was played before; so something is.
+        for _ in range(60):
+            ale.act(0)
+        return ale, start
 
 
 class Console:
-    """A console with a game. A step repeats its action for some frames; seen are the last two of them, in gray.
-
-    An environment as Gymnasium's, but for what a lane needs only once: it closes by itself, and has no wrapper.
-    """
+    """A console with a game. A step repeats its action for some frames; seen are the last two of them, in gray."""
 
     spec = None
 
     def __init__(self, game, np, spaces):
         self.game = game
-        self.ale = ale = game.load()
-        ale.reset_game()
-        # From this state all episodes begin: after a reset some games go on otherwise than after another one. What is not
-        # part of it depends on whether anything was played before, so something is.
-        self.start = ale.cloneState(include_rng=True)
-        for _ in range(60):
-            ale.act(0)
-        self.lives = ale.lives()
-        self.frames = np.zeros((2,) + ale.getScreenDims(), np.uint8)
+        self.ale, self.start = game.idle.pop() if game.idle else game.load()
+        self.lives = game.lives
+        self.frames = np.zeros((2,) + self.ale.getScreenDims(), np.uint8)
         self.observation_space = spaces.Box(0, 255, self.frames.shape, np.uint8)
         self.action_space = spaces.Discrete(len(game.actions))
 
@@ -380,13 +390,13 @@ class Console:
         return self.frames, reward, over, self.steps >= game.options["limit"], {}
 
     def close(self):
-        pass
+        self.game.idle.append((self.ale, self.start))
 
 
 class Vector:
     """Lanes whose buffers are made once; each lane's environment is made at its first reset."""
 
-    def __init__(self, bridge, size):
+    def __init__(self, bridge, size, place):
         np = bridge.numpy
         sample = bridge.make()
         seen, actions = sample.observation_space, sample.action_space
@@ -397,13 +407,15 @@ class Vector:
         self.shape = seen.shape
         kind = np.dtype(np.uint8 if seen.dtype == np.uint8 else np.float32)
         width = int(np.prod(seen.shape))
+        seen_bytes = kind.itemsize * size * width
         rewards, observations = ANSWER.size, ANSWER.size + 8 * size
-        flags = observations + kind.itemsize * size * width
+        flags = observations if place >= 0 else observations + seen_bytes
         self.buffer = bytearray(flags + size)
         self.answer = memoryview(self.buffer)
         self.rewards = self.answer[rewards:observations].cast("d")
         self.flags = self.answer[flags:]
-        rows = np.frombuffer(self.buffer, kind, size * width, observations).reshape((size,) + seen.shape)
+        holder, first = (share(place, seen_bytes), 0) if place >= 0 else (self.buffer, observations)
+        rows = np.frombuffer(holder, kind, size * width, first).reshape((size,) + seen.shape)
         self.rows = [rows[lane] for lane in range(size)]
         self.discrete = isinstance(actions, bridge.gymnasium.spaces.Discrete)
         self.start = int(actions.start) if self.discrete else 0
@@ -499,6 +511,11 @@ def main():
         # Programs that an environment starts must not hold the pipes open. This file's folder has no modules for Python.
         os.set_inheritable(3, False)
         os.set_inheritable(4, False)
+        try:
+            os.set_inheritable(5, False)
+        except OSError:
+            # No shared memory.
+            pass
         sys.path.pop(0)
         if arrival is not None:
             os.set_blocking(3, False)

@@ -96,7 +96,7 @@ export function openRequest(
 
 /** Operations of requests. */
 const OPEN = 0;
-export const CREATE = 1;
+const CREATE = 1;
 export const RESET = 2;
 export const STEP = 3;
 export const CLOSE = 4;
@@ -124,6 +124,14 @@ export function request(operation: number, vector: number, content = new Uint8Ar
   head.setUint32(8, vector, true);
   frame.set(content, REQUEST_BYTES);
   return frame;
+}
+
+/** The request to make the lanes of a vector, whose observations go to a place in shared memory, if one is given. */
+export function creationRequest(vector: number, lanes: number, place: number | undefined): Uint8Array {
+  const content = new DataView(new ArrayBuffer(12));
+  content.setUint32(0, lanes, true);
+  content.setBigInt64(4, BigInt(place ?? -1), true);
+  return request(CREATE, vector, new Uint8Array(content.buffer));
 }
 
 const count = z.number().int().min(1);

@@ -1,8 +1,11 @@
 import type { Actions } from "./gymnasium-episode.ts";
-import { REQUEST_BYTES, request, STEP } from "./gymnasium-protocol.ts";
+import { creationRequest, REQUEST_BYTES, request, STEP } from "./gymnasium-protocol.ts";
 import type { Task } from "./gymnasium-task.ts";
 import type { PythonProcess } from "./python-process.ts";
 import { sizeOf } from "./spaces.ts";
+
+/** Observations of a lock-step that are so large travel by shared memory, if there is any. */
+const LARGE_BYTES = 16_384;
 
 /** Lanes `from` to `to` - 1 of a vector, in a process; its buffers are what is sent and what arrives at a step. */
 export interface Share {
@@ -17,6 +20,12 @@ export interface Share {
   readonly rewards: Float64Array;
   readonly observations: Float32Array | Uint8Array;
   readonly flags: Uint8Array;
+  /** Makes the lanes in the process. */
+  readonly creation: Uint8Array;
+  /** Brings the observations of an answer that has arrived. */
+  fetch(): void;
+  /** Gives back what it shares with the process, which needs it no more. */
+  release(): void;
 }
 
 export function shareOf(
@@ -31,8 +40,12 @@ export function shareOf(
   const frame = request(STEP, vector, new Uint8Array(4 * count + 5 * lanes));
   const { buffer } = frame;
   const seen = lanes * width;
-  const flags = 8 * lanes + (bytes ? 1 : 4) * seen;
+  const seenBytes = (bytes ? 1 : 4) * seen;
+  const { memory } = process;
+  const place = seenBytes < LARGE_BYTES ? undefined : memory?.reserve(seenBytes);
+  const flags = 8 * lanes + (place === undefined ? seenBytes : 0);
   const answer = new Uint8Array(flags + lanes);
+  const view = place === undefined ? answer.subarray(8 * lanes, flags) : new Uint8Array(seenBytes);
   return {
     process,
     from,
@@ -46,9 +59,14 @@ export function shareOf(
     wanted: frame.subarray(REQUEST_BYTES + 4 * (count + lanes)),
     answer,
     rewards: new Float64Array(answer.buffer, 0, lanes),
-    observations: bytes
-      ? new Uint8Array(answer.buffer, 8 * lanes, seen)
-      : new Float32Array(answer.buffer, 8 * lanes, seen),
+    observations: bytes ? view : new Float32Array(view.buffer, view.byteOffset, seen),
     flags: answer.subarray(flags),
+    creation: creationRequest(vector, lanes, place),
+    fetch: () => {
+      if (place !== undefined) memory?.read(place, view);
+    },
+    release: () => {
+      if (place !== undefined) memory?.release(place, seenBytes);
+    },
   };
 }

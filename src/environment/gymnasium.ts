@@ -9,7 +9,6 @@ import type { EnvironmentSpec, VectorEnvironment } from "./environment.ts";
 import { type Actions, Episode } from "./gymnasium-episode.ts";
 import {
   CLOSE,
-  CREATE,
   checkSpaces,
   fingerprintOf,
   type GymnasiumOptions,
@@ -164,6 +163,7 @@ class GymnasiumVector implements VectorEnvironment {
   async close(): Promise<void> {
     // Those of a process that has ended are gone already.
     await Promise.allSettled(this.#shares.map(({ process }) => process.ask(request(CLOSE, this.#vector))));
+    for (const share of this.#shares) share.release();
   }
 
   #noActions(): Actions {
@@ -182,10 +182,7 @@ class GymnasiumVector implements VectorEnvironment {
   }
 
   async #create(): Promise<void> {
-    const made = this.#shares.map(({ process, from, to }) => {
-      const lanes = new Uint8Array(Uint32Array.of(to - from).buffer);
-      return process.ask(request(CREATE, this.#vector, lanes));
-    });
+    const made = this.#shares.map(({ process, creation }) => process.ask(creation));
     await this.#all(made, () => "a new environment: ");
   }
 
@@ -243,8 +240,12 @@ class GymnasiumVector implements VectorEnvironment {
       asked.map((answer) => Promise.resolve(answer)),
       where,
     );
-    for (const [k, { from, to, rewards, observations, flags }] of this.#shares.entries()) {
-      const more = answers[k]?.more;
+    for (const [k, share] of this.#shares.entries()) {
+      const answer = answers[k];
+      if (answer === undefined) continue;
+      share.fetch();
+      const { from, to, rewards, observations, flags } = share;
+      const { more } = answer;
       let begun = 0;
       for (let lane = from; lane < to; lane++) {
         if (!wanted[lane]) continue;

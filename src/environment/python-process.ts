@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { EnvironmentError, reasonOf, UsageError } from "../errors.ts";
 import { ANSWER_BYTES, errorOfRefusal, FOLLOWED, parseRefusal, REFUSED, type Refusal } from "./gymnasium-protocol.ts";
+import { SharedMemory } from "./shared-memory.ts";
 
 /** Limit of answers whose length is not known before: descriptions and refusals. */
 const MAX_TEXT_BYTES = 2 ** 28;
@@ -48,6 +49,8 @@ interface Waiting {
  * nothing throws), and would let nothing else happen meanwhile. An idle process keeps this one not alive, and ends with it.
  */
 export class PythonProcess {
+  /** Descriptor 5 of the process, if the system has such. */
+  readonly memory = SharedMemory.create();
   readonly #environment: string;
   readonly #seconds: number;
   readonly #child: ChildProcess;
@@ -74,7 +77,7 @@ export class PythonProcess {
     const python = interpreter();
     // What an environment prints is news for people; the file descriptors 3 and 4 are the bridge's.
     this.#child = spawn(python, ["-u", SCRIPT, String(alert ? LOOKS : 0)], {
-      stdio: ["ignore", 2, 2, "pipe", "pipe"],
+      stdio: ["ignore", 2, 2, "pipe", "pipe", ...(this.memory ? [this.memory.descriptor] : [])],
       // Processes side by side, each with threads for all cores, would be in each other's way.
       env: { OMP_NUM_THREADS: "1", OPENCV_FOR_THREADS_NUM: "1", ...process.env },
       windowsHide: true,
@@ -126,6 +129,7 @@ export class PythonProcess {
     }, GRACE);
     await this.#exited;
     clearTimeout(late);
+    this.memory?.close();
   }
 
   #read(chunk: Uint8Array): void {

@@ -25,6 +25,9 @@ it("lists environments with spaces, limits and presets", async () => {
       "MiniBreakout-v0           [4, 10, 10]  3 choices        1000       none       default, paper, quick",
       "MiniSpaceInvaders-v0      [6, 10, 10]  4 choices        1000       none       default, paper, quick",
       "",
+      "gymnasium:<id>   any environment of Python's Gymnasium",
+      "ale:<game>       a game of the Arcade Learning Environment, preprocessed: ale:Pong, ale:MsPacman",
+      "",
     ].join("\n"),
   });
 });
@@ -38,6 +41,8 @@ it("lists environments as one JSON array", async () => {
     actionSpace: { kind: "discrete", n: 2 },
     presets: ["default", "paper", "quick"],
   });
+  const picture = { kind: "box", shape: [4, 84, 84], low: 0, high: 255 };
+  expect(rows.find(({ id }) => id === "Pong-v0")).toMatchObject({ observationSpace: picture, frameStack: 4 });
 });
 
 it("lists every setting with its value and what it means", async () => {

@@ -124,6 +124,15 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     expect(new Set(vector.observations).size).toBe(expected);
   });
 
+  it("play the same whether their observations come by shared memory or by the pipe", async () => {
+    // 12 kB a lane: two lanes in one process come by memory, a lane in each of two by pipes.
+    const memory = (await walk({ width: 3000 })).vector(2);
+    const pipes = (await walk({ width: 3000 }, 2)).vector(2);
+    await begin(memory);
+    await begin(pipes);
+    expect(await play(memory, 15)).toEqual(await play(pipes, 15));
+  });
+
   it("keep the final observation of an episode until they are reset, and step no further", async () => {
     const vector = (await walk()).vector(2);
     await begin(vector);

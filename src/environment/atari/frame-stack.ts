@@ -5,31 +5,18 @@ export const SIDE = 84;
 export const STACK = 4;
 const AREA = SIDE * SIDE;
 
-/** What each of the outputs along one side covers of the source: pixels `first[k]` on, `weights[k * width + j]` of each. */
-interface Coverage {
-  readonly first: Int32Array;
-  /** Source pixels that an output may touch. */
-  readonly width: number;
-  readonly weights: Int32Array;
-  /** Sum of the weights of any one output. */
-  readonly total: number;
+/**
+ * Where the outputs along a side of `size` pixels end: `part[k]` / 84 into pixel `pixel[k]`, so that the k-th (from 1) reaches
+ * from border k - 1 to border k.
+ */
+interface Borders {
+  readonly pixel: Int32Array;
+  readonly part: Int32Array;
 }
 
-/** In units in which both a source pixel and an output are whole: `SIDE` units the one, `size` the other, before reduction. */
-function coverageOf(size: number): Coverage {
-  const width = Math.ceil(size / SIDE) + 1;
-  const first = new Int32Array(SIDE);
-  const weights = new Int32Array(SIDE * width);
-  for (let output = 0; output < SIDE; output++) {
-    const from = output * size;
-    const start = Math.min(Math.floor(from / SIDE), Math.max(0, size - width));
-    first[output] = start;
-    for (let j = 0; j < width; j++) {
-      const pixel = (start + j) * SIDE;
-      weights[output * width + j] = Math.max(0, Math.min(from + size, pixel + SIDE) - Math.max(from, pixel));
-    }
-  }
-  return { first, width, weights, total: size };
+function bordersOf(size: number): Borders {
+  const pixel = Int32Array.from({ length: SIDE + 1 }, (_, k) => Math.floor((k * size) / SIDE));
+  return { pixel, part: pixel.map((at, k) => k * size - at * SIDE) };
 }
 
 /** round(0.299 R + 0.587 G + 0.114 B), the gray of OpenCV and of ALE. */
@@ -52,17 +39,19 @@ export class FrameStack {
   readonly #luma: Uint8Array;
   readonly #width: number;
   readonly #height: number;
-  readonly #columns: Coverage;
-  readonly #rows: Coverage;
+  readonly #columns: Borders;
+  readonly #rows: Borders;
   /** Both frames, and those of the last picture, four pixels a number. */
   readonly #words: readonly Uint32Array[];
   readonly #shown: readonly Uint32Array[];
+  /** A row of both frames, and a pixel beyond. */
   readonly #lightest: Uint8Array;
-  /** [height, 84] rows that are resized along x alone. */
+  /** [height, 84] rows made narrow: 84 times the sum of what each output covers. */
   readonly #narrow: Int32Array;
   readonly #changed: Uint8Array;
+  readonly #sums = new Int32Array(SIDE);
   /** [84, 84] the newest picture. */
-  readonly #picture = new Uint8Array(AREA);
+  readonly #picture = new Float32Array(AREA);
   #fresh = true;
 
   /**
@@ -80,13 +69,13 @@ export class FrameStack {
     this.#height = height;
     this.#luma = luma;
     this.observation = observation;
-    this.#columns = coverageOf(width);
-    this.#rows = coverageOf(height);
+    this.#columns = bordersOf(width);
+    this.#rows = bordersOf(height);
     const words = (width * height) / 4;
     this.#words = [new Uint32Array(words), new Uint32Array(words)];
     this.#shown = [new Uint32Array(words), new Uint32Array(words)];
     this.frames = [new Uint8Array(this.#words[0]!.buffer), new Uint8Array(this.#words[1]!.buffer)];
-    this.#lightest = new Uint8Array(width);
+    this.#lightest = new Uint8Array(width + 1);
     this.#narrow = new Int32Array(height * SIDE);
     this.#changed = new Uint8Array(height);
   }
@@ -113,36 +102,40 @@ export class FrameStack {
   }
 
   #compute(): void {
-    for (let y = 0; y < this.#height; y++) if (this.#fresh || this.#differs(y)) this.#narrowRow(y);
+    for (let y = 0; y < this.#height; y++) if (this.#fresh || this.#differs(y, this.#shown, 0)) this.#narrowRow(y);
     this.#fresh = false;
-    const { first, width, weights } = this.#rows;
-    const total = this.#columns.total * this.#rows.total;
-    const half = total / 2;
-    const narrow = this.#narrow;
-    const picture = this.#picture;
+    const { pixel } = this.#rows;
     for (let output = 0; output < SIDE; output++) {
-      const start = first[output]!;
-      const end = start + width;
-      const changed = this.#changed.indexOf(1, start);
+      const changed = this.#changed.indexOf(1, pixel[output]);
       if (changed < 0) break;
-      if (changed >= end) continue;
-      for (let x = 0; x < SIDE; x++) {
-        let sum = half;
-        for (let y = start; y < end; y++) sum += weights[output * width + y - start]! * narrow[y * SIDE + x]!;
-        picture[output * SIDE + x] = sum / total;
-      }
+      if (changed <= pixel[output + 1]!) this.#mixRows(output);
     }
     this.#changed.fill(0);
   }
 
-  /** Whether row `y` of either frame is another than in the last picture. */
-  #differs(y: number): boolean {
+  /** The mean of the rows that row `output` of the picture covers. */
+  #mixRows(output: number): void {
+    const { pixel, part } = this.#rows;
+    const [from, to] = [pixel[output]!, pixel[output + 1]!];
+    const narrow = this.#narrow;
+    const total = this.#width * this.#height;
+    const sums = this.#sums.fill(total / 2);
+    for (let y = from; y <= to && y < this.#height; y++) {
+      const weight = (y < to ? SIDE : part[output + 1]!) - (y > from ? 0 : part[output]!);
+      for (let x = 0, at = y * SIDE; x < SIDE; x++, at++) sums[x]! += weight * narrow[at]!;
+    }
+    for (let x = 0; x < SIDE; x++) this.#picture[output * SIDE + x] = (sums[x]! / total) | 0;
+  }
+
+  /** Whether row `y` of either frame is another than row `y - above` of `others`. */
+  #differs(y: number, others: readonly Uint32Array[], above: number): boolean {
     const words = this.#width / 4;
     const from = y * words;
+    const back = above * words;
     for (let frame = 0; frame < 2; frame++) {
       const now = this.#words[frame]!;
-      const before = this.#shown[frame]!;
-      for (let word = from; word < from + words; word++) if (now[word] !== before[word]) return true;
+      const other = others[frame]!;
+      for (let word = from; word < from + words; word++) if (now[word] !== other[word - back]) return true;
     }
     return false;
   }
@@ -155,17 +148,27 @@ export class FrameStack {
       for (let word = y * words; word < (y + 1) * words; word++) before[word] = now[word]!;
     }
     this.#changed[y] = 1;
+    if (y > 0 && !this.#differs(y, this.#words, 1)) {
+      this.#narrow.copyWithin(y * SIDE, (y - 1) * SIDE, y * SIDE);
+      return;
+    }
     const [a, b] = this.frames;
     const luma = this.#luma;
     const lightest = this.#lightest;
-    for (let x = 0, at = y * this.#width; x < lightest.length; x++, at++) {
+    for (let x = 0, at = y * this.#width; x < this.#width; x++, at++) {
       lightest[x] = Math.max(luma[a[at]!]!, luma[b[at]!]!);
     }
-    const { first, width, weights } = this.#columns;
-    for (let output = 0; output < SIDE; output++) {
-      let sum = 0;
-      for (let j = 0; j < width; j++) sum += weights[output * width + j]! * lightest[first[output]! + j]!;
-      this.#narrow[y * SIDE + output] = sum;
+    const { pixel, part } = this.#columns;
+    const narrow = this.#narrow;
+    // What is left of each border: 84 times the pixels, and a part of the next.
+    let pixels = 0;
+    let before = 0;
+    for (let x = 0, k = 1, at = y * SIDE; k <= SIDE; k++, at++) {
+      const border = pixel[k]!;
+      for (; x < border; x++) pixels += lightest[x]!;
+      const left = SIDE * pixels + part[k]! * lightest[border]!;
+      narrow[at] = left - before;
+      before = left;
     }
   }
 }

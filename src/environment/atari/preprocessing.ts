@@ -115,13 +115,19 @@ export class AtariPreprocessing implements Environment {
     this.#game.draw(frame);
     const across = surface.width / width;
     const down = surface.height / height;
-    surface.clear(palette[frame[0]!]!);
-    for (let y = 0; y < height; y++) {
-      for (let from = 0, to = 0; from < width; from = to) {
-        const index = frame[y * width + from]!;
-        for (to = from + 1; to < width && frame[y * width + to] === index; to++);
-        const [left, right] = [from * across, to * across];
-        const [top, bottom] = [y * down, (y + 1) * down];
+    const alike = (row: number, other: number): boolean => {
+      const others = frame.subarray(other * width, (other + 1) * width);
+      return others.every((index, x) => index === frame[row * width + x]);
+    };
+    surface.clear(palette[0]!);
+    // Rectangles as wide as a color goes on in a row, and as high as rows are alike.
+    for (let y = 0, next = 0; y < height; y = next) {
+      for (next = y + 1; next < height && alike(y, next); next++);
+      for (let x = 0, end = 0; x < width; x = end) {
+        const index = frame[y * width + x]!;
+        for (end = x + 1; end < width && frame[y * width + end] === index; end++);
+        const [left, right] = [x * across, end * across];
+        const [top, bottom] = [y * down, next * down];
         surface.polygon([left, top, right, top, right, bottom, left, bottom], palette[index]!);
       }
     }

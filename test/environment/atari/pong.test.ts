@@ -4,6 +4,7 @@ import { lumaOf } from "../../../src/environment/atari/frame-stack.ts";
 import { Pong } from "../../../src/environment/atari/pong.ts";
 import { makeEnvironment } from "../../../src/environment/registry.ts";
 import { EnvironmentError } from "../../../src/errors.ts";
+import { Recorder } from "../recorder.ts";
 import { recording, unpack } from "./recording.ts";
 
 /** What `Pong.getState` returns, as far as it is looked at here. */
@@ -113,6 +114,23 @@ describe("Pong", () => {
 });
 
 describe("Pong-v0", () => {
+  it("draws field, walls, paddle and score", () => {
+    const environment = makeEnvironment("Pong-v0");
+    environment.reset(0);
+    const surface = new Recorder();
+    environment.render?.(surface);
+    const colors = new Set(surface.shapes.map(({ color }) => color));
+    expect([...colors].toSorted()).toEqual(["#000000", "#5cba5c", "#904811", "#d5824a", "#ececec"]);
+    // The upper wall, across the field.
+    const wall = { kind: "polygon", color: "#ececec", numbers: [0, 24, 600, 24, 600, 34, 0, 34] };
+    expect(
+      surface.shapes.map(({ numbers: [x0, y0, x1, y1, x2, y2, ...others], ...shape }) => {
+        const rows = [y0!, y1!, y2!, others[1]!].map((y) => Math.round((y * 210) / 400));
+        return { ...shape, numbers: [x0, rows[0], x1, rows[1], x2, rows[2], others[0], rows[3]] };
+      }),
+    ).toContainEqual(wall);
+  });
+
   it("moves up with action 1 and down with action 2, as PongFire-v0 with 2 and 3", () => {
     const threeActions = makeEnvironment("Pong-v0");
     const allActions = makeEnvironment("PongFire-v0");
