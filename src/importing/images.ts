@@ -2,14 +2,14 @@ import type { EnvironmentSpec } from "../environment/environment.ts";
 import { FileError, UsageError } from "../errors.ts";
 
 /** Height and width. */
-export type Pair = readonly [height: number, width: number];
+type Pair = readonly [height: number, width: number];
 /** Zeros around an image. */
 type Border = readonly [top: number, left: number, bottom: number, right: number];
 /** In which order a dense layer takes images: channels, rows, columns as PyTorch, or rows, columns, channels as TensorFlow. */
-export type Flattening = "chw" | "hwc";
+type Flattening = "chw" | "hwc";
 
 /** How a convolution goes over its images. */
-export interface Sliding {
+interface Sliding {
   readonly stride: Pair;
   readonly padding: Border;
 }

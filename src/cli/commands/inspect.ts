@@ -57,10 +57,11 @@ function shapeOf({ inputs, outputs, window }: LayerLayout): string {
 }
 
 function normalizing({ mean, deviation, clip }: Normalization): string {
-  const [centre, scale] = [mean[0]!, deviation[0]!];
-  if (mean.length > 1 || deviation.length > 1) return "normalised by statistics in the file";
-  const moved = centre === 0 ? "" : `moved by ${-centre} and `;
-  return `${moved}divided by ${scale}${clip === undefined ? "" : ` and limited to ±${clip}`}`;
+  const [centre, ...centres] = mean;
+  const [scale, ...scales] = deviation;
+  if (centres.length > 0 || scales.length > 0) return "normalised by statistics in the file";
+  const lessened = centre === 0 ? "" : `lessened by ${centre} and `;
+  return `${lessened}divided by ${scale}${clip === undefined ? "" : ` and limited to ±${clip}`}`;
 }
 
 async function inspectPolicy(path: string, json: boolean): Promise<void> {
