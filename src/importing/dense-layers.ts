@@ -179,7 +179,7 @@ function checkInputs(layers: readonly FoundLayer[], architecture: Architecture, 
     if (window) {
       throw new FileError(
         path,
-        `makes images ${window.to.join("x")} of images ${architecture.input.join("x")}, ${made} numbers, but ${name} takes ${inputs}: state other strides or padding`,
+        `makes images ${window.to.join("x")} of images ${architecture.input.join("x")}, ${made} numbers, but ${name} takes ${inputs}: strides, padding or the images' size are others`,
       );
     }
     const shape = architecture.input.join(", ");

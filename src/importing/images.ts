@@ -130,7 +130,7 @@ function usualStride({ name, convolution: { kernel } }: ConvolutionLayer, path: 
   if (stride !== undefined) return [stride, stride];
   throw new FileError(
     path,
-    `does not say the stride of ${name}, and none is usual with kernels of ${height}x${width}: state the strides`,
+    `does not say the stride of ${name}, and none is usual with kernels of ${height}x${width}: state the strides (--strides of pops import)`,
   );
 }
 

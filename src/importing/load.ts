@@ -24,7 +24,7 @@ export type ForeignKind = "sb3" | "torch" | "safetensors" | "onnx";
 
 /**
  * Reads a policy file. PoPS' own are `.safetensors` or `.onnx`, by the extension or, where that is another one, by the content.
- * Foreign ones become dense policies: Stable-Baselines3's zip files, PyTorch's state dicts, and safetensors and ONNX files of
+ * Foreign ones become policies of dense layers and convolutions: Stable-Baselines3's zip files, PyTorch's state dicts, and safetensors and ONNX files of
  * others, told apart by their content; `options` say what these leave open.
  *
  * @param expected refuse everything else than foreign files of this kind

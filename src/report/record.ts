@@ -17,7 +17,7 @@ export function tried({ result }: ReportInput): Section {
   return {
     id: "tried",
     title: "All policies tried",
-    content: html`<p class="lead">Weights are those of the dense network; the share is of the teacher's.</p><div class="scroll" tabindex="0" role="region" aria-label="All policies tried"><table><caption>${plural(steps.length, "evaluation")}, in order</caption><thead><tr><th scope="col">#</th><th scope="col" class="text">Stage</th><th scope="col">Iteration</th><th scope="col" class="text">Layers</th><th scope="col">Weights</th><th scope="col">Share</th><th scope="col">${name === "score" ? "Score" : "Agreement"}</th><th scope="col">${unit === "episode" ? "Episodes" : "Blocks"}</th><th scope="col" class="text">Gate</th></tr></thead><tbody>${rows}</tbody></table></div>`,
+    content: html`<p class="lead">Weights are counted as they are stored, zeros included; the share is of the teacher's.</p><div class="scroll" tabindex="0" role="region" aria-label="All policies tried"><table><caption>${plural(steps.length, "evaluation")}, in order</caption><thead><tr><th scope="col">#</th><th scope="col" class="text">Stage</th><th scope="col">Iteration</th><th scope="col" class="text">Layers</th><th scope="col">Weights</th><th scope="col">Share</th><th scope="col">${name === "score" ? "Score" : "Agreement"}</th><th scope="col">${unit === "episode" ? "Episodes" : "Blocks"}</th><th scope="col" class="text">Gate</th></tr></thead><tbody>${rows}</tbody></table></div>`,
   };
 }
 

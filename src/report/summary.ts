@@ -134,7 +134,7 @@ export function sizeFigure({ result, events }: ReportInput): Section {
       description: `${integer(passed)} of ${integer(result.steps.length)} tries passed. Teacher: ${plural(teacher.weights, "weight")}, ${name} ${value(teacher.score.mean)}. Answer: ${plural(policy.weights, "weight")}, ${name} ${value(policy.score.mean)}. Objective: ${objectiveText(objective)}.`,
       width,
       x: {
-        label: "weights of the dense network, logarithmic",
+        label: "weights, logarithmic",
         log: true,
         format: (weights) =>
           width < FULL && weights >= 1000 ? `${shortNumber(weights / 1000)}k` : shortNumber(weights),
