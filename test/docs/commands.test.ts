@@ -106,11 +106,10 @@ function checkPops(words: readonly string[], whole: boolean): void {
   const given = new Map(options);
   if (given.has("resume")) return;
   const environment = (name === "compress" ? undefined : positional[0]) ?? given.get("env") ?? "CartPole-v1";
-  // What Gymnasium has is not looked up here: of ours the spec of the same id, else any without a threshold. Modules have one.
+  // What Gymnasium and modules have is not looked up here: of ours the spec of the same id, else any.
   const id = gymnasiumId(environment);
-  const unknown = { ...specOf("CartPole-v1"), rewardThreshold: isModule(environment) ? 475 : undefined };
   const isOurs = id === undefined ? !isModule(environment) : environmentIds().includes(id);
-  const spec = isOurs ? specOf(id ?? environment) : unknown;
+  const spec = specOf(isOurs ? (id ?? environment) : "CartPole-v1");
   resolveConfig({ spec: { ...spec, id: environment }, command: "run", preset: given.get("preset"), set });
 }
 

@@ -13,8 +13,8 @@ import { type EnvironmentFlags, knownEnvironment } from "../environment.ts";
 
 /** By name; `spec` is what is known of the policy's environment. */
 const formats: Record<string, (policy: Policy, spec: EnvironmentSpec | undefined) => Uint8Array> = {
-  onnx: policyToOnnx,
-  safetensors: policyToSafetensors,
+  onnx: (policy) => policyToOnnx(policy),
+  safetensors: (policy) => policyToSafetensors(policy),
   sb3: policyToSb3,
 };
 
