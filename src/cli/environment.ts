@@ -38,17 +38,16 @@ export function givenOption(flags: EnvironmentFlags): string | undefined {
 
 function parameters(option: string, text: string): GymnasiumOptions["kwargs"] {
   if (text.length > MAX_WORDS) throw new UsageError(option, `is longer than ${MAX_WORDS} characters`);
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    const parsed = gymnasiumSchema.shape.kwargs.safeParse(JSON.parse(text));
+    if (parsed.success) return parsed.data;
   } catch (error) {
+    // Not JSON, or nested so deeply that the stack ends.
     throw new UsageError(option, `${text} is not JSON (${reasonOf(error)}): give an object, {"name":value}`, {
       cause: error,
     });
   }
-  const parsed = gymnasiumSchema.shape.kwargs.safeParse(value);
-  if (!parsed.success) throw new UsageError(option, `${text} is no object: give one, {"name":value}`);
-  return parsed.data;
+  throw new UsageError(option, `${text} is no object: give one, {"name":value}`);
 }
 
 /** `Name`, or `Name={"argument":value}`. */
@@ -99,6 +98,12 @@ export interface KnownEnvironment {
 type OwnEnvironment = KnownEnvironment & { readonly module: OwnModule };
 
 const MAX_MODULE_BYTES = 10_000_000;
+
+/** SHA-256 of a module's file. */
+export function digestOf(path: string): string {
+  return createHash("sha256").update(readBounded(path, MAX_MODULE_BYTES)).digest("hex");
+}
+
 /** By URL: what is looked at twice is run once. */
 const own = new Map<string, OwnEnvironment>();
 
@@ -112,11 +117,9 @@ export async function ownEnvironment(path: string): Promise<OwnEnvironment> {
   const url = pathToFileURL(resolve(path)).href;
   const before = own.get(url);
   if (before) return before;
-  const sha256 = createHash("sha256").update(readBounded(path, MAX_MODULE_BYTES)).digest("hex");
+  const sha256 = digestOf(path);
   const made = await importEnvironment(url, path);
-  if (made === undefined) {
-    throw new EnvironmentError(path, `has no default export: ${EXPORT}`);
-  }
+  if (made === undefined) throw new EnvironmentError(path, `has no default export: ${EXPORT}`);
   const problems = checkEnvironment(made.create);
   if (problems.length > 0) {
     const list = problems.map((problem, i) => (problems.length > 1 ? `(${i + 1}) ${problem}` : problem));

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { isModule } from "../environment/module.ts";
 import { EnvironmentError, FileError, UsageError } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
@@ -17,7 +17,7 @@ import { record } from "../run/record.ts";
 import type { Result } from "../run/result.ts";
 import type { Teacher } from "../teacher/teacher.ts";
 import { type Config, formatConfig, parseConfig, subjectOf } from "./config.ts";
-import { type OwnModule, ownEnvironment } from "./environment.ts";
+import { digestOf, type OwnModule, ownEnvironment } from "./environment.ts";
 import { finish, type GivenTeacher, saveTeacher, teacherPath } from "./finish.ts";
 import { Progress } from "./progress.ts";
 import { comparison } from "./table.ts";
@@ -129,20 +129,23 @@ async function moduleOf(
   named: string | undefined,
 ): Promise<OwnModule | undefined> {
   if (!("environment" in config) || config.module === undefined) return undefined;
-  const path = named ?? join(options.out, config.module.path);
-  const again = `name it on the command line as well, with --env`;
+  const saved = config.module.path;
+  const path = named ?? (isAbsolute(saved) ? saved : join(options.out, saved));
+  const again = "name it on the command line as well, with --env";
   if (!existsSync(path))
     throw new FileError(path, `is the run's environment, and is gone: if it is elsewhere now, ${again}`);
-  const { spec, module } = await ownEnvironment(path);
-  if (spec.id !== config.environment) refuseOther(options, config, `${spec.id}, which ${path} is now`);
-  if (module.sha256 === config.module.sha256) return module;
-  if (named === undefined) {
+  const changed = digestOf(path) !== config.module.sha256;
+  if (changed && named === undefined) {
     throw new EnvironmentError(
       path,
       `has changed since the run began. Restore it, begin a new run, or, to go on in the changed environment, ${again}`,
     );
   }
-  progressOf(options).line(`${path} has changed since the run began: its seed alone no longer repeats the result`);
+  const { spec, module } = await ownEnvironment(path);
+  if (spec.id !== config.environment) refuseOther(options, config, `${spec.id}, which ${path} is now`);
+  if (changed) {
+    progressOf(options).line(`${path} has changed since the run began: its seed alone no longer repeats the result`);
+  }
   return module;
 }
 
