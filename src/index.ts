@@ -36,6 +36,7 @@ export {
 } from "./errors.ts";
 // Scores.
 export { Evaluator } from "./evaluation/evaluate.ts";
+export type { Divergence } from "./evaluation/examination.ts";
 // What a run records.
 export {
   type Checkpoint,
@@ -80,10 +81,22 @@ export {
 export { countNonZero } from "./network/parameters.ts";
 export { checkParameters, type Policy, type PolicyMetadata, type Score } from "./network/policy.ts";
 export { predictor } from "./network/predict.ts";
+// Logged observations, to compress on where there is no environment.
+export type { ObservationLog } from "./observations/log.ts";
+export { readObservations } from "./observations/read.ts";
 export type { Plain, PlainArray } from "./plain.ts";
 // The algorithms: async generators of events and checkpoints.
-export { type Outcome, type Plan, pipeline } from "./pops/pipeline.ts";
-export { type Answer, type PopsContext, type PopsOptions, type PopsState, pops, popsSchema } from "./pops/pops.ts";
+export { type EnvironmentPlan, type ObservationPlan, type Outcome, type Plan, pipeline } from "./pops/pipeline.ts";
+export {
+  type Answer,
+  type PopsContext,
+  type PopsInEnvironment,
+  type PopsOnObservations,
+  type PopsOptions,
+  type PopsState,
+  pops,
+  popsSchema,
+} from "./pops/pops.ts";
 export { Pcg64, stream } from "./random/pcg64.ts";
 export { type ReportInput, renderReport } from "./report/report.ts";
 // Runs on disk.

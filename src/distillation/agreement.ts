@@ -38,7 +38,7 @@ export async function label({ architecture, parameters }: Network, observations:
 }
 
 /** Zeros in memory that threads share: as many observations as there may be are not copied for each. */
-export function shared(length: number): Float32Array {
+function shared(length: number): Float32Array {
   return new Float32Array(new SharedArrayBuffer(4 * length));
 }
 
@@ -65,14 +65,14 @@ class Comparison {
   readonly #student: Architecture;
   readonly #teacher: Architecture;
   readonly #batch: number;
-  readonly #hasKl: boolean;
+  readonly hasKl: boolean;
 
   private constructor(program: Program, student: Architecture, teacher: Architecture, batch: number, hasKl: boolean) {
     this.#program = program;
     this.#student = student;
     this.#teacher = teacher;
     this.#batch = batch;
-    this.#hasKl = hasKl;
+    this.hasKl = hasKl;
   }
 
   /** `temperatures`: for the KL, which is left out without them. */
@@ -123,7 +123,7 @@ class Comparison {
         rows,
         actions: actionsOf(this.#student, program),
         taught: this.#teacher.gaussian === undefined ? program.ints("taught") : program.floats("taught"),
-        kl: this.#hasKl ? program.floats("kl") : undefined,
+        kl: this.hasKl ? program.floats("kl") : undefined,
       };
       visit(compared, from);
     }
@@ -239,17 +239,16 @@ export class AgreementExamination implements Examination {
     const rows = proof.starts.at(-1)!;
     const outputs = outputSize(architecture);
     const comparison = await Comparison.compile(architecture, teacher, Math.min(BATCH, rows), temperatures);
-    let kl: number | undefined = 0;
+    let kl = 0;
     let squares = 0;
     await comparison.run(parameters, proof, 0, rows, (compared) => {
-      if (compared.kl === undefined || kl === undefined) kl = undefined;
-      else for (let row = 0; row < compared.rows; row++) kl += compared.kl[row]!;
+      for (let row = 0; row < compared.rows; row++) kl += compared.kl?.[row] ?? 0;
       if (!teacher.gaussian) return;
       for (let i = 0; i < compared.rows * outputs; i++) squares += distanceOf(compared, teacher, i) ** 2;
     });
     await comparison.dispose();
     return {
-      ...(kl !== undefined && { kl: kl / rows }),
+      ...(comparison.hasKl && { kl: kl / rows }),
       ...(teacher.gaussian && { squaredError: squares / (rows * outputs) }),
     };
   };

@@ -35,7 +35,8 @@ export class Hdf5Reader {
   }
 
   async #ask(request: Hdf5Request): Promise<Hdf5Reply> {
-    const worker = (this.#worker ??= await this.#start());
+    this.#worker ??= await this.#start();
+    const worker = this.#worker;
     const seconds = Math.ceil(this.#seconds + request.bytes.length / BYTES_A_SECOND);
     const late = AbortSignal.timeout(1000 * seconds);
     worker.postMessage(request);

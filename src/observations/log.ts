@@ -2,9 +2,9 @@ import { UsageError } from "../errors.ts";
 import { type Architecture, describe, inputSize } from "../network/architecture.ts";
 
 /** Fewer episodes than these leave too few to hold out, and are cut into blocks. */
-export const LEAST_EPISODES = 20;
+const LEAST_EPISODES = 20;
 /** Blocks that a log without enough episodes is cut into. */
-export const BLOCKS = 100;
+const BLOCKS = 100;
 /** Fewer observations than these prove nothing. */
 export const LEAST_OBSERVATIONS = 1_000;
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { architectureSchema } from "../network/architecture.ts";
 import { divergenceSchema, observationsSchema } from "../events.ts";
+import { architectureSchema } from "../network/architecture.ts";
 import { scoreSchema } from "../network/policy.ts";
 
 const count = z.number().int().min(0);
