@@ -46,11 +46,11 @@ export interface SessionOptions {
   readonly timeout?: number | undefined;
 }
 
-/** What `compress` is given. */
-export interface Given {
-  readonly teacher?: Policy | undefined;
+/** What `compress` begins with. */
+interface Given {
+  readonly teacher?: Policy;
   /** What is compressed on, where it is no environment. */
-  readonly observations?: ObservationLog | undefined;
+  readonly observations?: ObservationLog;
 }
 
 /** Begins a run in a new folder. */
@@ -65,16 +65,17 @@ export async function start(config: Config, options: SessionOptions, given: Give
 }
 
 /** What the command line says of a run that it goes on with. */
-interface Expected {
+export interface Expected {
   readonly command: Config["command"];
-  readonly environment: string | undefined;
+  readonly environment?: string | undefined;
+  /** For a run that was killed before it copied its teacher. */
+  readonly teacher?: Policy | undefined;
+  /** Where the file of observations lies now, if it was moved. */
+  readonly observations?: string | undefined;
 }
 
-/**
- * Goes on with the run of a folder; its own configuration decides, and the command line may not say otherwise. Observations that
- * are given have to be those that the run began with, under whatever name.
- */
-export async function resume(expected: Expected, options: SessionOptions, given: Given): Promise<number> {
+/** Goes on with the run of a folder; its own configuration decides, and the command line may not say otherwise. */
+export async function resume(expected: Expected, options: SessionOptions): Promise<number> {
   const directory = RunDirectory.open(options.out);
   try {
     const config = parseConfig(directory.config, directory.files.config);
@@ -91,11 +92,13 @@ export async function resume(expected: Expected, options: SessionOptions, given:
         `${options.out} is a run of ${subjectOf(config)}, not of ${expected.environment}`,
       );
     }
-    if (given.observations && environment !== undefined) {
+    if (expected.observations !== undefined && environment !== undefined) {
       throw new UsageError("--observations", `${options.out} is a run of ${environment}, not of observations`);
     }
-    if (config.command === "compress") keepTeacher(directory, config, given.teacher);
-    return await session(directory, config, options, given.observations);
+    if (config.command === "compress") keepTeacher(directory, config, expected.teacher);
+    const ended = existsSync(directory.files.result);
+    const observations = ended ? undefined : await sameObservations(config, expected.observations);
+    return await session(directory, config, options, observations);
   } finally {
     directory.close();
   }
@@ -135,16 +138,17 @@ async function planOf(
   return { ...shared, environment: config.environment, gymnasium, modules, pops, teacher };
 }
 
-/** The observations that a run stands on: the very ones that it began with. `undefined` for a run in an environment. */
-async function observationsOf(config: Config, given: ObservationLog | undefined): Promise<ObservationLog | undefined> {
+/** The very observations that a run began with, from where they lie now. `undefined` for a run in an environment. */
+async function sameObservations(config: Config, moved: string | undefined): Promise<ObservationLog | undefined> {
   if (!("observations" in config)) return undefined;
   const { file, key, sha256 } = config.observations;
-  const log = given ?? (await readObservations(file, key));
+  const path = moved ?? file;
+  const log = await readObservations(path, key);
   if (log.sha256 === sha256) return log;
   throw new FileError(
-    given ? "--observations" : file,
-    `${given ? "is another file than the run began with" : "was changed since the run began"} (its SHA-256 is ${log.sha256}, ` +
-      `not ${sha256}): name the original with --observations, or start a new run in another folder`,
+    path,
+    `is not the file that the run began with (its SHA-256 is ${log.sha256}, not ${sha256}): ` +
+      "name the original with --observations, or start a new run in another folder",
   );
 }
 
@@ -152,7 +156,7 @@ async function session(
   directory: RunDirectory,
   config: Config,
   options: SessionOptions,
-  given?: ObservationLog,
+  observations?: ObservationLog,
 ): Promise<number> {
   const { json, out } = options;
   const stream = json ? process.stderr : process.stdout;
@@ -163,7 +167,6 @@ async function session(
     show(directory, result, progress, json);
     return 0;
   }
-  const observations = await observationsOf(config, given);
   const progress = new Progress(stream, observations && { kind: "agreement", unit: observations.by });
   const stop = stopOnSignal(progress);
   try {

@@ -7,7 +7,7 @@ import { readObservations } from "../../observations/read.ts";
 import { type Config, resolveConfig, resolveObservationConfig } from "../config.ts";
 import { type EnvironmentFlags, givenOption, knownEnvironment } from "../environment.ts";
 import { importOptions } from "../foreign.ts";
-import { freeRunPath, type Given, resume, type SessionOptions, start } from "../session.ts";
+import { type Expected, freeRunPath, resume, type SessionOptions, start } from "../session.ts";
 
 export interface RunFlags extends EnvironmentFlags {
   readonly preset?: string;
@@ -38,18 +38,13 @@ function presetOf({ preset, quick }: RunFlags): string | undefined {
 }
 
 /** Goes on with a run. What its configuration holds cannot be given again: it could be another one. */
-function goOn(
-  command: Config["command"],
-  environment: string | undefined,
-  flags: RunFlags,
-  modules: readonly string[],
-  compressed: Given = {},
-): Promise<number> {
+function goOn(expected: Expected, flags: RunFlags, modules: readonly string[]): Promise<number> {
   if (flags.out === undefined) throw new UsageError("--resume", "name the run's folder with --out");
   const keys = (["preset", "quick", "set", "seed"] as const).filter((key) => flags[key] !== undefined);
-  const given = keys[0] === undefined ? givenOption(flags) : `--${keys[0]}`;
+  const other = flags.observationsKey === undefined ? givenOption(flags) : "--observations-key";
+  const given = keys[0] === undefined ? other : `--${keys[0]}`;
   if (given !== undefined) throw new UsageError(given, "cannot be given with --resume: the run's config.yaml decides");
-  return resume({ command, environment }, sessionOptions(flags, flags.out, modules), compressed);
+  return resume(expected, sessionOptions(flags, flags.out, modules));
 }
 
 async function begin(
@@ -58,7 +53,7 @@ async function begin(
   flags: RunFlags,
   modules: readonly string[],
 ): Promise<number> {
-  if (flags.resume) return goOn(command, environment, flags, modules);
+  if (flags.resume) return goOn({ command, environment }, flags, modules);
   if (environment === undefined) throw new UsageError("environment", 'is missing; "pops environments" lists them');
   const preset = presetOf(flags);
   const known = await knownEnvironment(environment, flags);
@@ -85,22 +80,19 @@ export async function train(
 export async function compress(flags: RunFlags, modules: readonly string[]): Promise<number> {
   const teacher = flags.teacher === undefined ? undefined : await loadPolicy(flags.teacher, await importOptions(flags));
   const { observations: file, observationsKey: key } = flags;
-  if (file === undefined && key !== undefined) {
-    throw new UsageError("--observations-key", "is for --observations: name the file with it");
-  }
-  const observations = file === undefined ? undefined : await readObservations(file, key);
   if (flags.resume) {
-    const environment = observations ? undefined : flags.env;
-    return goOn("compress", environment, flags, modules, { teacher, observations });
+    return goOn({ command: "compress", environment: flags.env, teacher, observations: file }, flags, modules);
   }
   if (teacher === undefined) throw new UsageError("--teacher", "is missing: name the policy file to compress");
-  if (file !== undefined && observations) {
+  if (file !== undefined) {
+    const observations = await readObservations(file, key);
     checkObserved(teacher.architecture, observations);
     const source = { file: resolve(file), ...(key !== undefined && { key }), sha256: observations.sha256 };
     const config = resolveObservationConfig(source, { ...flags, preset: presetOf(flags) });
     const out = flags.out ?? freeRunPath(parse(file).name);
     return start(config, sessionOptions(flags, out, modules), { teacher, observations });
   }
+  if (key !== undefined) throw new UsageError("--observations-key", "is for --observations: name the file with it");
   const environment = flags.env ?? teacher.environment;
   if (environment === undefined)
     throw new UsageError(
