@@ -38,6 +38,7 @@ export {
 } from "./errors.ts";
 // Scores.
 export { Evaluator } from "./evaluation/evaluate.ts";
+export type { Divergence } from "./evaluation/examination.ts";
 // What a run records.
 export {
   type Checkpoint,
@@ -82,6 +83,9 @@ export {
 export { countNonZero } from "./network/parameters.ts";
 export { checkParameters, type Policy, type PolicyMetadata, type Score } from "./network/policy.ts";
 export { predictor } from "./network/predict.ts";
+// Logged observations, to compress on where there is no environment.
+export type { ObservationLog } from "./observations/log.ts";
+export { readObservations } from "./observations/read.ts";
 export type { Plain, PlainArray } from "./plain.ts";
 export { type PopsOptions, popsSchema } from "./pops/options.ts";
 // The algorithms: async generators of events and checkpoints.

@@ -120,11 +120,12 @@ function episodesIn(
   const observations = new Float32Array(total);
   const numbers: number[] = [];
   let filled = 0;
-  for (const [number, part] of parts.entries()) {
+  let number = 0;
+  for (const [k, part] of parts.entries()) {
     if (shapeOf(part).join() !== shape.join()) {
       throw new FileError(
         path,
-        `group ${episodes[number] ?? ""} has observations of shape [${shapeOf(part).join(", ")}], others [${shape.join(", ")}]`,
+        `group ${episodes[k] ?? ""} has observations of shape [${shapeOf(part).join(", ")}], others [${shape.join(", ")}]`,
       );
     }
     const acted = (part.shape[0] ?? 0) - 1;
@@ -133,6 +134,7 @@ function episodesIn(
     observations.set(numbersHere, filled);
     filled += numbersHere.length;
     for (let row = 0; row < acted; row++) numbers.push(number);
+    number++;
   }
   return { shape, observations: observations.slice(0, filled), episodes: Int32Array.from(numbers) };
 }

@@ -43,6 +43,8 @@ it("reads arrays side by side, as D4RL has them, compressed or not", async () =>
 
 it("reads Minari's groups in the order of their numbers, without the last observation of each, on which nobody acts", async () => {
   const { shape, observations, episodes } = await read((file) => {
+    // An episode that ended before it began has nothing to act on.
+    file.create_group("episode_3").create_dataset({ name: "observations", data: numbers(2), shape: [1, 2] });
     for (const [episode, first] of [
       [10, 100],
       [2, 50],
