@@ -5,6 +5,8 @@ import { policyToSafetensors } from "../../src/exporting/safetensors.ts";
 import { blackBoxFromOnnx } from "../../src/importing/black-box.ts";
 import { policyFromForeignOnnx } from "../../src/importing/foreign-onnx.ts";
 import { policyFromOnnx } from "../../src/importing/onnx.ts";
+import { moves } from "../../src/importing/onnx-moves.ts";
+import { operations } from "../../src/importing/onnx-operations.ts";
 import { DIGEST_OFFSET, policyFromSafetensors } from "../../src/importing/policy-safetensors.ts";
 import { policyFromSb3 } from "../../src/importing/sb3.ts";
 import { policyFromStateDict, stateDictOf } from "../../src/importing/state-dict.ts";
@@ -23,7 +25,7 @@ import { encodeModel } from "../../src/tensor/onnx-model.ts";
 import { decodeModel } from "../../src/tensor/onnx-reader.ts";
 import { sb3Of, torchOf, vecNormalizeOf, zipOf } from "./fixtures/foreign-writer.ts";
 import { motley } from "./fixtures/graphs.ts";
-import { mutate } from "./fixtures/mutate.ts";
+import { mutate, mutateGraph } from "./fixtures/mutate.ts";
 import { exact, small, smallGaussian } from "./fixtures/policies.ts";
 import { denseVariables, writeCheckpoint } from "./fixtures/tf-writer.ts";
 
@@ -212,4 +214,18 @@ it("refuses mutated black boxes or runs them: then they give numbers, and end", 
     expect(outputs.every(Number.isFinite)).toBe(true);
   }
   expect(played).toBeGreaterThan(0.05 * TRIALS);
+}, 120_000);
+
+it("refuses black boxes whose graphs were changed, or runs them: then they give numbers, and end", async () => {
+  const whole = decodeModel(motley(), "x");
+  const random = stream(4, "black-box-graphs");
+  const operators = [...Object.keys(operations), ...Object.keys(moves)];
+  let played = 0;
+  for (let trial = 0; trial < TRIALS / 5; trial += 1) {
+    const outputs = await attemptToPlay(encodeModel(mutateGraph(whole, operators, random)));
+    if (outputs === undefined) continue;
+    played += 1;
+    expect(outputs.every(Number.isFinite)).toBe(true);
+  }
+  expect(played).toBeGreaterThan(0.01 * TRIALS);
 }, 120_000);

@@ -346,6 +346,17 @@ describe("a node that cannot be right or is no node of a policy", () => {
     ["has axis 2 of 2", "Softmax", [[2, 3]], { axis: 2 }],
     ["has axis -3 of 2", "ArgMax", [[2, 3]], { axis: -3 }],
     ["names an axis twice", "Transpose", [[2, 3]], { perm: [0, 0] }],
+    ["has keepdims 2, expected 0 or 1", "ReduceMean", [[2, 3]], { keepdims: 2 }],
+    [
+      "has transB -1, expected 0 or 1",
+      "Gemm",
+      [
+        [2, 3],
+        [3, 3],
+      ],
+      { transB: -1 },
+    ],
+    ["takes numbers of shape [1, 1], expected a row", "Reshape", [[2, 3], ints("", [6], [1, 1])]],
     ["does not name every axis", "Transpose", [[2, 3]], { perm: [0] }],
     ["makes a shape of numbers that are not known before it runs", "Reshape", [[2, 3], index(2)]],
     ["makes a value of shape [4, 1.5]", "Reshape", [[2, 3], ints("", [4, -1])]],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { dense } from "../../src/network/architecture.ts";
 import { type ReportInput, renderReport } from "../../src/report/report.ts";
-import { cartPoleRun, nothingSmallerRun, policyOf, sideOf } from "./synthetic.ts";
+import { blackBoxRun, cartPoleRun, nothingSmallerRun, policyOf, sideOf } from "./synthetic.ts";
 
 const voids = new Set(["meta", "!doctype"]);
 
@@ -53,6 +53,8 @@ const variants: [string, ReportInput][] = [
   ["a whole run", run],
   ["an imported teacher", cartPoleRun({ imported: true })],
   ["nothing smaller", nothingSmallerRun()],
+  ["a black box", blackBoxRun()],
+  ["a black box that nothing smaller took the place of", blackBoxRun(false)],
   ["no events and no steps", { ...run, events: [], result: { ...run.result, steps: [] } }],
   ["one point", justStarted],
   ["5,000 training events", manyPoints],
@@ -119,6 +121,14 @@ describe("renderReport", () => {
       "Configuration and versions",
       "Glossary",
     ]);
+  });
+
+  it("says what a black box is instead of drawing it, and draws the policy", () => {
+    const boxed = renderReport(blackBoxRun());
+    expect(textOf(boxed)).toContain("A black box: an ONNX model of 17 nodes that was run as it is.");
+    expect(boxed).not.toContain("histogram-teacher");
+    expect(boxed).toContain('id="after');
+    expect(headings(renderReport(blackBoxRun(false)))).not.toContain("Weights");
   });
 
   it("leaves out the training of an imported teacher", () => {
