@@ -160,7 +160,7 @@ function stageTitle(event: Extract<Event, { type: "stage-started" }>, { kind }: 
     case "prune":
       return `Round ${event.iteration}: prune under the teacher's supervision`;
     case "distill":
-      return `Round ${event.iteration}: teach a smaller network`;
+      return event.iteration === 0 ? "Teach the first student" : `Round ${event.iteration}: teach a smaller network`;
     case "squeeze":
       return "Squeeze: search below the last size that passed";
     case "proof":

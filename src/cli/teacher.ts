@@ -15,10 +15,10 @@ export function aboutTeacher(teacher: AnyPolicy, options: PopsOptions): string[]
     const { nodes, weights, biases } = architecture.model;
     const why = provenance["blackBox"];
     lines.push(
-      `The teacher is a black box${why === undefined ? "" : ` (${printable(why)})`}: ${whole.format(nodes)} nodes that ONNX Runtime runs as they are.`,
-      "  It plays and says what it would do, but has no layers that could be pruned. So compression begins with a student",
-      `  of its own, ${student ? describe(student) : ""}, which it teaches (pops.student sets another), and goes on from there.`,
-      `  It counts as ${whole.format(weights)} weights, the numbers of its tensors of two or more dimensions; the others hold ${whole.format(biases)}.`,
+      `The teacher is a black box${why === undefined ? "" : ` (${printable(why)})`}: ${whole.format(nodes)} nodes, run by ONNX Runtime as they are.`,
+      "  It plays, and says for every state what it would do, but it has no layers that could be pruned: compression begins",
+      `  with a student of ${student ? describe(student) : ""} that it teaches (another one: --set pops.student.hidden=...), and goes on from that.`,
+      `  It counts as ${whole.format(weights)} weights: the numbers of its tensors of two or more dimensions. The others hold ${whole.format(biases)}.`,
     );
   }
   lines.push(...aboutInterface(teacher));
@@ -33,6 +33,6 @@ export function aboutInterface({ interface: face }: AnyPolicy): string[] {
   const taken = face.normalized ? `normalised ${value(face.input)}` : value(face.input);
   const left = face.leftOut.map(printable).join(", ");
   return [
-    `In ONNX it takes that model's place: ${taken} to ${face.outputs.map(value).join(", ")}${left === "" ? "" : `; left out, since they are not made of its outputs: ${left}`}.`,
+    `In ONNX: ${taken} to ${face.outputs.map(value).join(", ")}, as the model that it comes from${left === "" ? "" : `, without ${left}`}.`,
   ];
 }

@@ -128,6 +128,7 @@ function prepare(model: OnnxModel, input: ModelInput, value: string, path: strin
   const initializers = graph.initializers
     .filter(({ name }) => names.has(name))
     .map((tensor): OnnxTensor => ({ ...tensor, name: renamed(tensor.name) }));
+  if (nodes.length === 0) throw new FileError(path, "gives what it is given");
   const { dtype } = all.values.get(value)!;
   const bytes = encodeModel({
     irVersion: Math.min(Math.max(irVersion, 4), 10),

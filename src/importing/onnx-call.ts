@@ -66,13 +66,22 @@ export class Call {
     return this.#inputs[index];
   }
 
-  /** Whole numbers of an input that do not depend on the observation. */
+  /** Whole numbers of an input, one or a row of them, that do not depend on the observation. */
   numbers(index: number): readonly number[] {
-    return this.input(index).data ?? this.refuse("makes a shape of numbers that are not known before it runs");
+    const { data, shape } = this.input(index);
+    if (shape.length > 1) this.refuse(`takes numbers of shape [${shape.join(", ")}], expected a row`);
+    return data ?? this.refuse("makes a shape of numbers that are not known before it runs");
   }
 
   int(name: string, usual: number): number {
     return intOf(this.node, name, usual);
+  }
+
+  /** An attribute that is 0 or 1: of other numbers operators think differently. */
+  flag(name: string, usual: boolean): boolean {
+    const value = this.int(name, Number(usual));
+    if (value !== 0 && value !== 1) this.refuse(`has ${name} ${value}, expected 0 or 1`);
+    return value === 1;
   }
 
   ints(name: string): readonly number[] | undefined {

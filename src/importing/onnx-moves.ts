@@ -13,7 +13,7 @@ const picked = ({ data, shape }: Shaped, at: (data: readonly number[]) => readon
 const reshape: Rule = (call) => {
   const x = call.input(0);
   const target = call.numbers(1);
-  const keeps = call.int("allowzero", 0) === 0;
+  const keeps = !call.flag("allowzero", false);
   const known = target.map((size, axis) => (size === 0 && keeps ? (x.shape[axis] ?? 0) : size));
   const open = known.filter((size) => size === -1).length;
   const rest = sizeOf(known.filter((size) => size !== -1));

@@ -74,9 +74,9 @@ const reduced =
     const x = call.input(0);
     const rank = x.shape.length;
     const listed = call.listed("axes", 1) ?? [];
-    const none = listed.length === 0 && call.int("noop_with_empty_axes", 0) !== 0;
+    const none = listed.length === 0 && call.flag("noop_with_empty_axes", false);
     const axes = listed.length > 0 ? call.axes(listed, rank) : none ? [] : x.shape.map((_, axis) => axis);
-    const kept = call.int("keepdims", 1) !== 0;
+    const kept = call.flag("keepdims", true);
     const shape = x.shape.flatMap((size, axis) => (axes.includes(axis) ? (kept ? [1] : []) : [size]));
     return [{ dtype: dtype ?? x.dtype, shape }];
   };
@@ -84,7 +84,7 @@ const reduced =
 const chosen: Rule = (call) => {
   const { shape } = call.input(0);
   const axis = call.axis(call.int("axis", 0), shape.length);
-  const kept = call.int("keepdims", 1) !== 0;
+  const kept = call.flag("keepdims", true);
   return [{ dtype: "int64", shape: shape.flatMap((size, k) => (k === axis ? (kept ? [1] : []) : [size])) }];
 };
 
@@ -100,7 +100,7 @@ const normalized =
   (axes: "channel" | "rest"): Rule =>
   (call) => {
     const { dtype, shape } = call.input(0);
-    if (call.int("training_mode", 0) !== 0) call.refuse("is in training");
+    if (call.flag("training_mode", false)) call.refuse("is in training");
     const of =
       axes === "rest"
         ? shape.slice(call.axis(call.int("axis", -1), shape.length))
@@ -165,7 +165,7 @@ const product: Rule = (call) => {
 const gemm: Rule = (call) => {
   const turned = (value: Shaped, name: string): readonly number[] => {
     if (value.shape.length !== 2) call.refuse("multiplies what is no matrix");
-    return call.int(name, 0) === 0 ? value.shape : value.shape.toReversed();
+    return call.flag(name, false) ? value.shape.toReversed() : value.shape;
   };
   const [rows = 0, inner = 0] = turned(call.input(0), "transA");
   const [height = 0, columns = 0] = turned(call.input(1), "transB");
@@ -220,7 +220,7 @@ function windowed(call: Call, spatial: readonly number[], kernel: readonly numbe
     if (automatic === "SAME_UPPER" || automatic === "SAME_LOWER") return Math.ceil(size / strides[k]!);
     const around = automatic === "VALID" ? 0 : pads[k]! + pads[dims + k]!;
     const steps = (size + around - span) / strides[k]!;
-    if (call.int("ceil_mode", 0) === 0) return Math.floor(steps) + 1;
+    if (!call.flag("ceil_mode", false)) return Math.floor(steps) + 1;
     // A window that begins behind the values and the zeros in front of them is left out.
     const begun = (size + pads[k]!) / strides[k]!;
     return Math.min(Math.ceil(steps) + 1, Math.ceil(begun));

@@ -293,8 +293,9 @@ export class Trace {
       if (![1, -x.shape.length].includes(intOf(node, "axis", 1))) this.#refuse(node, "joins the batch with other axes");
       return { ...x, shape: [size] };
     }
-    const target = node.opType === "Reshape" ? this.#input(node, 1) : undefined;
-    if (target?.kind !== "constant") return this.#refuse(node, "makes a shape that is not understood");
+    if (node.opType !== "Reshape") return { ...x, shape: this.#withOnes(node, x.shape) };
+    const target = this.#input(node, 1);
+    if (target.kind !== "constant") return this.#refuse(node, "makes a shape that is not understood");
     const [batch, ...rest] = Array.from(target.constant.data);
     // 0 keeps a size, -1 is what is left, 1 the batch of a model that takes one observation.
     const shape = rest.map((length, axis) => (length === 0 ? (x.shape[axis] ?? 0) : length));
@@ -306,6 +307,24 @@ export class Trace {
       return this.#refuse(node, `makes the shape [${Array.from(target.constant.data).slice(0, 16).join(", ")}]`);
     }
     return { ...x, shape: whole };
+  }
+
+  /** A shape with axes of size 1 put in or taken away, behind the batch. */
+  #withOnes(node: OnnxNode, shape: readonly number[]): readonly number[] {
+    const { opType } = node;
+    const given = node.inputs[1] ? this.#input(node, 1) : undefined;
+    const listed = intsOf(node, "axes") ?? (given?.kind === "constant" ? Array.from(given.constant.data) : []);
+    const rank = 1 + shape.length + (opType === "Unsqueeze" ? listed.length : 0);
+    const axes = new Set(listed.map((axis) => (axis < 0 ? axis + rank : axis)));
+    const inside = [...axes].every((axis) => Number.isInteger(axis) && axis > 0 && axis < rank);
+    if (listed.length === 0 || axes.size !== listed.length || !inside)
+      this.#refuse(node, "changes other axes than rows have");
+    if (opType === "Squeeze") {
+      if ([...axes].some((axis) => shape[axis - 1] !== 1)) this.#refuse(node, "takes away what is not of size 1");
+      return shape.filter((_, axis) => !axes.has(axis + 1));
+    }
+    const left = [...shape];
+    return Array.from({ length: rank - 1 }, (_, axis) => (axes.has(axis + 1) ? 1 : (left.shift() ?? 1)));
   }
 
   #alongRow(node: OnnxNode, { shape }: Flow, axis: number): void {

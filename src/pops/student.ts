@@ -58,12 +58,14 @@ export function firstStudent(teacher: Network | BlackBox, { student }: PopsOptio
   );
 }
 
-/** Half the units in each layer; without hidden layers once all have one; `undefined` after that. */
+/** Half the units in each layer; once all have one, a layer less; `undefined` after the linear policy. */
 function halved(network: Architecture): Architecture | undefined {
   const widths = hiddenWidths(network);
   if (widths.length === 0) return undefined;
-  const smaller = widths.map((units) => Math.floor(units / 2));
-  return withHidden(network, smaller.every((units) => units > 0) ? smaller : []);
+  const smaller = widths.every((units) => units === 1)
+    ? widths.slice(0, -1)
+    : widths.map((units) => Math.max(1, Math.floor(units / 2)));
+  return withHidden(network, smaller);
 }
 
 /** What goes in and comes out of a student of that teacher. */

@@ -95,10 +95,6 @@ function writeString(writer: BinaryWriter, field: number, value: string): void {
   writer.tag(field, WireType.LengthDelimited).string(value);
 }
 
-function writeInt(writer: BinaryWriter, field: number, value: number): void {
-  writer.tag(field, WireType.Varint).int64(value);
-}
-
 /** The ends of int64; as numbers they are ±2^63, of which the upper one is one too many. */
 const INT64 = { least: -(2n ** 63n), most: 2n ** 63n - 1n };
 /** From here on a float64 that stands for an int64 can only be an end of it. */
@@ -106,6 +102,10 @@ const INT64_END = 2 ** 63;
 
 function int64Of(value: number): bigint {
   return value >= INT64_END ? INT64.most : value <= -INT64_END ? INT64.least : BigInt(value);
+}
+
+function writeInt(writer: BinaryWriter, field: number, value: number): void {
+  writer.tag(field, WireType.Varint).int64(Math.abs(value) < INT64_END ? value : int64Of(value));
 }
 
 function rawBytes(tensor: OnnxTensor): Uint8Array {

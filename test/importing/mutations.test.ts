@@ -1,9 +1,12 @@
 import { expect, it } from "vitest";
-import { FileError } from "../../src/errors.ts";
+import { FileError, NumericError } from "../../src/errors.ts";
 import { policyToOnnx } from "../../src/exporting/onnx.ts";
 import { policyToSafetensors } from "../../src/exporting/safetensors.ts";
+import { blackBoxFromOnnx } from "../../src/importing/black-box.ts";
 import { policyFromForeignOnnx } from "../../src/importing/foreign-onnx.ts";
 import { policyFromOnnx } from "../../src/importing/onnx.ts";
+import { moves } from "../../src/importing/onnx-moves.ts";
+import { operations } from "../../src/importing/onnx-operations.ts";
 import { DIGEST_OFFSET, policyFromSafetensors } from "../../src/importing/policy-safetensors.ts";
 import { policyFromSb3 } from "../../src/importing/sb3.ts";
 import { policyFromStateDict, stateDictOf } from "../../src/importing/state-dict.ts";
@@ -12,6 +15,8 @@ import { policyFromTfVariables } from "../../src/importing/tf-policy.ts";
 import { readTorch } from "../../src/importing/torch.ts";
 import { readVecNormalize } from "../../src/importing/vec-normalize.ts";
 import { ZipArchive } from "../../src/importing/zip.ts";
+import { inputSize } from "../../src/network/architecture.ts";
+import { BlackBoxProgram } from "../../src/network/black-box.ts";
 import type { Policy } from "../../src/network/policy.ts";
 import { stream } from "../../src/random/pcg64.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../src/safetensors.ts";
@@ -19,7 +24,8 @@ import { NO_DIGEST, seal } from "../../src/seal.ts";
 import { encodeModel } from "../../src/tensor/onnx-model.ts";
 import { decodeModel } from "../../src/tensor/onnx-reader.ts";
 import { sb3Of, torchOf, vecNormalizeOf, zipOf } from "./fixtures/foreign-writer.ts";
-import { mutate } from "./fixtures/mutate.ts";
+import { motley } from "./fixtures/graphs.ts";
+import { mutate, mutateGraph } from "./fixtures/mutate.ts";
 import { exact, small, smallGaussian, smallImages } from "./fixtures/policies.ts";
 import { denseVariables, writeCheckpoint } from "./fixtures/tf-writer.ts";
 
@@ -195,3 +201,51 @@ it("throws only FileErrors on mutated safetensors and ONNX models of others", ()
     policyFromStateDict(stateDictOf(decodeSafetensors(bytes, "hostile")), {}, "x", "hostile"),
   );
 });
+
+/** Outputs of a file as a black box; `undefined` when it was refused, or stopped because of NaN. */
+async function attemptToPlay(bytes: Uint8Array): Promise<Float32Array | undefined> {
+  try {
+    const box = await blackBoxFromOnnx(bytes, "hostile", {}, "a test");
+    const program = await BlackBoxProgram.compile(box, 3);
+    try {
+      const observations = program.floats("observations");
+      for (let i = 0; i < 3 * inputSize(box.architecture); i++) observations[i] = 3 * Math.sin(i);
+      await program.run();
+      return program.floats("outputs").slice();
+    } finally {
+      await program.dispose();
+    }
+  } catch (error) {
+    if (error instanceof NumericError) return undefined;
+    if (error instanceof FileError && error.path === "hostile" && error.message.length < 5000) return undefined;
+    throw error;
+  }
+}
+
+it("refuses mutated black boxes or runs them: then they give numbers, and end", async () => {
+  const whole = motley();
+  const random = stream(3, "black-box");
+  expect(await attemptToPlay(whole)).toBeDefined();
+  let played = 0;
+  for (let trial = 0; trial < TRIALS; trial += 1) {
+    const outputs = await attemptToPlay(mutate(whole, random));
+    if (outputs === undefined) continue;
+    played += 1;
+    expect(outputs.every(Number.isFinite)).toBe(true);
+  }
+  expect(played).toBeGreaterThan(0.05 * TRIALS);
+}, 120_000);
+
+it("refuses black boxes whose graphs were changed, or runs them: then they give numbers, and end", async () => {
+  const whole = decodeModel(motley(), "x");
+  const random = stream(4, "black-box-graphs");
+  const operators = [...Object.keys(operations), ...Object.keys(moves)];
+  let played = 0;
+  for (let trial = 0; trial < TRIALS / 5; trial += 1) {
+    const outputs = await attemptToPlay(encodeModel(mutateGraph(whole, operators, random)));
+    if (outputs === undefined) continue;
+    played += 1;
+    expect(outputs.every(Number.isFinite)).toBe(true);
+  }
+  expect(played).toBeGreaterThan(0.01 * TRIALS);
+}, 120_000);

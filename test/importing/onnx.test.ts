@@ -24,7 +24,7 @@ const model: OnnxModel = {
         outputs: ["y"],
         attributes: {
           int: { kind: "int", value: -3 },
-          ints: { kind: "ints", values: [0, -1, 2 ** 53 - 1] },
+          ints: { kind: "ints", values: [0, -1, 2 ** 53 - 1, 2 ** 63, -(2 ** 63)] },
           float: { kind: "float", value: 0.5 },
           floats: { kind: "floats", values: [-0.25, 4] },
           string: { kind: "string", value: "größer" },

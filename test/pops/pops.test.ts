@@ -184,6 +184,53 @@ describe("students of a teacher with relu outputs", () => {
   });
 });
 
+describe("a first student in place of a copy of the teacher", () => {
+  const options = { ...settings, student: { hidden: [5] }, squeezeStarts: 0 };
+  let run: Drained<Answer>;
+  beforeAll(async () => {
+    run = await compress({}, options);
+  });
+
+  it("is taught before anything is pruned, in round 0", () => {
+    const stages = only(run.events, "stage-started").map(({ stage, iteration }) => [stage, iteration]);
+    expect(stages.slice(0, 3)).toEqual([
+      ["proof", 0],
+      ["distill", 0],
+      ["prune", 1],
+    ]);
+    expect(only(run.events, "candidate")[0]).toMatchObject({ iteration: 0, weights: 30, passed: true });
+    expect(sizes(only(run.events, "redundancy")[0]!.architecture)).toBe("4-5-2");
+  });
+
+  it("is the same after a resume from its checkpoints", async () => {
+    const { checkpoints, events, result } = run;
+    for (const { state, events: before } of [checkpoints[0]!, checkpoints.at(-1)!]) {
+      const rest = await compress({ workers: 2 }, options, state);
+      expect(rest.events).toEqual(events.slice(before));
+      expect(rest.result).toEqual(result);
+    }
+  });
+
+  it("is followed by a search below it when none of its starts passes", async () => {
+    const { events } = await compress(
+      {},
+      { ...options, starts: 1, squeezeStarts: 1, distill: { ...distill, updates: 1, rounds: 0 } },
+    );
+    expect(only(events, "candidate")[0]).toMatchObject({ stage: "distill", iteration: 0, passed: false });
+    expect(only(events, "redundancy")).toEqual([]);
+    const tried = only(events, "candidate").slice(1);
+    expect(tried.length).toBeGreaterThan(0);
+    for (const { stage, weights } of tried) expect([stage, weights < 30]).toEqual(["squeeze", true]);
+  });
+
+  it("gets the original's formula from its own widths", async () => {
+    const { events } = await compress({}, { ...options, rule: "weights" });
+    const [first] = only(events, "resized");
+    expect(first?.fromWeights).toBe(30);
+    expect(first!.toWeights).toBeLessThan(30);
+  });
+});
+
 describe("when nothing smaller holds the objective", () => {
   it("the answer is the teacher", async () => {
     const { events, result } = await compress(

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { dense } from "../../src/network/architecture.ts";
 import { type ReportInput, renderReport } from "../../src/report/report.ts";
 import {
+  blackBoxRun,
   cartPoleRun,
   imageNetwork,
   imageRun,
@@ -80,6 +81,8 @@ const variants: [string, ReportInput][] = [
   ["an imported teacher", cartPoleRun({ imported: true })],
   ["nothing smaller", nothingSmallerRun()],
   ["logged observations", observationsRun()],
+  ["a black box", blackBoxRun()],
+  ["a black box that nothing smaller took the place of", blackBoxRun(false)],
   ["no events and no steps", { ...run, events: [], result: { ...run.result, steps: [] } }],
   ["one point", justStarted],
   ["5,000 training events", manyPoints],
@@ -165,6 +168,14 @@ describe("renderReport", () => {
       "Configuration and versions",
       "Glossary",
     ]);
+  });
+
+  it("says what a black box is instead of drawing it, and draws the policy", () => {
+    const boxed = renderReport(blackBoxRun());
+    expect(textOf(boxed)).toContain("A black box: an ONNX model of 17 nodes that was run as it is.");
+    expect(boxed).not.toContain("histogram-teacher");
+    expect(boxed).toContain('id="after');
+    expect(headings(renderReport(blackBoxRun(false)))).not.toContain("Weights");
   });
 
   it("leaves out the training of an imported teacher", () => {

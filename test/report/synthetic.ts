@@ -8,7 +8,7 @@ import {
   layoutOf,
   parameterCount,
 } from "../../src/network/architecture.ts";
-import type { Policy, Score } from "../../src/network/policy.ts";
+import type { BlackBoxPolicy, Policy, Score } from "../../src/network/policy.ts";
 import type { ReportInput } from "../../src/report/report.ts";
 import type { Result, Side } from "../../src/run/result.ts";
 
@@ -391,5 +391,35 @@ export function observationsRun(): ReportInput {
       policy: { ...result.policy, score: share(result.policy.score), divergence: { kl: 0.0123 } },
       steps: result.steps.map((step) => ({ ...step, score: step.score / 500, episodes: Math.min(25, step.episodes) })),
     },
+  };
+}
+
+/** The same run of a teacher that is a black box; as its own answer where nothing smaller passed. */
+export function blackBoxRun(smaller = true): ReportInput {
+  const run = smaller ? cartPoleRun({ imported: true }) : nothingSmallerRun();
+  const model = {
+    value: "q",
+    dtype: "float32",
+    nodes: 17,
+    weights: 99_584,
+    nonZero: 99_000,
+    biases: 642,
+    bytes: 400_904,
+    macs: 99_584,
+  } as const;
+  const architecture = { input: [4], model, outputs: 2, head: "q-values" } as const;
+  const teacher: BlackBoxPolicy = {
+    architecture: { ...architecture, input: [4] },
+    model: new Uint8Array(0),
+    file: new Uint8Array(0),
+    rows: 64,
+    provenance: {},
+  };
+  const side = { ...run.result.teacher, architecture: teacher.architecture, layers: "4-[onnx]-2" };
+  return {
+    ...run,
+    teacher,
+    policy: smaller ? run.policy : teacher,
+    result: { ...run.result, teacher: side, policy: smaller ? run.result.policy : side },
   };
 }
