@@ -68,8 +68,8 @@ it("plays convolutions", async () => {
   expect(JSON.parse(stdout)).toMatchObject({ environment: "Pong-v0", weights: 1412, score: { episodes: 2 } });
 });
 
-it("measures the time of a decision on images", () => {
-  expect(measureLatency(own)).toBeGreaterThan(0);
+it("measures the time of a decision on images", async () => {
+  expect(await measureLatency(own)).toBeGreaterThan(0);
 });
 
 it("refuses strides that do not fit what the next layer takes, and tells which", async () => {

@@ -214,7 +214,7 @@ describe("a first student in place of a copy of the teacher", () => {
   it("is followed by a search below it when none of its starts passes", async () => {
     const { events } = await compress(
       {},
-      { ...options, starts: 1, squeezeStarts: 1, distill: { ...distill, updates: 1, rounds: 0 } },
+      { ...options, objective: 190, starts: 1, squeezeStarts: 1, distill: { ...distill, updates: 1, rounds: 0 } },
     );
     expect(only(events, "candidate")[0]).toMatchObject({ stage: "distill", iteration: 0, passed: false });
     expect(only(events, "redundancy")).toEqual([]);
