@@ -21,19 +21,27 @@ const preset = z.string();
 const seed = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 
 /** Of a run in an environment. */
-const environmentConfigSchema = z.strictObject({
-  environment: z.string(),
-  /** How an environment of Python's Gymnasium is made, and what it was when the run began. */
-  gymnasium: gymnasiumSchema.optional(),
-  /** The module of an environment of the user's own: its path from the run's folder, and its content when the run began. */
-  module: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
-  preset,
-  seed,
-  /** What to do: both stages, or one of them. */
-  command: z.enum(["run", "train", "compress"]),
-  teacher: z.discriminatedUnion("algorithm", [dqnSchema, ppoSchema]),
-  pops: popsSchema,
-});
+const environmentConfigSchema = z
+  .strictObject({
+    environment: z.string(),
+    /** How an environment of Python's Gymnasium is made, and what it was when the run began. */
+    gymnasium: gymnasiumSchema.optional(),
+    /** The module of an environment of the user's own: its path from the run's folder, and its content when the run began. */
+    module: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
+    preset,
+    seed,
+    /** What to do: both stages, or one of them. */
+    command: z.enum(["run", "train", "compress"]),
+    teacher: z.discriminatedUnion("algorithm", [dqnSchema, ppoSchema]),
+    pops: popsSchema,
+  })
+  .refine(
+    ({ command, teacher, pops }) => command !== "run" || teacher.algorithm !== "dqn" || pops.acting === "greedy",
+    {
+      path: ["pops", "acting"],
+      message: "sampled actions are drawn from logits or a Gaussian, and a DQN has neither",
+    },
+  );
 
 const share = z.number().min(0).max(1);
 

@@ -38,11 +38,12 @@ function metadataOf(
     return { provenance: { ...from.provenance, ...said }, ...face };
   }
   const { environment, gymnasium } = config;
+  const drawn = config.pops.acting === "sampled";
   return {
     environment,
     ...wordsOf(gymnasium),
     ...(score && { score }),
-    provenance: { ...from.provenance, ...own, environment, ...settings },
+    provenance: { ...from.provenance, ...own, environment, ...settings, ...(drawn && { acting: "sampled" }) },
     ...face,
   };
 }
@@ -86,14 +87,19 @@ async function sideOf(
 }
 
 /** What the run stood on. */
-function groundOf(config: Config, events: readonly Event[]): Pick<Result, "environment" | "measure" | "observations"> {
-  if ("environment" in config) return { environment: config.environment, measure: "return" };
+function groundOf(
+  config: Config,
+  events: readonly Event[],
+): Pick<Result, "environment" | "measure" | "acting" | "observations"> {
+  if ("environment" in config) {
+    return { environment: config.environment, measure: "return", acting: config.pops.acting };
+  }
   const event = events.find(({ type }) => type === "observations");
   if (event?.type !== "observations") throw new Error("the log of a run on observations does not tell of them");
   const { sha256, by, training, selection, proof } = event;
   const { tolerance } = config.pops;
   const observations = { file: subjectOf(config), sha256, by, training, selection, proof, tolerance };
-  return { measure: "agreement", observations };
+  return { measure: "agreement", acting: "greedy", observations };
 }
 
 /** Every policy that was tried, in order. */

@@ -46,6 +46,8 @@ export function comparison(result: Result): string {
   const subject = printable(result.environment ?? result.observations?.file ?? "");
   const value = (x: number): string => (returns ? x.toFixed(2) : share(x));
   const number = Number((returns ? result.objective : 100 * result.objective).toPrecision(5));
+  const drawn = result.acting === "sampled" ? ", drawn actions" : "";
+  const scored = returns ? `mean score${drawn}` : "agreement";
   const { kl, squaredError } = policy.divergence ?? {};
   const both = (label: string, value: (side: Side) => number): Row => [
     label,
@@ -67,7 +69,7 @@ export function comparison(result: Result): string {
       `${policy.latencyMicros.toFixed(3)} us`,
       times(teacher.latencyMicros, policy.latencyMicros),
     ],
-    [returns ? "mean score" : "agreement", value(teacher.score.mean), value(policy.score.mean), ""],
+    [scored, value(teacher.score.mean), value(policy.score.mean), ""],
     [
       "95 % lower bound",
       value(teacher.score.lower95),

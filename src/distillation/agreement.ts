@@ -199,6 +199,7 @@ export interface AgreementContext {
  */
 export class AgreementExamination implements Examination {
   readonly makeLanes = null;
+  readonly acting = "greedy";
   readonly #context: AgreementContext;
 
   constructor(context: AgreementContext) {

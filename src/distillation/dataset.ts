@@ -1,6 +1,7 @@
 import type { BoxSpace, EnvironmentSpec, VectorEnvironment } from "../environment/environment.ts";
 import { ShapeError } from "../errors.ts";
-import { type Actions, actionsOf } from "../network/action.ts";
+import type { Acting } from "../evaluation/evaluate.ts";
+import { type Actions, actionsOf, sampleAction } from "../network/action.ts";
 import type { AnyArchitecture } from "../network/architecture.ts";
 import type { Forward } from "../network/black-box.ts";
 import type { Plain } from "../plain.ts";
@@ -125,6 +126,8 @@ export interface Collection {
   /** Labels the states: outputs `outputs` from `observations`. May be the player. */
   readonly teacher: Forward;
   readonly lanes: VectorEnvironment;
+  /** How the player acts; greedily if not given. */
+  readonly acting?: Acting;
   /** Lock-steps: `steps * lanes.size` states are labelled. */
   readonly steps: number;
   /** Fraction of random actions, which leads to states that the player alone would not see. */
@@ -134,7 +137,7 @@ export interface Collection {
 
 /** Plays new episodes and stores every state with the teacher's outputs for it. */
 export async function collect(collection: Collection, into: LabelledStates): Promise<void> {
-  const { player, architecture, teacher, lanes, steps, exploration, random } = collection;
+  const { player, architecture, teacher, lanes, acting, steps, exploration, random } = collection;
   const { actionSpace } = lanes.spec;
   player.bind("observations", lanes.observations);
   teacher.bind("observations", lanes.observations);
@@ -145,7 +148,10 @@ export async function collect(collection: Collection, into: LabelledStates): Pro
     if (teacher !== player) await teacher.run();
     into.add(lanes.observations, teacher.floats("outputs"));
     for (let lane = 0; lane < lanes.size; lane++) {
-      if (random.double() >= exploration) continue;
+      if (random.double() >= exploration) {
+        if (acting === "sampled") sampleAction(architecture, player.floats("outputs"), lane, random, actions);
+        continue;
+      }
       if (actionSpace.kind === "discrete") actions[lane] = random.integer(actionSpace.n);
       else drawUniform(actionSpace, random, actions, lane);
     }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
-import { compileFixed } from "../evaluation/evaluate.ts";
+import { type Acting, compileFixed } from "../evaluation/evaluate.ts";
 import type { Examination } from "../evaluation/examination.ts";
 import { lower95, summarize } from "../evaluation/statistics.ts";
 import type { QuickScore } from "../events.ts";
@@ -99,6 +99,7 @@ const HELD_OUT = 0.1;
 /** How a teacher's states are collected. */
 export interface Collecting extends Pick<DistillContext, "teacher" | "options" | "seed"> {
   readonly makeLanes: (size: number) => VectorEnvironment;
+  readonly acting?: Acting;
 }
 
 /**
@@ -106,7 +107,7 @@ export interface Collecting extends Pick<DistillContext, "teacher" | "options" |
  * the same seed.
  */
 export async function collectTeacherStates(context: Collecting): Promise<TeacherStates> {
-  const { options, seed, teacher, makeLanes } = context;
+  const { options, seed, teacher, makeLanes, acting = "greedy" } = context;
   const { architecture } = teacher;
   const lanes = makeLanes(options.lanes);
   const program = await compileFixed(teacher, lanes.size);
@@ -120,6 +121,7 @@ export async function collectTeacherStates(context: Collecting): Promise<Teacher
         architecture,
         teacher: program,
         lanes,
+        acting,
         steps,
         exploration: options.teacherExploration,
         random,
@@ -208,7 +210,7 @@ export async function* distill(
   const gate = await examination.examiner(architecture, "selection", gateUnits);
   const selector = await examination.examiner(architecture, "selection", Math.min(100, selectionUnits));
   const lanes = options.rounds > 0 ? examination.makeLanes?.(options.lanes) : undefined;
-  const own = lanes ? await OwnStates.create(architecture, context.teacher, lanes, options) : null;
+  const own = lanes ? await OwnStates.create(architecture, context.teacher, lanes, examination.acting, options) : null;
 
   const random = stream(seed, name);
   let best: DistillState["best"] = null;

@@ -1,5 +1,5 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
-import { compileFixed, compileForward } from "../evaluation/evaluate.ts";
+import { type Acting, compileFixed, compileForward } from "../evaluation/evaluate.ts";
 import { type Architecture, inputSize, outputSize } from "../network/architecture.ts";
 import type { Forward } from "../network/black-box.ts";
 import type { BlackBox, Network } from "../network/policy.ts";
@@ -14,6 +14,7 @@ export class OwnStates {
   readonly #player: Forward;
   readonly #teacher: Forward;
   readonly #steps: number;
+  readonly #acting: Acting;
 
   private constructor(
     architecture: Architecture,
@@ -22,12 +23,14 @@ export class OwnStates {
     teacher: Forward,
     steps: number,
     rounds: number,
+    acting: Acting,
   ) {
     this.#architecture = architecture;
     this.#lanes = lanes;
     this.#player = player;
     this.#teacher = teacher;
     this.#steps = steps;
+    this.#acting = acting;
     const [width, outputs] = [inputSize(architecture), outputSize(architecture)];
     this.states = LabelledStates.for(lanes.spec, rounds * steps * lanes.size, width, outputs);
   }
@@ -37,19 +40,21 @@ export class OwnStates {
     architecture: Architecture,
     teacher: Network | BlackBox,
     lanes: VectorEnvironment,
+    acting: Acting,
     options: { readonly rounds: number; readonly roundStates: number },
   ): Promise<OwnStates> {
     const player = await compileForward(architecture, lanes.size);
     const labeller = await compileFixed(teacher, lanes.size);
     const steps = Math.ceil(options.roundStates / lanes.size);
-    return new OwnStates(architecture, lanes, player, labeller, steps, options.rounds);
+    return new OwnStates(architecture, lanes, player, labeller, steps, options.rounds, acting);
   }
 
   /** Plays a round of new episodes, whose seeds are drawn from `random`. */
   async gather(parameters: Float32Array, random: Pcg64): Promise<void> {
     this.#player.bind("parameters", parameters);
     const [architecture, lanes, player, teacher] = [this.#architecture, this.#lanes, this.#player, this.#teacher];
-    await collect({ player, architecture, teacher, lanes, steps: this.#steps, exploration: 0, random }, this.states);
+    const [steps, acting] = [this.#steps, this.#acting];
+    await collect({ player, architecture, teacher, lanes, acting, steps, exploration: 0, random }, this.states);
   }
 
   async dispose(): Promise<void> {

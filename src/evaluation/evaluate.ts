@@ -42,7 +42,8 @@ export async function compileFixed(player: Network | BlackBox, batch: number): P
 }
 
 /** How a policy acts: by its best action, or by a draw from its distribution. Q-values know no other way than the greedy one. */
-export type Acting = "greedy" | "sampled";
+export const ACTING = ["greedy", "sampled"] as const;
+export type Acting = (typeof ACTING)[number];
 
 /**
  * Plays whole episodes of one environment in lock-step: one batched forward pass a step for all lanes. The lanes of a set
@@ -127,8 +128,8 @@ export class Evaluator {
   }
 
   /** Mean, standard deviation and minimum, for gates and curves. */
-  async quick(parameters: Float32Array, seed: number, set: string, episodes: number) {
-    return summarize(await this.returns(parameters, seed, set, episodes));
+  async quick(parameters: Float32Array, seed: number, set: string, episodes: number, acting: Acting = "greedy") {
+    return summarize(await this.returns(parameters, seed, set, episodes, acting));
   }
 
   /** The score with its confidence bounds, for proofs. */

@@ -34,6 +34,8 @@ export type Divergence = {
 export interface Examination {
   /** How many units a look has when `wished` are asked for: there are always more episodes, but no more observations. */
   units(purpose: Purpose, wished: number): number;
+  /** How policies act when they are measured, if nothing else is said, and when students play states of their own. */
+  readonly acting: Acting;
   /** `most`: the most units of a measurement, which an environment's lanes are made for. */
   examiner(player: Architecture | BlackBox, purpose: Purpose, most: number): Promise<Examiner>;
   /** Environments for a student to play in; `null` where there is none: then no actions are drawn and no states are its own. */
@@ -46,11 +48,13 @@ export interface Examination {
 export class EpisodeExamination implements Examination {
   readonly makeLanes: (size: number) => VectorEnvironment;
   readonly divergence = null;
+  readonly acting: Acting;
   readonly #seed: number;
 
-  constructor(makeLanes: (size: number) => VectorEnvironment, seed: number) {
+  constructor(makeLanes: (size: number) => VectorEnvironment, seed: number, acting: Acting = "greedy") {
     this.makeLanes = makeLanes;
     this.#seed = seed;
+    this.acting = acting;
   }
 
   units(_purpose: Purpose, wished: number): number {
@@ -60,7 +64,7 @@ export class EpisodeExamination implements Examination {
   async examiner(player: Architecture | BlackBox, _purpose: Purpose, most: number): Promise<Examiner> {
     const evaluator = await Evaluator.create(player, this.makeLanes(most));
     return {
-      measure: (parameters, set, count, acting, first) =>
+      measure: (parameters, set, count, acting = this.acting, first) =>
         evaluator.returns(parameters, this.#seed, set, count, acting, first),
       dispose: () => evaluator.dispose(),
     };

@@ -2,6 +2,7 @@ import { AgreementExamination, type LabelledUnits, label } from "../distillation
 import { collectTeacherStates, type DistillOptions, type TeacherStates } from "../distillation/distill.ts";
 import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
 import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
+import type { Acting } from "../evaluation/evaluate.ts";
 import { EpisodeExamination, type Examination } from "../evaluation/examination.ts";
 import type { Emitted } from "../events.ts";
 import { checkFits } from "../network/architecture.ts";
@@ -33,6 +34,7 @@ export interface GroundContext {
   readonly teacher: Network | BlackBox;
   readonly seed: number;
   readonly tolerance: number;
+  readonly acting: Acting;
   readonly options: DistillOptions;
 }
 
@@ -59,7 +61,7 @@ export function environmentGround(opened: OpenEnvironment, context: GroundContex
   const makeLanes = (size: number) => opened.vector(size);
   checkFits(context.teacher.architecture, opened.spec);
   return {
-    examination: new EpisodeExamination(makeLanes, context.seed),
+    examination: new EpisodeExamination(makeLanes, context.seed, context.acting),
     teacherStates: () => collectTeacherStates({ ...context, makeLanes }),
     close: () => opened.close(),
   };

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { distillSchema } from "../distillation/distill.ts";
+import { ACTING } from "../evaluation/evaluate.ts";
 import { pruneSchema } from "../pruning/prune.ts";
 import { networkShape } from "../teacher/teacher.ts";
 
@@ -37,6 +38,10 @@ export const popsSchema = z.strictObject({
       "share of the teacher's mean that a policy has to hold instead of the objective; a negative mean may grow by as much",
     ),
   lowerBound: z.number().describe("mean return below which pruning pauses; on logged observations the agreement"),
+  acting: z
+    .enum(ACTING)
+    .default("greedy")
+    .describe("how policies act when they are scored: by their best action, or as drawn from logits or a Gaussian"),
   tolerance: z
     .number()
     .min(0)

@@ -1,6 +1,7 @@
 import type { DistillContext, Distilled, DistillJob } from "../distillation/distill.ts";
 import { normalizationOf } from "../distillation/normalization.ts";
 import type { OpenEnvironment } from "../environment/open.ts";
+import { UsageError } from "../errors.ts";
 import type { Divergence, Examination } from "../evaluation/examination.ts";
 import type { Emitted, EventOf } from "../events.ts";
 import {
@@ -147,7 +148,11 @@ type Teaching = Examining & {
  */
 export async function* pops(context: PopsContext, resume?: PopsState): AsyncGenerator<Emitted, Answer> {
   const { teacher, options, seed, stepsBefore: step } = context;
-  const ground = { teacher, seed, tolerance: options.tolerance, options: options.distill };
+  const { tolerance, acting } = options;
+  const ground = { teacher, seed, tolerance, acting, options: options.distill };
+  if (acting === "sampled" && ("observations" in context || teacher.architecture.head === "q-values")) {
+    throw new UsageError("pops.acting", "sampled actions are drawn from logits or a Gaussian, in an environment");
+  }
   if ("observations" in context) {
     const labelled = await labelLog(context.observations, ground);
     if (!resume) yield observedIn(context.observations, labelled, step);
@@ -182,7 +187,10 @@ async function* compress(
   const context: Teaching = { ...examining, asStudent };
   if (!resume && s.next) s.next = { ...s.next, architecture: asStudent(s.next.architecture as Architecture) };
   const distilling: DistillContext = { ...shared, examination, states };
-  const pool = new Pool({ ...shared, states, source, tolerance: options.tolerance }, context.workers);
+  const pool = new Pool(
+    { ...shared, states, source, tolerance: options.tolerance, acting: options.acting },
+    context.workers,
+  );
   const checkpoint = (): Emitted => {
     const state = { ...s };
     return { type: "checkpoint", state: () => state };

@@ -22,12 +22,12 @@ interface ProofContext {
   readonly seed: number;
 }
 
-/** Scores on held-out episodes: of the greedy actions, by which everything is judged, and of drawn ones. */
+/** Scores on held-out episodes: of actions as `acting` has them, by which everything is judged, and beside greedy ones of drawn ones. */
 export interface Proof {
   readonly [key: string]: Plain;
   /** Mean return, or on logged observations mean agreement with the teacher. */
   readonly score: Score;
-  /** On the same episodes; `null` for Q-values, which are no distribution, and where nothing is played. */
+  /** On the same episodes; `null` where `score` is of drawn actions, for Q-values, which are no distribution, and where nothing is played. */
   readonly sampled: Score | null;
   /** On logged observations, of candidates: how far they are from the teacher. */
   readonly divergence?: Divergence;
@@ -56,9 +56,10 @@ async function judge(
   const set = `proof/${name}`;
   const scored = async (acting: Acting): Promise<Score> =>
     scoreOf(await play(set, acting), stream(seed, `bootstrap/${set}`));
-  const score = await scored("greedy");
+  const { acting, makeLanes } = examination;
+  const score = await scored(acting);
   const passed = passes(score);
-  const draws = passed && examination.makeLanes !== null && architecture.head !== "q-values";
+  const draws = passed && acting === "greedy" && makeLanes !== null && architecture.head !== "q-values";
   return { score, sampled: draws ? await scored("sampled") : null, passed };
 }
 

@@ -18,6 +18,7 @@ export interface WorkerContext extends Omit<DistillContext, "examination" | "sig
   readonly source: Source;
   /** Of agreement on logged observations. */
   readonly tolerance: number;
+  readonly acting: Acting;
   /** [1] shared; a job of an earlier generation than this is no longer wanted. */
   readonly generation: Int32Array;
 }

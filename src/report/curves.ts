@@ -34,7 +34,7 @@ export function teacherTraining({ result, events }: ReportInput): Section | unde
               points: trained.map((event) => [event.step, event.episodeReturn] as const),
             },
             {
-              name: "greedy",
+              name: "evaluated",
               tone: "accent",
               points: evaluated.map((event) => [event.step, event.score.mean] as const),
             },

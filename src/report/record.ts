@@ -80,11 +80,14 @@ function groundOf({ environment, observations, teacher }: ReportInput["result"])
 const bar = (symbol: string): Markup => html`<i>${symbol}\u0304</i>`;
 
 /** What the page's scores are. */
-function scoreEntry({ kind, unit }: Telling): [name: string, meaning: string, formula: Markup] {
+function scoreEntry(
+  { kind, unit }: Telling,
+  acting: ReportInput["result"]["acting"],
+): [name: string, meaning: string, formula: Markup] {
   if (kind === "return") {
     return [
       "Score",
-      "Mean return of n greedy episodes, G being the undiscounted sum of an episode's rewards.",
+      `Mean return of n episodes of ${acting === "greedy" ? "greedy" : "drawn"} actions, G being the undiscounted sum of an episode's rewards.`,
       html`${bar("G")} = (<i>G</i><sub>1</sub> + … + <i>G</i><sub><i>n</i></sub>) / <i>n</i>`,
     ];
   }
@@ -100,7 +103,7 @@ export function glossary({ result }: ReportInput): Section {
   const telling = tellingOf(result);
   const { unit, kind } = telling;
   const entries: [name: string, meaning: string, formula: Markup][] = [
-    scoreEntry(telling),
+    scoreEntry(telling, result.acting),
     [
       "95 % lower bound",
       "One-sided: were the true mean below it, a sample as good as this one would occur in at most 5 % of cases.",

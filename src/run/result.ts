@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ACTING } from "../evaluation/evaluate.ts";
 import { divergenceSchema, observationsSchema } from "../events.ts";
 import { anyArchitectureSchema } from "../network/architecture.ts";
 import { scoreSchema } from "../network/policy.ts";
@@ -34,6 +35,8 @@ export const resultSchema = z.strictObject({
   environment: z.string().exactOptional(),
   /** What scores are: mean returns of episodes, or agreements with the teacher on logged observations; then no return was measured. */
   measure: z.enum(["return", "agreement"]).default("return"),
+  /** How the policies acted. */
+  acting: z.enum(ACTING).default("greedy"),
   /** What a run without an environment stands on. */
   observations: z
     .strictObject({ file: z.string(), ...observationsSchema.shape, tolerance: z.number() })

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { UsageError } from "../errors.ts";
+import { ACTING } from "../evaluation/evaluate.ts";
 import type { Emitted } from "../events.ts";
 import { INITIALIZERS } from "../network/parameters.ts";
 import type { Plain } from "../plain.ts";
@@ -78,6 +79,10 @@ export const ppoSchema = z.strictObject({
     .default(false)
     .describe("rewards in deviations of the discounted return; training only"),
   normalizationClip: z.number().positive().default(10).describe("limit of normalised observations and rewards"),
+  acting: z
+    .enum(ACTING)
+    .default("greedy")
+    .describe("how the policy acts in evaluations: by its best action, or as drawn, as it does in training"),
   ...judgeShape(50_000),
 });
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { BoxSpace, VectorEnvironment } from "../environment/environment.ts";
-import { Evaluator } from "../evaluation/evaluate.ts";
+import { type Acting, Evaluator } from "../evaluation/evaluate.ts";
 import type { EventOf, QuickScore } from "../events.ts";
 import { type Architecture, countsOf, describe, type Layer } from "../network/architecture.ts";
 import type { Plain } from "../plain.ts";
@@ -59,7 +59,7 @@ export function networkOf(
 
 /** Options of every teacher: when a training in progress is looked at, and when that ends it. `interval` is a default. */
 export const judgeShape = (interval: number) => ({
-  evaluationInterval: count.default(interval).describe("steps between greedy evaluations"),
+  evaluationInterval: count.default(interval).describe("steps between evaluations"),
   evaluationEpisodes: count
     .min(2)
     .default(20)
@@ -88,19 +88,24 @@ interface Network {
 }
 
 /**
- * Looks at a teacher in training: a few greedy episodes, confirmed by more of them before training may stop. Keeps the
+ * Looks at a teacher in training: a few episodes, confirmed by more of them before training may stop. Keeps the
  * network that confirmed `stopScore`, else the one with the best evaluation.
  */
 export class Judge {
   readonly #makeLanes: (size: number) => VectorEnvironment;
-  readonly #options: JudgeOptions;
+  readonly #options: JudgeOptions & { readonly acting?: Acting };
   readonly #seed: number;
   #evaluations = 0;
   #best = Number.NEGATIVE_INFINITY;
   #network: Network;
 
   /** @param initial the answer of a training that is never looked at */
-  constructor(makeLanes: (size: number) => VectorEnvironment, options: JudgeOptions, seed: number, initial: Network) {
+  constructor(
+    makeLanes: (size: number) => VectorEnvironment,
+    options: JudgeOptions & { readonly acting?: Acting },
+    seed: number,
+    initial: Network,
+  ) {
     this.#makeLanes = makeLanes;
     this.#options = options;
     this.#seed = seed;
@@ -141,7 +146,7 @@ export class Judge {
 
   async #play({ architecture, parameters }: Network, set: string, episodes: number): Promise<QuickScore> {
     const evaluator = await Evaluator.create(architecture, this.#makeLanes(Math.min(episodes, 100)));
-    const score = await evaluator.quick(parameters, this.#seed, set, episodes);
+    const score = await evaluator.quick(parameters, this.#seed, set, episodes, this.#options.acting ?? "greedy");
     await evaluator.dispose();
     return score;
   }

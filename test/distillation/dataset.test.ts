@@ -99,7 +99,7 @@ describe("collecting", () => {
   const teacherParameters = initialize(teacher, "glorot", new Pcg64(4));
   const steps = 60;
 
-  async function collected(exploration: number): Promise<LabelledStates> {
+  async function collected(exploration: number, acting?: "sampled"): Promise<LabelledStates> {
     const lanes = makeVector("CartPole-v1", 3);
     const player = await compileForward(student, 3);
     const labeller = await compileForward(teacher, 3);
@@ -107,7 +107,10 @@ describe("collecting", () => {
     labeller.bind("parameters", teacherParameters);
     const states = new LabelledStates(steps * 3, 4, 2);
     await collect(
-      { player, architecture: student, teacher: labeller, lanes, steps, exploration, random: new Pcg64(8) },
+      {
+        ...{ player, architecture: student, teacher: labeller, lanes, steps, exploration, random: new Pcg64(8) },
+        ...(acting && { acting }),
+      },
       states,
     );
     await player.dispose();
@@ -144,6 +147,30 @@ describe("collecting", () => {
       }
       expect(ends).toBeGreaterThan(0);
     }
+  });
+
+  it("visits the states of drawn actions where those are meant: both actions in a share of the softmax", async () => {
+    const { observations } = await collected(0, "sampled");
+    const predict = predictor({ architecture: student, parameters: studentParameters });
+    let expected = 0;
+    let pushedRight = 0;
+    let count = 0;
+    for (let row = 0; row + 3 < 3 * steps; row++) {
+      const at = (k: number): Float32Array => Float32Array.from(observations.subarray(4 * k, 4 * k + 4));
+      const [now, next] = [at(row), at(row + 3)];
+      // A push changes the cart's velocity by about 0.2; other changes are new episodes.
+      const change = next[1]! - now[1]!;
+      if (Math.abs(Math.abs(change) - 0.195) > 0.02) continue;
+      const [left, right] = predict(now);
+      expected += 1 / (1 + Math.exp(left! - right!));
+      if (change > 0) pushedRight++;
+      count++;
+    }
+    expect(count).toBeGreaterThan(100);
+    expect(pushedRight).toBeGreaterThan(0);
+    expect(pushedRight).toBeLessThan(count);
+    // Five standard deviations of so many draws.
+    expect(Math.abs(pushedRight - expected)).toBeLessThan(2.5 * Math.sqrt(count));
   });
 
   it("leaves the greedy path when it explores", async () => {

@@ -326,6 +326,19 @@ describe("the proof", () => {
     expect(result.sampled).toEqual(proof!.sampled);
   });
 
+  it("is of drawn actions alone where policies are to act so", async () => {
+    const { sampled } = only((await prove([good])).events, "proof")[0]!;
+    const [proof] = only((await prove([good], 0, { acting: "sampled", objective: 1 })).events, "proof");
+    expect(proof!.score).toEqual(sampled);
+    expect(proof).not.toHaveProperty("sampled");
+  });
+
+  it("cannot be of actions drawn from Q-values", async () => {
+    const layers = teacher.architecture;
+    const q = { ...teacher, architecture: { ...layers, head: "q-values" as const } };
+    await expect(compress({ teacher: q }, { ...settings, acting: "sampled" })).rejects.toThrow(UsageError);
+  });
+
   it("carries no score of drawn actions for Q-values, nor where the greedy ones failed", async () => {
     const q = { ...good, architecture: { ...good.architecture, head: "q-values" as const } };
     const [proof] = only((await prove([q])).events, "proof");

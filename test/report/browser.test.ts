@@ -112,7 +112,7 @@ describe.skipIf(!existsSync(executablePath))("the report in a browser (needs Chr
     await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
     await curves.hover();
     const tip = page.locator(".tip.on");
-    expect(await tip.textContent()).toMatch(/^gradient steps 12,\d00\ntraining [\d.]+\ngreedy [\d.]+$/);
+    expect(await tip.textContent()).toMatch(/^gradient steps 12,\d00\ntraining [\d.]+\nevaluated [\d.]+$/);
     await page.close();
   });
 

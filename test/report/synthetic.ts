@@ -264,6 +264,7 @@ export function cartPoleRun(
       version: 1,
       environment: "CartPole-v1",
       measure: "return",
+      acting: "greedy",
       seed: 1,
       preset: "CartPole-v1",
       objective: 475,

@@ -110,6 +110,7 @@ it("gives back the result that was written", () => {
     version: 1,
     environment: "CartPole-v1",
     measure: "return",
+    acting: "greedy",
     seed: 1,
     preset: "default",
     objective: 475,
