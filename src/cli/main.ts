@@ -276,7 +276,7 @@ layerOptions(
 )
   .option(...statisticsOption)
   .action((file: string, flags: ImportFlags) => importFile("safetensors", file, flags));
-importCommand("onnx", policyFile, "ONNX model that is a sequence of dense layers")
+importCommand("onnx", policyFile, "ONNX model that is a sequence of convolutions and dense layers")
   .option(...headOption)
   .option(...statisticsOption)
   .action((file: string, flags: ImportFlags) => importFile("onnx", file, flags));

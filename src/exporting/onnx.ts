@@ -94,11 +94,13 @@ class Graph {
 
   /** The observation as rows of numbers, or as images where a convolution takes them. */
   observation(): string {
-    const { name, dtype, dims } = this.#face.input;
+    const { name, dtype, dims, channelsLast } = this.#face.input;
     const images = layoutOf(this.#policy.architecture)[0]?.window !== undefined;
     let x = name;
     if (dtype !== "float32")
       x = this.#append("Cast", [x], "floats", { to: { kind: "int", value: DTYPES.float32.code } });
+    if (channelsLast)
+      x = this.#append("Transpose", [x], "channels_first", { perm: { kind: "ints", values: [0, 3, 1, 2] } });
     if (images && dims.length !== 4) {
       x = this.#append("Reshape", [x, this.#constant("interface.observation")], "images");
     } else if (!images && dims.length !== 2) {

@@ -13,8 +13,6 @@ import type { Policy } from "../network/policy.ts";
 import { concatenate, finitePolicy } from "./assemble.ts";
 import { channelsFirst, type FoundLayer, type ImageChain, type ImageOptions, imagesOf } from "./images.ts";
 
-export type { DenseLayer } from "./images.ts";
-
 /** What is known of a foreign file from elsewhere. What the file itself says of it comes second, what is usual third. */
 export interface ImportOptions extends ImageOptions {
   /** Layer names from the input on, for example `fc_1`; default: those that the file's kind has, or the one chain of layers. */

@@ -12,8 +12,8 @@ import { Trace } from "./onnx-trace.ts";
 const MAX_NODES = 200;
 
 /**
- * The dense policy that an ONNX model of others computes, if it is a sequence: normalisation of the observation, dense layers
- * with Relu and Tanh between them, and at the end nothing, Softmax, ArgMax, a rescaled Tanh or Clip. Of several outputs the
+ * The policy that an ONNX model of others computes, if it is a sequence: normalisation of the observation, convolutions, dense
+ * layers, with Relu and Tanh between them, and at the end nothing, Softmax, ArgMax, a rescaled Tanh or Clip. Of several outputs the
  * first one is taken, and only what it needs is looked at. Nothing is run. Exports of the policy are called as the model is.
  * @throws FileError that names the node which is not understood
  */
@@ -24,8 +24,13 @@ export function policyFromForeignOnnx(model: OnnxModel, path: string, options: I
   const flow = trace.flowOf(name, MAX_NODES);
   const { body, tail } = splitTail(flow, options);
   const chain = chainOfSteps(body, input.shape, trace.held, path);
-  const policy = policyOfChain({ ...chain, input: input.shape, ...tail.acting }, options, "ONNX model", path);
-  const place = { from: flow.from, body };
+  const { channelsLast } = chain;
+  const shape = options.environment?.observationSpace.shape;
+  if (channelsLast && shape?.join() === input.shape.join()) {
+    throw new FileError(path, "takes images with the channels last, and so the environment has them");
+  }
+  const policy = policyOfChain({ ...chain, ...tail.acting }, options, "ONNX model", path);
+  const place = { from: flow.from, body, channelsLast };
   return { ...policy, ...calledLike(model, input, place, policy, trace, options) };
 }
 

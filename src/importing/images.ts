@@ -15,7 +15,7 @@ interface Sliding {
 }
 
 /** A dense layer of a file: weights [inputs, outputs]. */
-export interface DenseLayer {
+interface DenseLayer {
   readonly name: string;
   readonly inputs: number;
   readonly outputs: number;

@@ -42,7 +42,7 @@ export async function loadPolicy(path: string, options: ImportOptions = {}, expe
     if (!(error instanceof FileError) || kind !== "onnx" || !readAny) throw error;
     throw new FileError(
       path,
-      `${reasonOf(error, path)}: it is no sequence of dense layers, but may be a black-box teacher (pops compress --teacher)`,
+      `${reasonOf(error, path)}: it is no sequence of convolutions and dense layers, but may be a black-box teacher (pops compress --teacher)`,
       {
         cause: error,
       },

@@ -1,6 +1,7 @@
 import { FileError } from "../errors.ts";
 import type { Activation, Normalization } from "../network/architecture.ts";
-import type { Chain, DenseLayer } from "./dense-layers.ts";
+import type { Chain } from "./dense-layers.ts";
+import type { FoundLayer } from "./images.ts";
 import { sizeOf } from "./onnx-graph.ts";
 
 /** Numbers of a model, row-major. They are shared with the file, never copied. */
@@ -9,7 +10,7 @@ export interface Constant {
   readonly data: ArrayLike<number>;
 }
 
-/** An operation on the rows of a batch. Operands are one number or one an element. */
+/** An operation on the rows of a batch. Operands are one number, one an element, or of images one a channel. */
 export type Operation =
   | {
       readonly kind: "dense";
@@ -22,6 +23,23 @@ export type Operation =
       readonly beta: number;
       readonly biases?: ArrayLike<number>;
     }
+  | {
+      readonly kind: "conv";
+      /** Of the images that it takes: [channels, height, width]. */
+      readonly from: readonly number[];
+      /** Of those that it makes: [filters, rows, columns]. */
+      readonly to: readonly number[];
+      readonly filters: number;
+      readonly kernel: readonly [number, number];
+      readonly stride: readonly [number, number];
+      /** Zeros at the top, left, bottom and right. */
+      readonly padding: readonly [number, number, number, number];
+      /** [filters, channels, kernel height, kernel width]. */
+      readonly weights: ArrayLike<number>;
+      readonly biases?: ArrayLike<number>;
+    }
+  /** Images [height, width, channels] of that shape to [channels, height, width], or back. */
+  | { readonly kind: "channels first" | "channels last"; readonly from: readonly number[] }
   | {
       readonly kind: "add" | "subtract" | "subtract from" | "multiply" | "divide";
       readonly by: ArrayLike<number>;
@@ -61,6 +79,7 @@ interface Layer {
   readonly weights: Float64Array;
   readonly biases: Float64Array;
   activation: Activation;
+  readonly conv?: Extract<Operation, { kind: "conv" }>;
 }
 
 /** x to scale x + shift. */
@@ -82,7 +101,10 @@ export function chainOfSteps(
   input: readonly number[],
   held: number,
   path: string,
-): Pick<Chain, "layers" | "by" | "activations" | "normalization"> {
+): Pick<Chain, "layers" | "by" | "activations" | "normalization" | "input" | "slidings" | "flatten"> & {
+  /** The model takes images [height, width, channels], the policy [channels, height, width]. */
+  readonly channelsLast: boolean;
+} {
   return new Assembly(input, held, path).run(steps);
 }
 
@@ -94,20 +116,32 @@ class Assembly {
   #pending: Affine | undefined;
   readonly #width: number;
   #weightsLeft: number;
+  /** Shape of an observation as the policy has it. */
+  #input: readonly number[];
+  /** Of what the last layer makes, or in front of the first an observation: [channels, height, width], or the channels last. */
+  #image: readonly number[];
+  #isLast = false;
+  #channelsLast = false;
+  #flatten: Chain["flatten"];
 
   constructor(input: readonly number[], held: number, path: string) {
     this.#path = path;
+    this.#input = input;
+    this.#image = input;
     this.#width = sizeOf(input);
     this.#weightsLeft = MAX_SHARING * held;
   }
 
   run(steps: readonly Step[]): ReturnType<typeof chainOfSteps> {
     for (const step of steps) this.#take(step);
+    if (this.#layers.at(-1)?.conv !== undefined) throw new FileError(this.#path, "ends with a convolution");
     if (this.#layers.length === 0) throw new FileError(this.#path, "has no dense layer");
     if (this.#pending) throw new FileError(this.#path, "ends with a rescaling that is not behind a Tanh");
+    const convolutions = this.#layers.flatMap(({ conv }) => conv ?? []);
     return {
       layers: this.#layers.map(
-        ({ name, inputs, outputs, weights, biases }): DenseLayer => ({
+        ({ name, inputs, outputs, weights, biases, conv }): FoundLayer => ({
+          ...(conv && { convolution: { channels: conv.from[0] ?? 0, kernel: conv.kernel } }),
           name,
           inputs,
           outputs,
@@ -118,6 +152,10 @@ class Assembly {
       by: "nodes of the model",
       activations: this.#layers.map(({ activation }) => activation),
       ...(this.#normalization && { normalization: this.#normalization }),
+      input: this.#input,
+      ...(convolutions.length > 0 && { slidings: convolutions }),
+      ...(this.#flatten && { flatten: this.#flatten }),
+      channelsLast: this.#channelsLast,
     };
   }
 
@@ -125,6 +163,13 @@ class Assembly {
     switch (step.kind) {
       case "dense":
         this.#dense(step);
+        break;
+      case "conv":
+        this.#convolution(step);
+        break;
+      case "channels first":
+      case "channels last":
+        this.#turn(step);
         break;
       case "relu":
       case "tanh":
@@ -155,10 +200,11 @@ class Assembly {
 
   #dense(step: Extract<Step, { kind: "dense" }>): void {
     const { inputs, outputs, turned, alpha, beta, node } = step;
-    this.#weightsLeft -= inputs * outputs;
-    if (this.#layers.length === MAX_LAYERS || !(this.#weightsLeft >= 0)) {
-      this.#refuse(step, `is too much: over ${MAX_LAYERS} layers, or weights of ${MAX_SHARING} times the file`);
-    }
+    this.#count(step, inputs * outputs);
+    const before = this.#layers.at(-1);
+    if (before === undefined && this.#channelsLast) this.#refuse(step, "takes turned images");
+    if (before?.conv && this.#isLast) this.#flatten = "hwc";
+    if (this.#pending && this.#pending.scale.length !== inputs) this.#refuse(step, "follows rescaled channels");
     if (this.#layers.length === 0 && !this.#normalization && this.#pending?.scale.every((by) => by > 0)) {
       this.#normalize();
     }
@@ -177,9 +223,65 @@ class Assembly {
     this.#layers.push({ name: node, inputs, outputs, weights, biases, activation: "none" });
   }
 
+  #convolution(step: Extract<Step, { kind: "conv" }>): void {
+    const { from, to, filters, kernel, weights: given, biases, node } = step;
+    const [channels = 0] = from;
+    const taps = channels * kernel[0] * kernel[1];
+    this.#count(step, taps * filters);
+    const before = this.#layers.at(-1);
+    if (before && (!before.conv || this.#isLast || from.join() !== this.#image.join())) {
+      this.#refuse(step, "takes other images than the layer in front of it makes");
+    }
+    if (before === undefined) {
+      if (sizeOf(from) !== this.#width || (this.#channelsLast && this.#isLast))
+        this.#refuse(step, "takes other images");
+      this.#input = from;
+      const { scale, shift } = this.#pending ?? affine([], 1);
+      if (!scale.every((by) => by === scale[0] && by > 0) || !shift.every((by) => by === shift[0])) {
+        this.#refuse(step, "follows another rescaling than one of all pixels");
+      }
+      if (this.#pending && !this.#normalization) this.#normalize();
+    }
+    if (this.#pending) this.#refuse(step, "follows a rescaling");
+    const weights = new Float64Array(taps * filters);
+    for (let f = 0; f < filters; f++) {
+      for (let tap = 0; tap < taps; tap++) weights[tap * filters + f] = given[f * taps + tap]!;
+    }
+    const added = Float64Array.from({ length: filters }, (_, f) => at(biases ?? [0], f));
+    const shared = { name: node, inputs: taps, outputs: filters, weights, biases: added };
+    this.#layers.push({ ...shared, activation: "none", conv: step });
+    this.#image = to;
+    this.#isLast = false;
+  }
+
+  /** Channels of the observation come to the front, those of the last images to the back, where the next layer is dense. */
+  #turn(step: Extract<Step, { kind: "channels first" | "channels last" }>): void {
+    const { kind, from } = step;
+    const before = this.#layers.at(-1);
+    const last = kind === "channels last";
+    const isObservation = before === undefined && !last && !this.#channelsLast;
+    const isImage = before?.conv !== undefined && this.#isLast !== last;
+    if (from.join() !== this.#image.join() || !(isObservation || isImage)) {
+      this.#refuse(step, "turns what are no images in front of or behind convolutions");
+    }
+    const [first = 0, second = 0, third = 0] = from;
+    this.#image = last ? [second, third, first] : [third, first, second];
+    this.#channelsLast ||= isObservation;
+    this.#isLast = last;
+  }
+
+  #count(step: Step, weights: number): void {
+    this.#weightsLeft -= weights;
+    if (this.#layers.length === MAX_LAYERS || !(this.#weightsLeft >= 0)) {
+      this.#refuse(step, `is too much: over ${MAX_LAYERS} layers, or weights of ${MAX_SHARING} times the file`);
+    }
+  }
+
   /** Joins the layer in front of it if that is linear, else waits for what comes. */
   #affine(step: AffineStep): void {
     const last = this.#layers.at(-1);
+    const fits = [1, last?.outputs ?? this.#width].includes(step.by.length);
+    if (!fits || (last?.conv && this.#isLast)) this.#refuse(step, "rescales pixels of images");
     if (last?.activation === "none") {
       for (let o = 0; o < last.outputs; o++) {
         const [scale, shift] = lineOf(step, o);

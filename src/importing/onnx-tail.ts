@@ -114,6 +114,8 @@ function near(bounds: Bounds, box: BoxSpace | undefined): Bounds {
 export interface NetworkPlace {
   readonly from: string;
   readonly body: readonly Step[];
+  /** The model takes images [height, width, channels], the policy [channels, height, width]. */
+  readonly channelsLast?: boolean;
 }
 
 /**
@@ -135,7 +137,7 @@ export function interfaceOf(
   const shared = {
     opset: Math.min(opset, 21),
     irVersion: Math.min(Math.max(irVersion, 4), 10),
-    input: { name, dtype, dims },
+    input: { name, dtype, dims, ...(place.channelsLast && { channelsLast: true }) },
     ...(normalized && { normalized }),
     leftOut: [],
   };

@@ -1,5 +1,6 @@
 import { FileError } from "../errors.ts";
 import type { OnnxModel, OnnxNode, OnnxTensor } from "../tensor/onnx-model.ts";
+import { batchNormalizationOf, convolutionOf } from "./onnx-convolution.ts";
 import { floatOf, intOf, intsOf, type ModelInput, nameOf, neededNodes, shown, sizeOf } from "./onnx-graph.ts";
 import type { Constant, Flow, Operation } from "./onnx-steps.ts";
 
@@ -132,6 +133,8 @@ export class Trace {
       case "Squeeze":
       case "Unsqueeze":
         return chosen ? x : this.#reshaped(node, x);
+      case "Transpose":
+        return this.#turned(node, x);
     }
     if (x.whole) this.#refuse(node, "computes with whole numbers");
     switch (opType) {
@@ -148,6 +151,18 @@ export class Trace {
       case "MatMul":
       case "Gemm":
         return this.#dense(node, x);
+      case "Conv": {
+        const refuse = (what: string): never => this.#refuse(node, what);
+        const biases = node.inputs[2] ? this.#constantInput(node, 2) : undefined;
+        const step = convolutionOf(node, x.shape, this.#constantInput(node, 1), biases, refuse);
+        return this.#then(node, x, step, step.to);
+      }
+      case "BatchNormalization": {
+        const constants = [1, 2, 3, 4].map((index) => this.#constantInput(node, index));
+        const refuse = (what: string): never => this.#refuse(node, what);
+        const [factors, summands] = batchNormalizationOf(node, x.shape[0] ?? 0, constants, refuse);
+        return this.#then(node, this.#then(node, x, factors), summands);
+      }
       case "Clip":
         return this.#then(node, x, { kind: "clip", low: this.#scalar(node, 1), high: this.#scalar(node, 2) });
       case "Softmax":
@@ -242,7 +257,7 @@ export class Trace {
 
   #binary(node: OnnxNode, x: Flow, by: Constant, swapped: boolean): Value {
     if (x.whole) this.#refuse(node, "computes with whole numbers");
-    const wide = by.data.length !== 1 && trimmed(by.shape).join() !== trimmed(x.shape).join();
+    const wide = by.data.length !== 1 && trimmed(by.shape).join() !== trimmed(x.shape).join() && !isOfChannels(by, x);
     // With more dimensions than the batch has it would put others in front of it.
     if (wide || by.shape.length > x.shape.length + 1) {
       this.#refuse(node, `has a constant of shape [${by.shape.join(", ")}] for values [${x.shape.join(", ")}]`);
@@ -284,6 +299,17 @@ export class Trace {
       ...(c && { biases: c.constant.data }),
     } as const;
     return this.#then(node, x, step, [...x.shape.slice(0, -1), outputs]);
+  }
+
+  /** Images' channels from the last axis to the first, or back. */
+  #turned(node: OnnxNode, x: FlowValue): Value {
+    const order = intsOf(node, "perm")?.join();
+    const kind = ORDERS.get(order);
+    const [first = 0, second = 0, third = 0] = x.shape;
+    if (kind === undefined || x.shape.length !== 3)
+      return this.#refuse(node, "turns other than the channels of images");
+    const shape = kind === "channels first" ? [third, first, second] : [second, third, first];
+    return this.#then(node, x, { kind, from: x.shape }, shape);
   }
 
   /** Rows stay rows: [batch, ...] to [batch, n]. */
@@ -339,6 +365,11 @@ export class Trace {
     return list.length === 1 ? list[0]! : this.#refuse(node, "reduces other axes than one");
   }
 
+  #constantInput(node: OnnxNode, index: number): Constant {
+    const value = this.#input(node, index);
+    return value.kind === "constant" ? value.constant : this.#refuse(node, "has weights that are no constants");
+  }
+
   #scalar(node: OnnxNode, index: number): Constant["data"] | undefined {
     if (!node.inputs[index]) return undefined;
     const value = this.#input(node, index);
@@ -350,6 +381,17 @@ export class Trace {
   #refuse(node: OnnxNode, what: string): never {
     throw new FileError(this.#path, `node ${nameOf(node)} ${what}`);
   }
+}
+
+/** Orders of axes, the batch first. */
+const ORDERS = new Map<string | undefined, "channels first" | "channels last">([
+  ["0,3,1,2", "channels first"],
+  ["0,2,3,1", "channels last"],
+]);
+
+/** One number for each channel of images [channels, height, width]. */
+function isOfChannels({ shape, data }: Constant, x: Flow): boolean {
+  return x.shape.length === 3 && data.length === x.shape[0] && trimmed(shape).join() === `${data.length},1,1`;
 }
 
 /** A shape without the ones in front, which broadcast. */

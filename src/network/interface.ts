@@ -8,7 +8,15 @@ const name = z.string().min(1).max(1_000);
 /** Sizes, the batch first; a text names one that is known when the model runs. */
 const dims = z.array(z.union([z.number().int().min(1).max(1_000_000), z.string().max(1_000)])).max(16);
 
-const inputSchema = z.strictObject({ name, dtype: z.enum(["float32", "float64", "uint8"]), dims: dims.min(2) });
+const inputSchema = z
+  .strictObject({
+    name,
+    dtype: z.enum(["float32", "float64", "uint8"]),
+    dims: dims.min(2),
+    /** Images come as [height, width, channels], where the policy has [channels, height, width]. */
+    channelsLast: z.literal(true).exactOptional(),
+  })
+  .refine((input) => !input.channelsLast || input.dims.length === 4, { message: "has channels, but no images" });
 
 const outputSchema = z.strictObject({
   name,

@@ -187,7 +187,7 @@ it.each<[string, readonly string[], number, string]>([
     "an import",
     ["import", "onnx", model, "--output", join(folder, "x.safetensors")],
     3,
-    `${model}: node Sigmoid "gate" is not understood: it is no sequence of dense layers, but may be a black-box teacher (pops compress --teacher)`,
+    `${model}: node Sigmoid "gate" is not understood: it is no sequence of convolutions and dense layers, but may be a black-box teacher (pops compress --teacher)`,
   ],
   [
     "an export",

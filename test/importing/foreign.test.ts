@@ -155,7 +155,7 @@ describe.skipIf(!hasPackages)(`models of other frameworks (needs Python with ${N
     ["elu.zip", "has the activation torch.nn.modules.activation.ELU"],
     ["sde.zip", "with use_sde"],
     ["module.pt", 'needs "torch.nn.modules.linear.Linear", which is refused (nothing was executed)'],
-    ["conv.onnx", 'Conv "/0/Conv" is not understood'],
+    ["conv.onnx", 'Conv "/0/Conv" is no convolution over images'],
     ["sigmoid.onnx", 'Sigmoid "/1/Sigmoid" is not understood'],
     ["old.pt", "old format (before 1.6)"],
   ])("are refused with the reason (%s)", async (name, problem) => {

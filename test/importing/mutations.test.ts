@@ -142,6 +142,7 @@ const torchImages = torchOf(smallImages, [
 const sb3Images = sb3Of("stable_baselines3.dqn.policies.CnnPolicy", torchImages, smallImages.architecture.input, false);
 const statistics = vecNormalizeOf([0.5, -1, 2], [1, 2, 3]);
 const foreign = encodeModel({ ...decodeModel(onnx, "x"), metadata: {} });
+const foreignImages = encodeModel({ ...decodeModel(policyToOnnx(smallImages), "x"), metadata: {} });
 
 /** `read` on each mutation returns or throws a FileError; no file format protects these bytes. */
 function expectTypedMutations(name: string, bytes: Uint8Array, read: (mutated: Uint8Array) => unknown): void {
@@ -195,6 +196,9 @@ it("throws only FileErrors on mutated statistics of VecNormalize", () => {
 
 it("throws only FileErrors on mutated safetensors and ONNX models of others", () => {
   expectTypedMutations("foreign-onnx", foreign, (bytes) =>
+    policyFromForeignOnnx(decodeModel(bytes, "hostile"), "hostile", {}),
+  );
+  expectTypedMutations("foreign-onnx-images", foreignImages, (bytes) =>
     policyFromForeignOnnx(decodeModel(bytes, "hostile"), "hostile", {}),
   );
   expectTypedMutations("foreign-safetensors", encodeSafetensors(readTorch(torch, "x"), {}), (bytes) =>

@@ -78,7 +78,7 @@ type Case = readonly [op: string, given: readonly Given[], attributes?: Plainly,
 
 /** A case with what most of them do not say. */
 function whole([op, given, attributes = {}, opset = 17, outputs = "y"]: Case) {
-  const inputs = [...names].slice(0, given.length).join(" ");
+  const inputs = Array.from(names).slice(0, given.length).join(" ");
   return { op, node: node(op, inputs, outputs, attributes), given, opset };
 }
 

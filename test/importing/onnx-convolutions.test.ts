@@ -1,0 +1,232 @@
+import fc from "fast-check";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { describe, expect, it } from "vitest";
+import { specOf } from "../../src/environment/registry.ts";
+import { box } from "../../src/environment/spaces.ts";
+import { policyToOnnx } from "../../src/exporting/onnx.ts";
+import { policyFromForeignOnnx } from "../../src/importing/foreign-onnx.ts";
+import { describe as layersOf } from "../../src/network/architecture.ts";
+import type { Policy } from "../../src/network/policy.ts";
+import { predictor } from "../../src/network/predict.ts";
+import { Pcg64 } from "../../src/random/pcg64.ts";
+import type { OnnxNode, OnnxTensor } from "../../src/tensor/onnx-model.ts";
+import { decodeModel } from "../../src/tensor/onnx-reader.ts";
+import { convolutional } from "../arbitraries.ts";
+import { floats, ints, modelOf, node } from "./fixtures/graphs.ts";
+import { randomPolicy } from "./fixtures/policies.ts";
+
+const read = (file: Uint8Array, environment?: Parameters<typeof policyFromForeignOnnx>[2]["environment"]): Policy =>
+  policyFromForeignOnnx(decodeModel(file, "x"), "x", environment ? { environment } : {});
+
+/** Images of bytes as the model takes them, and as the policy does: channels first. */
+function images(count: number, [height, width, channels]: readonly [number, number, number], last: boolean) {
+  const random = new Pcg64(9);
+  const given = Uint8Array.from({ length: count * height * width * channels }, () => random.integer(256));
+  if (!last) return { given, first: Float32Array.from(given) };
+  const first = new Float32Array(given.length);
+  for (let n = 0; n < count; n++) {
+    for (let pixel = 0; pixel < height * width; pixel++) {
+      for (let c = 0; c < channels; c++) {
+        first[(n * channels + c) * height * width + pixel] = given[(n * height * width + pixel) * channels + c]!;
+      }
+    }
+  }
+  return { given, first };
+}
+
+/** Largest difference of a policy's outputs from those of a model, in sizes of the largest output. */
+async function errorOf(file: Uint8Array, policy: Policy, last = false, rows = 1000): Promise<number> {
+  const session = await InferenceSession.create(file);
+  const [channels = 0, height = 0, width = 0] = policy.architecture.input;
+  const { given, first } = images(rows, [height, width, channels], last);
+  const shape = last ? [rows, height, width, channels] : [rows, channels, height, width];
+  const [name = ""] = session.inputNames;
+  const tensor = last ? new Tensor("uint8", given, shape) : new Tensor("float32", Float32Array.from(given), shape);
+  const results = await session.run({ [name]: tensor });
+  const expected = results[session.outputNames[0]!]!.data as Float32Array;
+  const predict = predictor(policy);
+  const size = first.length / rows;
+  let error = 0;
+  let largest = 1;
+  for (let row = 0; row < rows; row++) {
+    for (const [k, value] of predict(first.subarray(row * size, (row + 1) * size)).entries()) {
+      const wanted = expected[(row * expected.length) / rows + k]!;
+      error = Math.max(error, Math.abs(value - wanted));
+      largest = Math.max(largest, Math.abs(wanted));
+    }
+  }
+  await session.release();
+  return error / largest;
+}
+
+const value = (name: string, dims: readonly (number | string)[], dtype: "float32" | "uint8" = "float32") => ({
+  name,
+  dtype,
+  dims,
+});
+
+/** x [n, 3, 9, 8], divided by 255, through these nodes, to y [n, 4]. */
+function graph(nodes: readonly OnnxNode[], initializers: readonly OnnxTensor[]): Uint8Array {
+  return modelOf({
+    inputs: [value("x", ["n", 3, 9, 8])],
+    outputs: [value("y", ["n", 4])],
+    nodes: [node("Div", "x most", "scaled"), ...nodes, node("Flatten", "r", "f"), node("Gemm", "f d b", "y")],
+    initializers: [floats("most", [], [255]), floats("b", [4]), ...initializers],
+  });
+}
+
+const filters = floats("w", [2, 3, 3, 2]);
+/** Behind a convolution "c" of 2 filters: relu, then a dense layer for so many numbers. */
+const behind = (numbers: number): [OnnxNode, OnnxTensor] => [node("Relu", "c", "r"), floats("d", [numbers, 4])];
+
+describe("an ONNX model with convolutions becomes a copy", () => {
+  it("of any that PoPS itself writes, its name taken off: equal layers, equal numbers", () => {
+    fc.assert(
+      fc.property(convolutional, (architecture) => {
+        const policy = randomPolicy(architecture);
+        fc.pre((architecture.normalization?.mean.length ?? 1) === 1);
+        const written = decodeModel(policyToOnnx(policy, { action: false }), "x");
+        const copy = policyFromForeignOnnx({ ...written, metadata: {} }, "x", {});
+        expect(layersOf(copy.architecture)).toBe(layersOf(architecture));
+        expect(copy.parameters).toEqual(policy.parameters);
+      }),
+    );
+  });
+
+  it.each<[string, string, number, OnnxNode[], OnnxTensor[]]>([
+    ["3x9x8-2c3x2s1-4", "neither stride nor padding", 98, [node("Conv", "scaled w", "c")], []],
+    [
+      "3x9x8-2c3x2s2x1p1.0.2.1-4",
+      "strides, padding and biases",
+      80,
+      [node("Conv", "scaled w e", "c", { strides: [2, 1], pads: [1, 0, 2, 1], kernel_shape: [3, 2] })],
+      [floats("e", [2])],
+    ],
+    [
+      "3x9x8-2c3x2s2p1.0.1.0-4",
+      "as many zeros as keep the size, the odd one last",
+      40,
+      [node("Conv", "scaled w", "c", { strides: [2, 2], auto_pad: "SAME_UPPER" })],
+      [],
+    ],
+    [
+      "3x9x8-2c3x2s1p1.1.1.0-4",
+      "as many zeros as keep the size, the odd one first",
+      144,
+      [node("Conv", "scaled w", "c", { auto_pad: "SAME_LOWER" })],
+      [],
+    ],
+    [
+      "3x9x8-2c3x2s1-4",
+      "a normalisation of batches behind it",
+      98,
+      [node("Conv", "scaled w", "k"), node("BatchNormalization", "k g h m v", "c")],
+      [floats("g", [2]), floats("h", [2]), floats("m", [2]), floats("v", [2], [0.5, 3])],
+    ],
+    [
+      "3x9x8-2c3x2s1-4",
+      "biases and factors of channels as nodes of their own",
+      98,
+      [node("Conv", "scaled w", "k"), node("Add", "k g", "l"), node("Mul", "l h", "c")],
+      [floats("g", [1, 2, 1, 1]), floats("h", [2, 1, 1])],
+    ],
+  ])("%s: %s", async (expected, _what, numbers, nodes, tensors) => {
+    const [relu, matrix] = behind(numbers);
+    const file = graph([...nodes, relu], [filters, matrix, ...tensors]);
+    const policy = read(file);
+    expect(layersOf(policy.architecture)).toBe(expected);
+    expect(policy.architecture.normalization?.deviation[0]).toBeCloseTo(255, 10);
+    expect(await errorOf(file, policy)).toBeLessThan(1e-5);
+  });
+
+  const turning = modelOf({
+    inputs: [value("x", ["n", 9, 8, 3], "uint8")],
+    outputs: [value("y", ["n", 4])],
+    nodes: [
+      node("Cast", "x", "numbers", { to: 1 }),
+      node("Transpose", "numbers", "first", { perm: [0, 3, 1, 2] }),
+      node("Conv", "first w", "c"),
+      node("Relu", "c", "r"),
+      node("Transpose", "r", "last", { perm: [0, 2, 3, 1] }),
+      node("Reshape", "last s", "f"),
+      node("MatMul", "f d", "y"),
+    ],
+    initializers: [filters, floats("d", [98, 4]), ints("s", [-1, 98])],
+  });
+
+  it("where TensorFlow has the channels last, in front and behind", async () => {
+    const policy = read(turning);
+    expect(layersOf(policy.architecture)).toBe("3x9x8-2c3x2s1-4");
+    expect(policy.provenance).toMatchObject({ flatten: "hwc (as the file says)" });
+    expect(await errorOf(turning, policy, true)).toBeLessThan(1e-5);
+  });
+
+  it("that is called as the model is: bytes, the channels last", async () => {
+    const policy = read(turning);
+    const written = policyToOnnx(policy);
+    expect(decodeModel(written, "x").graph.inputs).toMatchObject([value("x", ["n", 9, 8, 3], "uint8")]);
+    expect(await errorOf(written, policy, true)).toBeLessThan(1e-5);
+  });
+
+  it("that is called so even when no convolution is left", async () => {
+    const { interface: face } = read(turning);
+    const dense = randomPolicy({
+      input: [3, 9, 8],
+      layers: [{ kind: "dense", units: 4, activation: "none" }],
+      head: "q-values",
+    });
+    const policy = { ...dense, interface: face! };
+    expect(await errorOf(policyToOnnx(policy), policy, true)).toBeLessThan(1e-5);
+  });
+
+  it("not where the environment has the channels last too", () => {
+    const environment = {
+      ...specOf("Pong-v0"),
+      observationSpace: box(new Array<number>(216).fill(0), new Array<number>(216).fill(255), [9, 8, 3]),
+    };
+    expect(() => read(turning, environment)).toThrow("takes images with the channels last");
+  });
+});
+
+describe("an ONNX model with convolutions is no sequence of layers", () => {
+  it.each<[string, OnnxNode[], OnnxTensor[], string]>([
+    ["groups", [node("Conv", "scaled w", "c", { group: 3 })], [floats("w", [3, 1, 3, 2])], "groups of channels"],
+    ["dilated kernels", [node("Conv", "scaled w", "c", { dilations: [2, 1] })], [filters], "dilated kernels"],
+    [
+      "pooling",
+      [node("Conv", "scaled w", "k"), node("MaxPool", "k", "c", { kernel_shape: [2, 2] })],
+      [filters],
+      "is not understood",
+    ],
+    ["a branch", [node("Conv", "scaled w", "k"), node("Add", "k k", "c")], [filters], "joins two values"],
+    ["other channels", [node("Conv", "scaled w", "c")], [floats("w", [2, 4, 3, 2])], "takes 4 channels, gets 3"],
+    [
+      "statistics of pixels",
+      [node("Sub", "scaled p", "k"), node("Conv", "k w", "c")],
+      [filters, floats("p", [3, 9, 8])],
+      "another rescaling than one of all pixels",
+    ],
+    [
+      "numbers of pixels",
+      [node("Conv", "scaled w", "k"), node("Add", "k p", "c")],
+      [filters, floats("p", [2, 7, 7])],
+      "rescales pixels",
+    ],
+    [
+      "a turn that no layer needs",
+      [node("Conv", "scaled w", "k"), node("Transpose", "k", "c", { perm: [0, 2, 1, 3] })],
+      [filters],
+      "turns other than the channels",
+    ],
+    ["images cut", [node("Conv", "scaled w", "c", { pads: [-1, 0, 0, 0] })], [filters], "cuts its images"],
+    [
+      "a kernel larger than the images",
+      [node("Conv", "scaled w", "c")],
+      [floats("w", [2, 3, 10, 2])],
+      "larger than its images",
+    ],
+  ])("with %s", (_name, nodes, tensors, why) => {
+    const [relu, matrix] = behind(98);
+    expect(() => read(graph([...nodes, relu], [matrix, ...tensors]))).toThrow(why);
+  });
+});
