@@ -52,7 +52,8 @@ const pair = (max: number): fc.Arbitrary<[number, number]> =>
 
 const convolution: fc.Arbitrary<Convolution> = fc
   .record({
-    units: fc.integer({ min: 1, max: 4 }),
+    // Few, or more than are summed one filter after the other.
+    units: fc.oneof({ arbitrary: fc.integer({ min: 1, max: 4 }), weight: 4 }, fc.constantFrom(8, 9)),
     kernel: pair(3),
     stride: pair(2),
     padding: fc.option(fc.tuple(...[0, 1, 2, 3].map(() => fc.integer({ min: 0, max: 2 })))),

@@ -59,7 +59,7 @@ function print(
   const [low, high] = score.interval95;
   process.stdout.write(
     `${describe(architecture)} (${countsOf(architecture).weights} weights) on ${environment}, ${score.episodes} ${acting} episodes, seed ${flags.seed}\n` +
-      `  mean ${score.mean.toFixed(2)}  sd ${score.sd.toFixed(2)}  min ${score.min}\n` +
+      `  mean ${score.mean.toFixed(2)}  sd ${score.sd.toFixed(2)}  min ${Number(score.min.toFixed(2))}\n` +
       `  95 % lower bound ${score.lower95.toFixed(2)}, bootstrap interval ${low.toFixed(2)} to ${high.toFixed(2)}\n`,
   );
 }
