@@ -1,7 +1,6 @@
 import type { BoxSpace, EnvironmentSpec, VectorEnvironment } from "../environment/environment.ts";
 import { ShapeError } from "../errors.ts";
-import type { Acting } from "../evaluation/evaluate.ts";
-import { type Actions, actionsOf, sampleAction } from "../network/action.ts";
+import { type Acting, type Actions, actionsOf, sampleAction } from "../network/action.ts";
 import type { AnyArchitecture } from "../network/architecture.ts";
 import type { Forward } from "../network/black-box.ts";
 import type { Plain } from "../plain.ts";

@@ -1,9 +1,10 @@
 import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
-import { type Acting, compileFixed } from "../evaluation/evaluate.ts";
+import { compileFixed } from "../evaluation/evaluate.ts";
 import type { Examination } from "../evaluation/examination.ts";
 import { lower95, summarize } from "../evaluation/statistics.ts";
 import type { QuickScore } from "../events.ts";
+import type { Acting } from "../network/action.ts";
 import { type Architecture, describe, inputSize, outputSize, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import { INITIALIZERS, initialize } from "../network/parameters.ts";

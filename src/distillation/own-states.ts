@@ -1,5 +1,6 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
-import { type Acting, compileFixed, compileForward } from "../evaluation/evaluate.ts";
+import { compileFixed, compileForward } from "../evaluation/evaluate.ts";
+import type { Acting } from "../network/action.ts";
 import { type Architecture, inputSize, outputSize } from "../network/architecture.ts";
 import type { Forward } from "../network/black-box.ts";
 import type { BlackBox, Network } from "../network/policy.ts";

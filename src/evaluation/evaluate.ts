@@ -1,6 +1,6 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { EnvironmentError } from "../errors.ts";
-import { actionsOf, greedyActions, sampleAction } from "../network/action.ts";
+import { type Acting, actionsOf, greedyActions, sampleAction } from "../network/action.ts";
 import {
   type AnyArchitecture,
   type Architecture,
@@ -40,10 +40,6 @@ export async function compileFixed(player: Network | BlackBox, batch: number): P
   program.bind("parameters", player.parameters);
   return program;
 }
-
-/** How a policy acts: by its best action, or by a draw from its distribution. Q-values know no other way than the greedy one. */
-export const ACTING = ["greedy", "sampled"] as const;
-export type Acting = (typeof ACTING)[number];
 
 /**
  * Plays whole episodes of one environment in lock-step: one batched forward pass a step for all lanes. The lanes of a set

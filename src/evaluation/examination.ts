@@ -1,7 +1,8 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
+import type { Acting } from "../network/action.ts";
 import type { Architecture } from "../network/architecture.ts";
 import type { BlackBox, Network } from "../network/policy.ts";
-import { type Acting, Evaluator } from "./evaluate.ts";
+import { Evaluator } from "./evaluate.ts";
 
 /** What a look at a policy is for: gates and selection decide what goes on, a proof is on what no decision has seen. */
 export type Purpose = "selection" | "proof";

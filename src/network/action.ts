@@ -6,6 +6,10 @@ import { type AnyArchitecture, type Gaussian, outputSize } from "./architecture.
 /** What decides how outputs act: their Gaussian, or none. */
 type Acts = Pick<AnyArchitecture, "gaussian">;
 
+/** How a policy acts: by its best action, or by a draw from its distribution. Q-values know no other way than the greedy one. */
+export const ACTING = ["greedy", "sampled"] as const;
+export type Acting = (typeof ACTING)[number];
+
 /** Actions of a batch as a vector environment takes them: [batch] choices, or [batch, size] numbers. */
 export type Actions = Int32Array | Float32Array;
 

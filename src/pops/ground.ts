@@ -2,9 +2,9 @@ import { AgreementExamination, type LabelledUnits, label } from "../distillation
 import { collectTeacherStates, type DistillOptions, type TeacherStates } from "../distillation/distill.ts";
 import type { GymnasiumReference } from "../environment/gymnasium-protocol.ts";
 import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
-import type { Acting } from "../evaluation/evaluate.ts";
 import { EpisodeExamination, type Examination } from "../evaluation/examination.ts";
 import type { Emitted } from "../events.ts";
+import type { Acting } from "../network/action.ts";
 import { checkFits } from "../network/architecture.ts";
 import type { BlackBox, Network } from "../network/policy.ts";
 import { checkObserved, type ObservationLog } from "../observations/log.ts";

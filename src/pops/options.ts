@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { distillSchema } from "../distillation/distill.ts";
-import { ACTING } from "../evaluation/evaluate.ts";
+import { ACTING } from "../network/action.ts";
 import { pruneSchema } from "../pruning/prune.ts";
 import { networkShape } from "../teacher/teacher.ts";
 

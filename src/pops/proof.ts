@@ -1,8 +1,8 @@
 import { ObjectiveError } from "../errors.ts";
-import type { Acting } from "../evaluation/evaluate.ts";
 import type { Divergence, Examination } from "../evaluation/examination.ts";
 import { scoreOf } from "../evaluation/statistics.ts";
 import type { Emitted } from "../events.ts";
+import type { Acting } from "../network/action.ts";
 import { countsOf, describe } from "../network/architecture.ts";
 import type { BlackBox, Network, Score } from "../network/policy.ts";
 import type { Plain } from "../plain.ts";

@@ -9,7 +9,7 @@ import {
 import { type Failure, failureOf } from "../environment/lane-call.ts";
 import { importModules } from "../environment/module.ts";
 import { EnvironmentError, NumericError, UsageError } from "../errors.ts";
-import type { Acting } from "../evaluation/evaluate.ts";
+import type { Acting } from "../network/action.ts";
 import type { Architecture } from "../network/architecture.ts";
 import { type Ground, openGround, type Source } from "./ground.ts";
 

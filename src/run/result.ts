@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { ACTING } from "../evaluation/evaluate.ts";
 import { divergenceSchema, observationsSchema } from "../events.ts";
+import { ACTING } from "../network/action.ts";
 import { anyArchitectureSchema } from "../network/architecture.ts";
 import { scoreSchema } from "../network/policy.ts";
 

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { UsageError } from "../errors.ts";
-import { ACTING } from "../evaluation/evaluate.ts";
 import type { Emitted } from "../events.ts";
+import { ACTING } from "../network/action.ts";
 import { INITIALIZERS } from "../network/parameters.ts";
 import type { Plain } from "../plain.ts";
 import { type Pcg64, stream } from "../random/pcg64.ts";

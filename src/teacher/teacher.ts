@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { BoxSpace, VectorEnvironment } from "../environment/environment.ts";
-import { type Acting, Evaluator } from "../evaluation/evaluate.ts";
+import { Evaluator } from "../evaluation/evaluate.ts";
 import type { EventOf, QuickScore } from "../events.ts";
+import type { Acting } from "../network/action.ts";
 import { type Architecture, countsOf, describe, type Layer } from "../network/architecture.ts";
 import type { Plain } from "../plain.ts";
 

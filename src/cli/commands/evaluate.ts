@@ -1,7 +1,8 @@
 import type { OpenEnvironment } from "../../environment/open.ts";
 import { UsageError } from "../../errors.ts";
-import { type Acting, Evaluator } from "../../evaluation/evaluate.ts";
+import { Evaluator } from "../../evaluation/evaluate.ts";
 import { loadTeacher } from "../../importing/load.ts";
+import type { Acting } from "../../network/action.ts";
 import { checkFits, countsOf, describe } from "../../network/architecture.ts";
 import type { AnyPolicy, Score } from "../../network/policy.ts";
 import { type EnvironmentFlags, environmentOf, openNamed } from "../environment.ts";
