@@ -51,7 +51,7 @@ export {
 } from "./events.ts";
 // Policy files.
 export { policyToOnnx } from "./exporting/onnx.ts";
-export { policyToSafetensors } from "./exporting/safetensors.ts";
+export { policyToHalfSafetensors, policyToSafetensors } from "./exporting/safetensors.ts";
 export { policyToSb3 } from "./exporting/sb3.ts";
 export { VERSION } from "./exporting/version.ts";
 export type { ImportOptions } from "./importing/dense-layers.ts";

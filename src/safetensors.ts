@@ -24,6 +24,8 @@ type SafetensorsDtype = keyof typeof dtypes;
 export interface Safetensor {
   readonly shape: readonly number[];
   readonly data: PlainArray;
+  /** Stored as F16, each number rounded to the nearest one that there is. */
+  readonly half?: boolean;
 }
 
 export interface SafetensorsFile {
@@ -49,7 +51,23 @@ export function halfToNumber(bits: number): number {
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
-function dtypeOf(data: PlainArray): SafetensorsDtype {
+/** The IEEE 754 binary16 that is nearest to a number, of two the even one; infinity from 65,520 on. */
+export function numberToHalf(value: number): number {
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const size = Math.abs(value);
+  if (Number.isNaN(size)) return 0x7e00;
+  if (size >= 65_520) return sign | 0x7c00;
+  // Below 2 ** -14 all are multiples of one unit.
+  const exponent = Math.max(-14, Math.floor(Math.log2(size)));
+  const units = size / 2 ** (exponent - 10);
+  const below = Math.floor(units);
+  const up = units - below > 0.5 || (units - below === 0.5 && below % 2 === 1);
+  // The highest of a normal number's 11 bits, and what rounding carries, add to the exponent.
+  return sign | (((exponent + 14) << 10) + below + (up ? 1 : 0));
+}
+
+function dtypeOf(data: PlainArray | Uint16Array): SafetensorsDtype {
+  if (data instanceof Uint16Array) return "F16";
   if (data instanceof Float32Array) return "F32";
   if (data instanceof Float64Array) return "F64";
   if (data instanceof Int32Array) return "I32";
@@ -78,18 +96,21 @@ export function encodeSafetensors(
 ): Uint8Array<ArrayBuffer> {
   // Joined by hand: an object would reorder names that look like numbers.
   const entries = [`${JSON.stringify(METADATA)}:${JSON.stringify(metadata)}`];
+  const parts: (PlainArray | Uint16Array)[] = [];
   let end = 0;
-  for (const [name, { shape, data }] of tensors) {
+  for (const [name, { shape, data, half }] of tensors) {
     if (name === METADATA || elementsOf(shape) !== data.length) {
       throw new ShapeError(
         "encodeSafetensors",
         `tensor "${name}" of ${data.length} elements has shape [${shape.join(", ")}]`,
       );
     }
+    const stored = half ? Uint16Array.from(data, numberToHalf) : data;
+    parts.push(stored);
     const start = end;
-    end += data.byteLength;
+    end += stored.byteLength;
     entries.push(
-      `${JSON.stringify(name)}:${JSON.stringify({ dtype: dtypeOf(data), shape, data_offsets: [start, end] })}`,
+      `${JSON.stringify(name)}:${JSON.stringify({ dtype: dtypeOf(stored), shape, data_offsets: [start, end] })}`,
     );
   }
   const json = Buffer.from(`{${entries.join(",")}}`);
@@ -105,9 +126,9 @@ export function encodeSafetensors(
   bytes.fill(0x20, 8, 8 + headerBytes);
   bytes.set(json, 8);
   let at = 8 + headerBytes;
-  for (const { data } of tensors.values()) {
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
-    at += data.byteLength;
+  for (const part of parts) {
+    bytes.set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength), at);
+    at += part.byteLength;
   }
   return bytes;
 }

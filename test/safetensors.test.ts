@@ -5,7 +5,13 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { FileError, ShapeError } from "../src/errors.ts";
-import { decodeSafetensors, encodeSafetensors, type Safetensor } from "../src/safetensors.ts";
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  halfToNumber,
+  numberToHalf,
+  type Safetensor,
+} from "../src/safetensors.ts";
 
 /** A file with any header text and `data` bytes of zeros. */
 function fileOf(header: string, data = 0, headerBytes = BigInt(Buffer.byteLength(header))): Uint8Array {
@@ -216,4 +222,28 @@ with safe_open(sys.argv[1], "np") as file:
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+it("rounds to half precision as IEEE 754 does", () => {
+  // Computed by numpy's float16.
+  const rounded = [
+    [1 / 3, 0x3555],
+    [-2.5, 0xc100],
+    [2049, 0x6800],
+    [2051, 0x6802],
+    [65_519, 0x7bff],
+    [65_520, 0x7c00],
+    [2 ** -14 - 2 ** -26, 0x0400],
+    [2 ** -24, 0x0001],
+    [2 ** -25, 0x0000],
+    [1.5 * 2 ** -24, 0x0002],
+    [-0, 0x8000],
+    [Number.NaN, 0x7e00],
+  ] as const;
+  expect(rounded.map(([value]) => numberToHalf(value))).toEqual(rounded.map(([, bits]) => bits));
+});
+
+it("keeps every half-precision number", () => {
+  const all = Array.from({ length: 2 ** 16 }, (_, bits) => bits).filter((bits) => !Number.isNaN(halfToNumber(bits)));
+  expect(all.map((bits) => numberToHalf(halfToNumber(bits)))).toEqual(all);
 });

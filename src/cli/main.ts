@@ -208,6 +208,7 @@ environmentOptions(program.command("export"))
     "--env <environment>",
     "environment whose spaces a model.zip is to have (default: the policy's, if PoPS has it)",
   )
+  .option("--half", "half precision, of safetensors: half the bytes, each number rounded")
   .action((format: string, file: string, flags: Parameters<typeof exportPolicy>[2]) =>
     exportPolicy(format, file, flags),
   );

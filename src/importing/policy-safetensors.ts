@@ -58,8 +58,8 @@ export function anyPolicyFromSafetensors(bytes: Uint8Array, path: string): AnyPo
   }
   const parts = new Map<string, { shape: readonly number[]; data: Float32Array }>();
   for (const [name, { shape, dtype, data }] of tensors) {
-    if (dtype !== "F32" || !(data instanceof Float32Array)) {
-      throw new FileError(path, `tensor "${name}" has dtype ${dtype}, expected F32`);
+    if ((dtype !== "F32" && dtype !== "F16") || !(data instanceof Float32Array)) {
+      throw new FileError(path, `tensor "${name}" has dtype ${dtype}, expected F32 or F16`);
     }
     parts.set(name, { shape, data });
   }

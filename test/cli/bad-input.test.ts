@@ -195,6 +195,7 @@ it.each<[parameters: string, code: number, message: string]>([
     2,
     'format: there is no format "onxx"; did you mean "onnx"?',
   ],
+  ["export onnx FOLDER/good.safetensors --half --output FOLDER/x", 2, "--half: is for safetensors, not for onnx"],
   ["export onnx FOLDER/good.safetensors", 2, "required option '--output <file>' not specified"],
   [
     "export onnx FOLDER/good.safetensors --output FOLDER/none/x.onnx",

@@ -1,7 +1,7 @@
 import fc from "fast-check";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
-import { policyToSafetensors } from "../../src/exporting/safetensors.ts";
+import { policyToHalfSafetensors, policyToSafetensors } from "../../src/exporting/safetensors.ts";
 import { policyFromSafetensors } from "../../src/importing/policy-safetensors.ts";
 import { dense } from "../../src/network/architecture.ts";
 import { decodeSafetensors } from "../../src/safetensors.ts";
@@ -52,4 +52,35 @@ it.each([
 it("refuses to write metadata that could not be read again", () => {
   const score = { ...small.score!, mean: Number.NaN };
   expect(() => policyToSafetensors({ ...small, score })).toThrow(ShapeError);
+});
+
+describe("half precision", () => {
+  const third = { ...small, parameters: small.parameters.map(() => 1 / 3) };
+
+  it("stores two bytes a number", () => {
+    const { tensors } = decodeSafetensors(policyToHalfSafetensors(small), "x");
+    expect(new Set([...tensors.values()].map(({ dtype }) => dtype))).toEqual(new Set(["F16"]));
+  });
+
+  it("is read as the nearest numbers, without the score of the others", () => {
+    const read = policyFromSafetensors(policyToHalfSafetensors(third), "x");
+    expect(read).toEqual({
+      ...third,
+      score: undefined,
+      provenance: { ...third.provenance, precision: "rounded to half precision" },
+      parameters: third.parameters.map(() => 0x555 / 2 ** 12),
+    });
+  });
+
+  it("keeps policies that it has all numbers of, with their score", () => {
+    const exact = { ...small, parameters: small.parameters.map((_, index) => index / 4) };
+    expect(policyFromSafetensors(policyToHalfSafetensors(exact), "x")).toEqual(exact);
+  });
+
+  it("refuses numbers that it does not have", () => {
+    const parameters = Float32Array.of(...small.parameters.slice(1), 65_520);
+    expect(() => policyToHalfSafetensors({ ...small, parameters })).toThrow(
+      `parameter ${small.parameters.length - 1} is 65520, half precision ends at 65504`,
+    );
+  });
 });

@@ -38,7 +38,7 @@ it.each([
   [
     "another dtype",
     { tensors: { "output.bias": { shape: [2], data: new Float64Array(2) } } },
-    "has dtype F64, expected F32",
+    "has dtype F64, expected F32 or F16",
   ],
   [
     "NaN",

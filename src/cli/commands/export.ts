@@ -3,7 +3,7 @@ import { nearest } from "../../environment/nearest.ts";
 import { environmentIds, specOf } from "../../environment/registry.ts";
 import { UsageError } from "../../errors.ts";
 import { policyToOnnx } from "../../exporting/onnx.ts";
-import { policyToSafetensors } from "../../exporting/safetensors.ts";
+import { policyToHalfSafetensors, policyToSafetensors } from "../../exporting/safetensors.ts";
 import { policyToSb3 } from "../../exporting/sb3.ts";
 import { writeAtomically } from "../../files.ts";
 import { loadPolicy } from "../../importing/load.ts";
@@ -11,22 +11,28 @@ import { checkFits } from "../../network/architecture.ts";
 import type { Policy } from "../../network/policy.ts";
 import { type EnvironmentFlags, knownEnvironment } from "../environment.ts";
 
-/** By name; `spec` is what is known of the policy's environment. */
-const formats: Record<string, (policy: Policy, spec: EnvironmentSpec | undefined) => Uint8Array> = {
+interface Wishes {
+  /** What is known of the policy's environment. */
+  readonly spec?: EnvironmentSpec | undefined;
+  /** Numbers in half precision. */
+  readonly half?: boolean | undefined;
+}
+
+const formats: Record<string, (policy: Policy, wishes: Wishes) => Uint8Array> = {
   onnx: (policy) => policyToOnnx(policy),
-  safetensors: policyToSafetensors,
-  sb3: policyToSb3,
+  safetensors: (policy, { half }) => (half ? policyToHalfSafetensors(policy) : policyToSafetensors(policy)),
+  sb3: (policy, { spec }) => policyToSb3(policy, spec),
 };
 
 /** Writes a policy file by the name of its format. */
-export function writePolicy(policy: Policy, format: string, output: string, spec?: EnvironmentSpec): void {
+export function writePolicy(policy: Policy, format: string, output: string, wishes: Wishes = {}): void {
   const encode = formats[format];
   if (!encode) {
     const meant = nearest(format, Object.keys(formats));
     const hint = meant === undefined ? `known are ${Object.keys(formats).join(", ")}` : `did you mean "${meant}"?`;
     throw new UsageError("format", `there is no format "${format}"; ${hint}`);
   }
-  const bytes = encode(policy, spec);
+  const bytes = encode(policy, wishes);
   writeAtomically(output, bytes);
   process.stdout.write(`${output}: ${bytes.length} bytes\n`);
 }
@@ -34,8 +40,10 @@ export function writePolicy(policy: Policy, format: string, output: string, spec
 export async function exportPolicy(
   format: string,
   file: string,
-  flags: EnvironmentFlags & { output: string; env?: string },
+  flags: EnvironmentFlags & { output: string; env?: string; half?: boolean },
 ): Promise<void> {
+  const { half } = flags;
+  if (half && format !== "safetensors") throw new UsageError("--half", `is for safetensors, not for ${format}`);
   const policy = await loadPolicy(file);
   const { environment = "" } = policy;
   let spec = environmentIds().includes(environment) ? specOf(environment) : undefined;
@@ -43,5 +51,5 @@ export async function exportPolicy(
     ({ spec } = await knownEnvironment(flags.env, flags));
     checkFits(policy.architecture, spec);
   }
-  writePolicy(policy, format, flags.output, spec);
+  writePolicy(policy, format, flags.output, { spec, half });
 }
