@@ -10,6 +10,7 @@ import { type ImportFlags, importFile, importTfCheckpoint } from "./commands/imp
 import { inspect } from "./commands/inspect.ts";
 import { newEnvironment } from "./commands/new.ts";
 import { compress, type RunFlags, train } from "./commands/run.ts";
+import { getFromZoo, listZoo } from "./commands/zoo.ts";
 import { coloursOf, printable } from "./terminal.ts";
 
 /** Exit codes that no PopsError has: an unforeseen error, a wrong command line, a reader of the output that went away. */
@@ -290,6 +291,23 @@ program
   .argument("[name]", "of the file and the class", "my-env")
   .action((name: string) => {
     newEnvironment(name);
+  });
+
+const zoo = program.command("zoo").description("trained teachers and compact policies that come with the package");
+zoo
+  .command("list")
+  .description("list them with their scores")
+  .option("--json", "print JSON")
+  .action((flags: Parameters<typeof listZoo>[0]) => {
+    listZoo(flags);
+  });
+zoo
+  .command("get")
+  .description("write one into a file")
+  .argument("<name>", "as pops zoo list has it")
+  .option("--output <file>", "file to write (default: its name, in the working folder)")
+  .action((name: string, flags: Parameters<typeof getFromZoo>[1]) => {
+    getFromZoo(name, flags);
   });
 
 program

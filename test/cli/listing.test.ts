@@ -97,6 +97,7 @@ it("prints its version, and help with every command", async () => {
     "export",
     "import",
     "new",
+    "zoo",
     "environments",
     "settings",
     "help",

@@ -61,7 +61,7 @@ it("has no fault that publint knows", async () => {
   expect(messages).toEqual([]);
 });
 
-it("holds the compiled program, the presets and nothing of the workshop", () => {
+it("holds the compiled program, the presets, the zoo and nothing of the workshop", () => {
   const { stdout } = run(folder, "tar", "-tzf", tarball);
   const files = stdout.trimEnd().split("\n");
   for (const file of [
@@ -73,13 +73,14 @@ it("holds the compiled program, the presets and nothing of the workshop", () => 
     "dist/environment/gymnasium-bridge.py",
     "presets/shared.yaml",
     "templates/my-env.ts",
+    "zoo/index.json",
   ]) {
     expect(files).toContain(`package/${file}`);
   }
   expect(
     files.filter(
       (file) =>
-        !/^package\/(?:dist\/.+\.(?:js|d\.ts)|dist\/environment\/gymnasium-bridge\.py|presets\/.+\.yaml|templates\/my-env\.ts|[A-Za-z]+(?:\.md|\.json)?)$/.test(
+        !/^package\/(?:dist\/.+\.(?:js|d\.ts)|dist\/environment\/gymnasium-bridge\.py|presets\/.+\.yaml|templates\/my-env\.ts|zoo\/(?:index\.json|[\w.-]+\.safetensors)|[A-Za-z]+(?:\.md|\.json)?)$/.test(
           file,
         ),
     ),
@@ -90,6 +91,11 @@ it("lists environments by npx", () => {
   const { status, stdout } = run(project, "npx", "--no-install", "pops", "environments");
   expect(status).toBe(0);
   expect(stdout).toMatch(/^environment +observation .*\nCartPole-v0 /);
+});
+
+it("gives a policy of the zoo", () => {
+  expect(pops("zoo", "get", "CartPole-v1-policy")).toMatchObject({ status: 0, stderr: "" });
+  expect(pops("evaluate", "CartPole-v1-policy.safetensors").stdout).toContain(" on CartPole-v1, 100 greedy episodes");
 });
 
 it("makes a whole run, with students in worker threads", () => {

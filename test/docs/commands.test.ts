@@ -35,6 +35,8 @@ const NAMES = [
   "import torch",
   "import safetensors",
   "import onnx",
+  "zoo list",
+  "zoo get",
   "environments",
   "settings",
 ];
@@ -88,7 +90,7 @@ function checkPops(words: readonly string[], whole: boolean): void {
   const usage = name === undefined ? undefined : usages.get(name);
   if (!program || name === undefined || !usage) {
     // `pops` and a group of commands may be mentioned by name.
-    if (words.length === 0 || (!whole && ["import", "new"].includes(words.join(" ")))) return;
+    if (words.length === 0 || (!whole && ["import", "new", "zoo"].includes(words.join(" ")))) return;
     throw new Error("no such command");
   }
   const at = words.indexOf(name.split(" ")[0] ?? "");

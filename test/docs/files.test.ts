@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { z } from "zod";
+import { zooSchema } from "../../src/cli/zoo.ts";
 import * as errors from "../../src/errors.ts";
 import { EVENTS_VERSION, eventSchema } from "../../src/events.ts";
 import { architectureSchema } from "../../src/network/architecture.ts";
@@ -89,6 +90,10 @@ it("docs/files.md has every field of result.json and no others", () => {
   const side = Object.keys(properties["teacher"]?.properties ?? {});
   expect(Object.keys(properties["policy"]?.properties ?? {})).toEqual(side);
   expect(documented(section(files, "result.json"))).toEqual([...expected, ...side]);
+});
+
+it("docs/files.md has every field of the zoo's index and no others", () => {
+  expect(documented(section(files, "Zoo"))).toEqual(Object.keys(zooSchema.shape.policies.element.shape));
 });
 
 it("docs/files.md has the exit code of every error", () => {

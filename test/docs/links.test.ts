@@ -24,7 +24,7 @@ it.each(documents)("%s links to files and headings that exist", (path) => {
 });
 
 it.each(documents)("%s names files of the project that exist", (path) => {
-  const named = [...read(path).matchAll(/`((?:src|test|bench|presets)\/[\w./-]*)`/g)].map(([, file]) => file ?? "");
+  const named = [...read(path).matchAll(/`((?:src|test|bench|presets|zoo)\/[\w./-]*)`/g)].map(([, file]) => file ?? "");
   expect(named.filter((file) => !existsSync(join(root, file)))).toEqual([]);
 });
 

@@ -1,0 +1,98 @@
+/**
+ * Makes the zoo's entries of an environment, teacher and compact policy, by the command line as a user does: trains,
+ * compresses, and evaluates the files that are kept. The teacher is kept in half precision.
+ *
+ *   npm run zoo -- CartPole-v1 --seed 1
+ *   npm run zoo -- Pong-v0 --run runs/Pong-v0-1 --command "pops train Pong-v0 && pops compress teacher.safetensors"
+ *
+ * The second form takes a run that has been made already, of `pops run` or `pops compress`, by the command that is stated.
+ */
+import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { z } from "zod";
+import { readZoo, sha256, ZOO, type ZooEntry, zooPath, zooSchema } from "../src/cli/zoo.ts";
+import { environmentIds, specOf } from "../src/environment/registry.ts";
+import { loadPolicy } from "../src/importing/load.ts";
+import { countsOf, describe } from "../src/network/architecture.ts";
+import { scoreSchema } from "../src/network/policy.ts";
+import { readResult } from "../src/run/read.ts";
+
+/** Fewer where games are long and teachers large. */
+const EPISODES = 100;
+const EPISODES_OF_FRAMES = 50;
+
+/** Runs the command line, and returns what it prints where that is wanted. */
+function pops(parameters: readonly string[], captured = false): string {
+  const program = ["--import", "tsx", "src/cli/main.ts"];
+  const { status, stdout } = spawnSync(process.execPath, [...program, ...parameters], {
+    stdio: ["ignore", captured ? "pipe" : "inherit", "inherit"],
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new Error(`pops ${parameters.join(" ")} ended with code ${status}`);
+  return stdout;
+}
+
+const evaluated = z.object({ score: scoreSchema });
+
+/** Takes the teacher or the policy of a finished run in. */
+async function takeIn(run: string, environment: string, role: ZooEntry["role"], command: string): Promise<ZooEntry> {
+  const name = `${environment}-${role}`;
+  const path = zooPath({ name });
+  const source = join(run, "policies", `${role}.safetensors`);
+  // A compact policy is small as it is, and keeps the numbers that were proven.
+  if (role === "teacher") pops(["export", "safetensors", source, "--half", "--output", path]);
+  else copyFileSync(source, path);
+  const episodes = specOf(environment).frameStack === undefined ? EPISODES : EPISODES_OF_FRAMES;
+  const { score } = evaluated.parse(
+    JSON.parse(pops(["evaluate", path, "--episodes", String(episodes), "--json"], true)),
+  );
+  const { architecture } = await loadPolicy(path);
+  const bytes = readFileSync(path);
+  return {
+    name,
+    environment,
+    role,
+    layers: describe(architecture),
+    weights: countsOf(architecture).weights,
+    bytes: bytes.length,
+    sha256: sha256(bytes),
+    command,
+    seed: readResult(join(run, "result.json")).seed,
+    score,
+  };
+}
+
+/** Replaces the entries of an environment; all stand in the order of the environments. */
+function writeIndex(environment: string, entries: readonly ZooEntry[]): void {
+  const index = new URL("index.json", ZOO);
+  const others = existsSync(index) ? readZoo().filter((entry) => entry.environment !== environment) : [];
+  const policies = environmentIds().flatMap((id) =>
+    [...others, ...entries].filter((entry) => entry.environment === id),
+  );
+  writeFileSync(index, `${JSON.stringify(zooSchema.parse({ version: 1, policies }), null, 2)}\n`);
+}
+
+const {
+  values,
+  positionals: [environment],
+} = parseArgs({
+  options: { seed: { type: "string", default: "1" }, run: { type: "string" }, command: { type: "string" } },
+  allowPositionals: true,
+});
+if (environment === undefined) throw new Error("npm run zoo -- <environment>");
+specOf(environment);
+if ((values.run === undefined) !== (values.command === undefined)) {
+  throw new Error("--run and --command belong together: a run, and the command that made it");
+}
+const scratch = mkdtempSync(join(tmpdir(), "pops-zoo-"));
+const run = values.run ?? join(scratch, "run");
+if (values.run === undefined) pops(["run", environment, "--seed", values.seed, "--out", run]);
+const command = values.command ?? `npm run zoo -- ${environment} --seed ${values.seed}`;
+writeIndex(environment, [
+  await takeIn(run, environment, "teacher", command),
+  await takeIn(run, environment, "policy", command),
+]);
+rmSync(scratch, { recursive: true });
