@@ -95,18 +95,20 @@ class Graph {
   /** The observation as rows of numbers, or as images where a convolution takes them. */
   observation(): string {
     const { name, dtype, dims, channelsLast } = this.#face.input;
+    const { input, normalization } = this.#policy.architecture;
     const images = layoutOf(this.#policy.architecture)[0]?.window !== undefined;
+    const [, first, second, third] = dims;
+    const shape = channelsLast ? [third, first, second] : dims.slice(1);
     let x = name;
     if (dtype !== "float32")
       x = this.#append("Cast", [x], "floats", { to: { kind: "int", value: DTYPES.float32.code } });
     if (channelsLast)
       x = this.#append("Transpose", [x], "channels_first", { perm: { kind: "ints", values: [0, 3, 1, 2] } });
-    if (images && dims.length !== 4) {
+    if (images && shape.join() !== input.join()) {
       x = this.#append("Reshape", [x, this.#constant("interface.observation")], "images");
     } else if (!images && dims.length !== 2) {
       x = this.#append("Flatten", [x], "flat", { axis: { kind: "int", value: 1 } });
     }
-    const { normalization } = this.#policy.architecture;
     if (!normalization || this.#face.normalized) return x;
     x = this.#append("Sub", [x, this.#constant("normalization.mean")], "centred");
     x = this.#append("Div", [x, this.#constant("normalization.deviation")], "scaled");

@@ -71,6 +71,8 @@ const MAX_LAYERS = 64;
 const MAX_SHARING = 16;
 /** Exporters write the largest float32 for no limit. */
 const MAX_FLOAT = 3.4e38;
+/** Why images are refused behind it. */
+const UNEVEN = "follows another rescaling than one of all pixels";
 
 interface Layer {
   readonly name: string;
@@ -236,10 +238,8 @@ class Assembly {
       if (sizeOf(from) !== this.#width || (this.#channelsLast && this.#isLast))
         this.#refuse(step, "takes other images");
       this.#input = from;
-      const { scale, shift } = this.#pending ?? affine([], 1);
-      if (!scale.every((by) => by === scale[0] && by > 0) || !shift.every((by) => by === shift[0])) {
-        this.#refuse(step, "follows another rescaling than one of all pixels");
-      }
+      const waiting = this.#pending ?? affine([], 1);
+      if (!isEven(waiting) || !(waiting.scale[0]! > 0)) this.#refuse(step, UNEVEN);
       if (this.#pending && !this.#normalization) this.#normalize();
     }
     if (this.#pending) this.#refuse(step, "follows a rescaling");
@@ -264,6 +264,10 @@ class Assembly {
     if (from.join() !== this.#image.join() || !(isObservation || isImage)) {
       this.#refuse(step, "turns what are no images in front of or behind convolutions");
     }
+    // Numbers of pixels would have to be turned with them.
+    const { mean, deviation } = this.#normalization ?? { mean: [0], deviation: [1] };
+    const isSingle = mean.length === 1 && deviation.length === 1;
+    if (isObservation && !(isSingle && isEven(this.#pending ?? affine([], 1)))) this.#refuse(step, UNEVEN);
     const [first = 0, second = 0, third = 0] = from;
     this.#image = last ? [second, third, first] : [third, first, second];
     this.#channelsLast ||= isObservation;
@@ -328,6 +332,11 @@ class Assembly {
 /** One number instead of many that are equal. */
 function single(values: number[]): number[] {
   return values.every((value) => value === values[0]) ? values.slice(0, 1) : values;
+}
+
+/** The same for all numbers. */
+function isEven({ scale, shift }: Affine): boolean {
+  return scale.every((by) => by === scale[0]) && shift.every((by) => by === shift[0]);
 }
 
 /** Steps x to scale x + shift. */

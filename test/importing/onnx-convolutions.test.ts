@@ -179,6 +179,35 @@ describe("an ONNX model with convolutions becomes a copy", () => {
     expect(await errorOf(policyToOnnx(policy), policy, true)).toBeLessThan(1e-5);
   });
 
+  it.each<[string, OnnxNode, OnnxTensor]>([
+    ["another shape of images", node("Reshape", "x s", "shaped"), ints("s", [-1, 3, 6, 12])],
+    ["TensorFlow's way to turn images of one channel", node("Reshape", "x s", "shaped"), ints("s", [-1, 1, 12, 18])],
+    ["an axis put in", node("Unsqueeze", "x s", "shaped"), ints("s", [1])],
+  ])("that is called as a model with %s in front", async (_, reshaping, sizes) => {
+    const shape = reshaping.opType === "Unsqueeze" ? [1, 12, 18] : Array.from(sizes.data, Number).slice(1);
+    const [channels = 0, height = 0, width = 0] = shape;
+    const dims = reshaping.opType === "Unsqueeze" ? [12, 18] : [12, 18, 1];
+    const model = modelOf({
+      inputs: [value("x", ["n", ...dims])],
+      outputs: [value("y", ["n", 4])],
+      nodes: [reshaping, node("Conv", "shaped w", "c"), node("Flatten", "c", "f"), node("Gemm", "f d", "y")],
+      initializers: [sizes, floats("w", [2, channels, 3, 2]), floats("d", [2 * (height - 2) * (width - 1), 4])],
+    });
+    const policy = read(model);
+    expect(policy.architecture.input).toEqual(shape);
+    const written = policyToOnnx(policy);
+    expect(decodeModel(written, "x").graph.inputs).toEqual(decodeModel(model, "x").graph.inputs);
+    const x = Float32Array.from({ length: 3 * 216 }, (_, k) => Math.sin(k));
+    const results = await Promise.all(
+      [model, written].map(async (file) => {
+        const session = await InferenceSession.create(file);
+        const { y } = await session.run({ x: new Tensor("float32", x, [3, ...dims]) });
+        return Array.from(y!.data as Float32Array);
+      }),
+    );
+    for (const [k, number] of results[1]!.entries()) expect(number).toBeCloseTo(results[0]![k]!, 4);
+  });
+
   it("not where the environment has the channels last too", () => {
     const environment = {
       ...specOf("Pong-v0"),
@@ -204,6 +233,26 @@ describe("an ONNX model with convolutions is no sequence of layers", () => {
       "statistics of pixels",
       [node("Sub", "scaled p", "k"), node("Conv", "k w", "c")],
       [filters, floats("p", [3, 9, 8])],
+      "another rescaling than one of all pixels",
+    ],
+    [
+      "limited statistics of pixels in front of a turn",
+      [
+        node("Div", "scaled p", "k"),
+        node("Clip", "k low high", "l"),
+        node("Transpose", "l", "m", { perm: [0, 3, 1, 2] }),
+        node("Conv", "m w", "c"),
+      ],
+      [
+        floats("w", [14, 8, 3, 3]),
+        floats(
+          "p",
+          [3, 9, 8],
+          Array.from({ length: 216 }, (_, k) => k + 1),
+        ),
+        floats("low", [], [-3]),
+        floats("high", [], [3]),
+      ],
       "another rescaling than one of all pixels",
     ],
     [
