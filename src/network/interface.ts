@@ -2,7 +2,7 @@ import { z } from "zod";
 import { type AnyArchitecture, type Architecture, inputSize, outputSize } from "./architecture.ts";
 
 /** Names that the tensors of an exported policy have. */
-const TAKEN = /^(?:dense_\d+|output)\.(?:weight|bias)$|^(?:normalization|action|interface)\./;
+const TAKEN = /^(?:(?:dense|conv)_\d+|output)\.(?:weight|bias)$|^(?:normalization|action|interface)\./;
 
 const name = z.string().min(1).max(1_000);
 /** Sizes, the batch first; a text names one that is known when the model runs. */

@@ -263,6 +263,12 @@ describe("an interface", () => {
       "the policy 4 numbers",
     ],
     ["statistics that are not there", choosing, { normalized: true }, "the policy has no statistics"],
+    [
+      "the name of a convolution's weight",
+      choosing,
+      { outputs: [output("values", { name: "conv_1.weight" })] },
+      'cannot have \\"conv_1.weight\\"',
+    ],
     ["a name twice", choosing, { outputs: [output("values", { name: "obs" })] }, 'cannot have \\"obs\\"'],
     ["the name of a weight", choosing, { outputs: [output("values", { name: "dense_1.weight" })] }, "dense_1.weight"],
     ["no output", choosing, { outputs: [] }, "interface"],
