@@ -2,7 +2,7 @@ import { FileError } from "../errors.ts";
 import type { AnyArchitecture } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
 import type { OnnxModel } from "../tensor/onnx-model.ts";
-import { type ImportOptions, policyOfChain } from "./dense-layers.ts";
+import { type ImportOptions, observationShape, policyOfChain } from "./dense-layers.ts";
 import { inputOf, type ModelInput } from "./onnx-graph.ts";
 import { chainOfSteps, type Flow } from "./onnx-steps.ts";
 import { interfaceOf, type NetworkPlace, splitTail } from "./onnx-tail.ts";
@@ -25,11 +25,16 @@ export function policyFromForeignOnnx(model: OnnxModel, path: string, options: I
   const { body, tail } = splitTail(flow, options);
   const chain = chainOfSteps(body, input.shape, trace.held, path);
   const { channelsLast } = chain;
-  const shape = options.environment?.observationSpace.shape;
-  if (channelsLast && shape?.join() === input.shape.join()) {
-    throw new FileError(path, "takes images with the channels last, and so the environment has them");
-  }
   const policy = policyOfChain({ ...chain, ...tail.acting }, options, "ONNX model", path);
+  const taken = policy.architecture.input;
+  const shape = options.environment?.observationSpace.shape;
+  const isTheirs = shape !== undefined && observationShape(input.shape, options.environment, 0) === shape;
+  if (isTheirs && (taken.join() !== shape.join() || (channelsLast && shape.join() === input.shape.join()))) {
+    throw new FileError(
+      path,
+      `takes images [${input.shape.join(", ")}] as the environment gives them, its convolutions [${taken.join(", ")}]`,
+    );
+  }
   const place = { from: flow.from, body, channelsLast };
   return { ...policy, ...calledLike(model, input, place, policy, trace, options) };
 }

@@ -2,6 +2,7 @@ import { FileError } from "../errors.ts";
 import type { OnnxModel, OnnxNode, OnnxTensor } from "../tensor/onnx-model.ts";
 import { batchNormalizationOf, convolutionOf } from "./onnx-convolution.ts";
 import { floatOf, intOf, intsOf, type ModelInput, nameOf, neededNodes, shown, sizeOf } from "./onnx-graph.ts";
+import { reshaped, rowsOf, type Sizes, sizesBehind, sizesOf } from "./onnx-sizes.ts";
 import type { Constant, Flow, Operation } from "./onnx-steps.ts";
 
 /** Operations in front of a value that are told apart; real sequences have tens. */
@@ -17,8 +18,8 @@ type Value =
   | ({ readonly kind: "flow" } & Flow)
   /** Rows of a known shape, whose numbers are nobody's concern: exporters make them to broadcast others. */
   | { readonly kind: "rows"; readonly shape: readonly number[] }
-  /** The shape of a batch of such rows. */
-  | { readonly kind: "shape"; readonly of: readonly number[] }
+  /** Of a batch of rows: exporters make shapes of them. */
+  | { readonly kind: "sizes"; readonly sizes: Sizes }
   /** log(sum(exp(flow))) of each row: what a softmax subtracts. */
   | { readonly kind: "spread"; readonly of: Value };
 type FlowValue = Extract<Value, { kind: "flow" }>;
@@ -41,6 +42,7 @@ export class Trace {
   #folded = 0;
   readonly #model: OnnxModel;
   readonly #path: string;
+  readonly #rows: number | undefined;
   readonly #shapes: ReadonlyMap<string, readonly number[]> | undefined;
   readonly #values = new Map<string, Value>();
   readonly #seen = new Set<OnnxNode>();
@@ -57,6 +59,7 @@ export class Trace {
       this.#values.set(tensor.name, this.#tensor(tensor));
     }
     const { name, shape } = input;
+    this.#rows = input.rows;
     this.#values.set(name, { kind: "flow", from: name, steps: [], shape, whole: input.dtype === "uint8" });
   }
 
@@ -101,8 +104,18 @@ export class Trace {
     if (unread !== undefined) this.#refuse(node, `has the attribute ${shown(unread)}, which is not read`);
     if (opType === "Constant") return this.#constant(node);
     const x = this.#input(node, 0);
-    if (opType === "Shape" && (x.kind === "flow" || x.kind === "rows")) return { kind: "shape", of: x.shape };
-    if (opType === "ConstantOfShape" && x.kind === "shape") return { kind: "rows", shape: x.of };
+    if (opType === "Shape" && (x.kind === "flow" || x.kind === "rows"))
+      return { kind: "sizes", sizes: sizesOf(node, x.shape) };
+    if (opType === "ConstantOfShape" && x.kind === "sizes") {
+      return { kind: "rows", shape: rowsOf(x.sizes) ?? this.#refuse(node, "fills another shape than that of rows") };
+    }
+    if (x.kind === "sizes" || opType === "Concat") {
+      const sizes = sizesBehind(
+        node,
+        node.inputs.map((_, index) => this.#sizes(node, index)),
+      );
+      return { kind: "sizes", sizes: sizes ?? this.#refuse(node, "makes a shape that is not understood") };
+    }
     if (operators.has(opType) && node.inputs.length === 2) {
       const both = [x, this.#input(node, 1)];
       const rows = both.find(({ kind }) => kind === "rows");
@@ -142,7 +155,7 @@ export class Trace {
         return node.inputs[2] ? this.#refuse(node, "may be in training") : x;
       case "Expand": {
         const target = this.#input(node, 1);
-        if (target.kind === "shape" && target.of.join() === x.shape.join()) return x;
+        if (target.kind === "sizes" && rowsOf(target.sizes)?.join() === x.shape.join()) return x;
         return this.#refuse(node, "repeats numbers");
       }
       case "Relu":
@@ -314,25 +327,20 @@ export class Trace {
 
   /** Rows stay rows: [batch, ...] to [batch, n]. */
   #reshaped(node: OnnxNode, x: FlowValue): Value {
-    const size = sizeOf(x.shape);
     if (node.opType === "Flatten") {
       if (![1, -x.shape.length].includes(intOf(node, "axis", 1))) this.#refuse(node, "joins the batch with other axes");
-      return { ...x, shape: [size] };
+      return { ...x, shape: [sizeOf(x.shape)] };
     }
     if (node.opType !== "Reshape") return { ...x, shape: this.#withOnes(node, x.shape) };
-    const target = this.#input(node, 1);
-    if (target.kind !== "constant") return this.#refuse(node, "makes a shape that is not understood");
-    const [batch, ...rest] = Array.from(target.constant.data);
-    // 0 keeps a size, -1 is what is left, 1 the batch of a model that takes one observation.
-    const shape = rest.map((length, axis) => (length === 0 ? (x.shape[axis] ?? 0) : length));
-    const known = sizeOf(shape.filter((length) => length > 0));
-    const open = shape.filter((length) => length === -1).length;
-    const whole = shape.map((length) => (length === -1 ? size / known : length));
-    const rows = batch === 0 || batch === 1 || (batch === -1 && open === 0);
-    if (!rows || open > 1 || sizeOf(whole) !== size) {
-      return this.#refuse(node, `makes the shape [${Array.from(target.constant.data).slice(0, 16).join(", ")}]`);
-    }
-    return { ...x, shape: whole };
+    const target = this.#sizes(node, 1);
+    const shape = reshaped(target, x.shape, this.#rows);
+    return shape ? { ...x, shape } : this.#refuse(node, `makes the shape [${target.slice(0, 16).join(", ")}]`);
+  }
+
+  #sizes(node: OnnxNode, index: number): Sizes {
+    const value = this.#input(node, index);
+    if (value.kind === "sizes") return value.sizes;
+    return value.kind === "constant" ? Array.from(value.constant.data) : this.#refuse(node, "is not understood");
   }
 
   /** A shape with axes of size 1 put in or taken away, behind the batch. */

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { specOf } from "../../src/environment/registry.ts";
 import { box } from "../../src/environment/spaces.ts";
 import { policyToOnnx } from "../../src/exporting/onnx.ts";
+import { blackBoxFromOnnx } from "../../src/importing/black-box.ts";
 import { policyFromForeignOnnx } from "../../src/importing/foreign-onnx.ts";
 import { describe as layersOf } from "../../src/network/architecture.ts";
 import type { Policy } from "../../src/network/policy.ts";
@@ -139,19 +140,30 @@ describe("an ONNX model with convolutions becomes a copy", () => {
     expect(await errorOf(file, policy)).toBeLessThan(1e-5);
   });
 
-  const turning = modelOf({
-    inputs: [value("x", ["n", 9, 8, 3], "uint8")],
-    outputs: [value("y", ["n", 4])],
-    nodes: [
-      node("Cast", "x", "numbers", { to: 1 }),
-      node("Transpose", "numbers", "first", { perm: [0, 3, 1, 2] }),
-      node("Conv", "first w", "c"),
-      node("Relu", "c", "r"),
-      node("Transpose", "r", "last", { perm: [0, 2, 3, 1] }),
-      node("Reshape", "last s", "f"),
-      node("MatMul", "f d", "y"),
-    ],
-    initializers: [filters, floats("d", [98, 4]), ints("s", [-1, 98])],
+  const turningOf = ([height, width, channels]: readonly [number, number, number]): Uint8Array => {
+    const numbers = 2 * (height - 2) * (width - 1);
+    return modelOf({
+      inputs: [value("x", ["n", height, width, channels], "uint8")],
+      outputs: [value("y", ["n", 4])],
+      nodes: [
+        node("Cast", "x", "numbers", { to: 1 }),
+        node("Transpose", "numbers", "first", { perm: [0, 3, 1, 2] }),
+        node("Conv", "first w", "c"),
+        node("Relu", "c", "r"),
+        node("Transpose", "r", "last", { perm: [0, 2, 3, 1] }),
+        node("Reshape", "last s", "f"),
+        node("MatMul", "f d", "y"),
+      ],
+      initializers: [filters, floats("d", [numbers, 4]), ints("s", [-1, numbers])],
+    });
+  };
+  const turning = turningOf([9, 8, 3]);
+  /** TensorFlow's way to bring one channel to the front. */
+  const unturned = modelOf({
+    inputs: [value("x", ["n", 12, 18, 1])],
+    outputs: [value("y", ["n", 3])],
+    nodes: [node("Reshape", "x s", "i"), node("Conv", "i w", "c"), node("Flatten", "c", "f"), node("Gemm", "f d", "y")],
+    initializers: [ints("s", [-1, 1, 12, 18]), floats("w", [2, 1, 3, 2]), floats("d", [340, 3])],
   });
 
   it("where TensorFlow has the channels last, in front and behind", async () => {
@@ -208,12 +220,64 @@ describe("an ONNX model with convolutions becomes a copy", () => {
     for (const [k, number] of results[1]!.entries()) expect(number).toBeCloseTo(results[0]![k]!, 4);
   });
 
-  it("not where the environment has the channels last too", () => {
-    const environment = {
-      ...specOf("Pong-v0"),
-      observationSpace: box(new Array<number>(216).fill(0), new Array<number>(216).fill(255), [9, 8, 3]),
-    };
-    expect(() => read(turning, environment)).toThrow("takes images with the channels last");
+  it.each<[string, number[], Uint8Array]>([
+    ["the channels last too", [9, 8, 3], turning],
+    ["the channels last too, be they as many as rows and columns", [3, 3, 3], turningOf([3, 3, 3])],
+    ["one channel last, which a model only reshapes", [12, 18, 1], unturned],
+    ["no channels", [12, 18], unturned],
+  ])("not where the environment has %s: then the model is played as it is", async (_, shape, model) => {
+    const environment = { ...specOf("Pong-v0"), observationSpace: box(0, 255, shape) };
+    expect(() => read(model, environment)).toThrow("as the environment gives them");
+    const played = await blackBoxFromOnnx(model, "x", { environment }, "");
+    expect(played.architecture.input).toEqual(shape);
+  });
+
+  it("where the environment has the channels first, as the policy", () => {
+    const environment = { ...specOf("Pong-v0"), observationSpace: box(0, 255, [3, 9, 8]) };
+    expect(read(turning, environment).architecture.input).toEqual([3, 9, 8]);
+  });
+
+  it.each<[string, OnnxNode[]]>([
+    [
+      "x.view(x.size(0), -1)",
+      [node("Gather", "shape zero", "n"), node("Unsqueeze", "n axes", "m"), node("Concat", "m rest", "s", { axis: 0 })],
+    ],
+    ["a slice of the shape", [node("Slice", "shape axes one", "m"), node("Concat", "m rest", "s", { axis: 0 })]],
+  ])("that flattens by a shape which it computes: %s", async (_, computing) => {
+    const file = modelOf({
+      inputs: [value("x", ["n", 3, 9, 8])],
+      outputs: [value("y", ["n", 4])],
+      nodes: [
+        node("Conv", "x w", "c"),
+        node("Shape", "c", "shape"),
+        ...computing,
+        node("Reshape", "c s", "f"),
+        node("Gemm", "f d", "y"),
+      ],
+      initializers: [
+        filters,
+        floats("d", [98, 4]),
+        ints("zero", [0], []),
+        ints("axes", [0]),
+        ints("one", [1]),
+        ints("rest", [-1]),
+      ],
+    });
+    const policy = read(file);
+    expect(layersOf(policy.architecture)).toBe("3x9x8-2c3x2s1-4");
+    expect(await errorOf(file, policy)).toBeLessThan(1e-5);
+  });
+
+  it("of a model that takes a fixed number of images at once", () => {
+    const file = modelOf({
+      inputs: [value("x", [5, 3, 9, 8])],
+      outputs: [value("y", [5, 4])],
+      nodes: [node("Conv", "x w", "c"), node("Reshape", "c s", "f"), node("Gemm", "f d", "y")],
+      initializers: [filters, floats("d", [98, 4]), ints("s", [5, 98])],
+    });
+    const policy = read(file);
+    expect(layersOf(policy.architecture)).toBe("3x9x8-2c3x2s1-4");
+    expect(decodeModel(policyToOnnx(policy), "x").graph.inputs).toEqual(decodeModel(file, "x").graph.inputs);
   });
 });
 
