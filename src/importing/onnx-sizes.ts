@@ -5,7 +5,7 @@ import { intOf, sizeOf } from "./onnx-graph.ts";
 export type Sizes = readonly (number | "batch")[];
 
 /** Axes that a shape may have. */
-const MAX_AXES = 16;
+export const MAX_AXES = 16;
 
 /** The sizes that a Shape gives of a batch of such rows: since opset 15 a part of them, if it says so. */
 export function sizesOf(node: OnnxNode, shape: readonly number[]): Sizes {

@@ -2,7 +2,7 @@ import { FileError } from "../errors.ts";
 import type { OnnxModel, OnnxNode, OnnxTensor } from "../tensor/onnx-model.ts";
 import { batchNormalizationOf, convolutionOf } from "./onnx-convolution.ts";
 import { floatOf, intOf, intsOf, type ModelInput, nameOf, neededNodes, shown, sizeOf } from "./onnx-graph.ts";
-import { reshaped, rowsOf, type Sizes, sizesBehind, sizesOf } from "./onnx-sizes.ts";
+import { MAX_AXES, reshaped, rowsOf, type Sizes, sizesBehind, sizesOf } from "./onnx-sizes.ts";
 import type { Constant, Flow, Operation } from "./onnx-steps.ts";
 
 /** Operations in front of a value that are told apart; real sequences have tens. */
@@ -334,13 +334,15 @@ export class Trace {
     if (node.opType !== "Reshape") return { ...x, shape: this.#withOnes(node, x.shape) };
     const target = this.#sizes(node, 1);
     const shape = reshaped(target, x.shape, this.#rows);
-    return shape ? { ...x, shape } : this.#refuse(node, `makes the shape [${target.slice(0, 16).join(", ")}]`);
+    return shape ? { ...x, shape } : this.#refuse(node, `makes the shape [${target.join(", ")}]`);
   }
 
   #sizes(node: OnnxNode, index: number): Sizes {
     const value = this.#input(node, index);
     if (value.kind === "sizes") return value.sizes;
-    return value.kind === "constant" ? Array.from(value.constant.data) : this.#refuse(node, "is not understood");
+    if (value.kind !== "constant") return this.#refuse(node, "is not understood");
+    const { data } = value.constant;
+    return data.length <= MAX_AXES ? Array.from(data) : this.#refuse(node, `makes a shape of ${data.length} numbers`);
   }
 
   /** A shape with axes of size 1 put in or taken away, behind the batch. */

@@ -320,6 +320,12 @@ describe("an ONNX model with convolutions is no sequence of layers", () => {
       "another rescaling than one of all pixels",
     ],
     [
+      "a shape of more numbers than there are axes",
+      [node("Conv", "scaled w", "k"), node("Concat", "p p", "s", { axis: 0 }), node("Reshape", "k s", "c")],
+      [filters, floats("p", [200])],
+      "makes a shape of 200 numbers",
+    ],
+    [
       "numbers of pixels",
       [node("Conv", "scaled w", "k"), node("Add", "k p", "c")],
       [filters, floats("p", [2, 7, 7])],
