@@ -2,6 +2,7 @@
 const mayImport = {
   errors: [],
   plain: [],
+  shape: [],
   files: [],
   crc32c: [],
   safetensors: [],
@@ -27,7 +28,7 @@ const mayImport = {
   cli: [".*"],
 };
 
-const everyone = ["errors", "plain", "files", "crc32c", "safetensors", "seal"];
+const everyone = ["errors", "plain", "shape", "files", "crc32c", "safetensors", "seal"];
 const algorithms = Object.entries(mayImport).map(([folder, allowed]) => ({
   name: `house-${folder}`,
   severity: "error",

@@ -6,48 +6,12 @@ import { measureLatency } from "../src/cli/latency.ts";
 import { makeVector } from "../src/environment/vector.ts";
 import { Evaluator } from "../src/evaluation/evaluate.ts";
 import { dense, describe, parameterCount } from "../src/network/architecture.ts";
-import { forward } from "../src/network/forward.ts";
 import { initialize } from "../src/network/parameters.ts";
 import { stream } from "../src/random/pcg64.ts";
-import { huber, input, mean, select, sub } from "../src/tensor/graph.ts";
-import { adam } from "../src/tensor/optimizer.ts";
-import { Trainer } from "../src/tensor/trainer.ts";
 import { median, printMachine, repeat, startPeer } from "./measure.ts";
+import { trainingStep } from "./training-step.ts";
 
 const WARM_UP = 100;
-
-/** Microseconds of a Q-learning step: forward, Huber loss on the chosen action, backward, gradient norm <= 10, Adam. */
-async function trainingStep(hidden: readonly number[], batch: number, steps: number): Promise<number> {
-  const architecture = dense(4, hidden, 2, "q-values");
-  const observations = input([batch, 4]);
-  const actions = input([batch], "int32");
-  const goals = input([batch]);
-  const trainer = await Trainer.create({
-    size: parameterCount(architecture),
-    inputs: { observations, actions, goals },
-    objective: (parameters) => ({
-      loss: mean(huber(sub(select(forward(architecture, parameters, observations), actions), goals))),
-    }),
-    optimizer: adam(),
-    maxGradientNorm: 10,
-  });
-  const random = stream(1, "bench");
-  trainer.restart(initialize(architecture, "he", random));
-  const fill = (values: Float32Array): void => {
-    for (let i = 0; i < values.length; i++) values[i] = random.normal();
-  };
-  fill(trainer.program.floats("observations"));
-  fill(trainer.program.floats("goals"));
-  const choices = trainer.program.ints("actions");
-  for (let i = 0; i < choices.length; i++) choices[i] = random.integer(2);
-  const run = async (count: number): Promise<void> => {
-    for (let i = 0; i < count; i++) await trainer.update(1e-4);
-  };
-  await run(WARM_UP);
-  const { wall } = await repeat(() => run(steps));
-  await trainer.dispose();
-  return (1000 * wall) / steps;
-}
 
 interface Answer {
   readonly micros: number;
@@ -71,7 +35,7 @@ for (const [hidden, batch, steps] of [
   const ours: number[] = [];
   const theirs: number[] = [];
   for (let turn = 0; turn < 3; turn++) {
-    ours.push(await trainingStep(hidden, batch, steps));
+    ours.push(1000 * (await trainingStep(dense(4, hidden, 2, "q-values"), { batch, steps, warmUp: WARM_UP })));
     if (peer) theirs.push((await peer.ask({ hidden, batch, steps })).micros);
   }
   const other = peer ? `${median(theirs).toFixed(0)} | ${(median(theirs) / median(ours)).toFixed(2)}` : "missing |";

@@ -1,11 +1,9 @@
 """PyTorch's side of `npm run bench:pixels`: the same training steps of the same network. Prints one JSON object a line."""
 import json
 import sys
-import time
 
 import torch
-
-REPEATS = 9
+from torch_step import milliseconds
 
 
 def measure(batch, threads, steps):
@@ -22,28 +20,8 @@ def measure(batch, threads, steps):
         torch.nn.ReLU(),
         torch.nn.Linear(512, 3),
     )
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     observations = torch.randint(0, 256, (batch, 4, 84, 84), dtype=torch.uint8)
-    actions = torch.randint(0, 3, (batch, 1))
-    goals = torch.randn(batch)
-
-    def step():
-        values = model(observations.float() / 255).gather(1, actions).squeeze(1)
-        loss = torch.nn.functional.smooth_l1_loss(values, goals)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 10)
-        optimizer.step()
-
-    for _ in range(steps):
-        step()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        for _ in range(steps):
-            step()
-        times.append((time.perf_counter() - start) / steps * 1e3)
-    return sorted(times)[REPEATS // 2]
+    return milliseconds(model, lambda: observations.float() / 255, batch, 3, steps, steps)
 
 
 for line in sys.stdin:

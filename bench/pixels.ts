@@ -6,17 +6,14 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { policyToOnnx } from "../src/exporting/onnx.ts";
 import { loadPolicy } from "../src/importing/load.ts";
-import { type Architecture, describe, inputSize, parameterCount } from "../src/network/architecture.ts";
-import { forward } from "../src/network/forward.ts";
+import { type Architecture, describe, inputSize } from "../src/network/architecture.ts";
 import { initialize } from "../src/network/parameters.ts";
 import type { Policy } from "../src/network/policy.ts";
 import { predictor } from "../src/network/predict.ts";
 import { stream } from "../src/random/pcg64.ts";
-import { huber, input, mean, select, sub } from "../src/tensor/graph.ts";
-import { adam } from "../src/tensor/optimizer.ts";
 import { useThreads } from "../src/tensor/program.ts";
-import { Trainer } from "../src/tensor/trainer.ts";
 import { median, printMachine, repeat, startPeer } from "./measure.ts";
+import { trainingStep } from "./training-step.ts";
 
 const convolution = (units: number, kernel: number, stride: number): Architecture["layers"][number] => ({
   kind: "conv",
@@ -40,37 +37,6 @@ const nature: Architecture = {
   head: "q-values",
 };
 
-/** Milliseconds of a Q-learning step: forward, Huber loss on the chosen action, backward, gradient norm <= 10, Adam. */
-async function trainingStep(batch: number, threads: number, steps: number): Promise<number> {
-  useThreads(threads);
-  const observations = input([batch, inputSize(nature)], "uint8");
-  const actions = input([batch], "int32");
-  const goals = input([batch]);
-  const trainer = await Trainer.create({
-    size: parameterCount(nature),
-    inputs: { observations, actions, goals },
-    objective: (parameters) => ({
-      loss: mean(huber(sub(select(forward(nature, parameters, observations), actions), goals))),
-    }),
-    optimizer: adam(),
-    maxGradientNorm: 10,
-  });
-  useThreads(1);
-  const random = stream(1, "bench");
-  trainer.restart(initialize(nature, "he", random));
-  const pixels = trainer.program.numbers("observations");
-  for (let i = 0; i < pixels.length; i++) pixels[i] = random.integer(256);
-  const choices = trainer.program.ints("actions");
-  for (let i = 0; i < batch; i++) choices[i] = random.integer(3);
-  const run = async (): Promise<void> => {
-    for (let i = 0; i < steps; i++) await trainer.update(1e-4);
-  };
-  await run();
-  const { wall } = await repeat(run);
-  await trainer.dispose();
-  return wall / steps;
-}
-
 interface Answer {
   readonly millis: number;
   readonly torch: string;
@@ -93,7 +59,9 @@ async function trainingSteps(): Promise<void> {
     const ours: number[] = [];
     const theirs: number[] = [];
     for (let turn = 0; turn < 3; turn++) {
-      ours.push(await trainingStep(batch, threads, steps));
+      useThreads(threads);
+      ours.push(await trainingStep(nature, { batch, steps, warmUp: steps, bytes: true }));
+      useThreads(1);
       if (peer) theirs.push((await peer.ask({ batch, threads, steps })).millis);
     }
     const other = peer ? `${median(theirs).toFixed(1)} | ${(median(theirs) / median(ours)).toFixed(2)}` : "missing |";

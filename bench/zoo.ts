@@ -13,12 +13,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { readZoo, sha256, ZOO, type ZooEntry, zooPath, zooSchema } from "../src/cli/zoo.ts";
+import { readZoo, ZOO, type ZooEntry, zooPath, zooSchema } from "../src/cli/zoo.ts";
 import { environmentIds, specOf } from "../src/environment/registry.ts";
 import { loadPolicy } from "../src/importing/load.ts";
 import { countsOf, describe } from "../src/network/architecture.ts";
 import { scoreSchema } from "../src/network/policy.ts";
 import { readResult } from "../src/run/read.ts";
+import { sha256 } from "../src/seal.ts";
 
 /** Fewer where games are long and teachers large. */
 const EPISODES = 100;

@@ -1,6 +1,11 @@
 import { createHash } from "node:crypto";
 import { FileError } from "./errors.ts";
 
+/** SHA-256, hexadecimal. */
+export function sha256(content: Uint8Array | string): string {
+  return createHash("sha256").update(content).digest("hex");
+}
+
 /** Stands where the digest goes while it is computed. */
 export const NO_DIGEST = "0".repeat(64);
 

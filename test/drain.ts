@@ -1,4 +1,5 @@
-import type { Emitted, Event, EventOf } from "../src/events.ts";
+import { expect } from "vitest";
+import { type Emitted, type Event, type EventOf, eventSchema } from "../src/events.ts";
 import type { Plain } from "../src/plain.ts";
 
 /** Everything that an algorithm yielded and returned. */
@@ -20,6 +21,16 @@ export async function drain<Result>(generator: AsyncGenerator<Emitted, Result>):
     } else {
       events.push(next.value);
     }
+  }
+}
+
+/** What every log has to be: valid events whose steps never fall from `first` on. */
+export function expectEvents(events: readonly Event[], first: number): void {
+  let step = first;
+  for (const event of events) {
+    expect(eventSchema.parse(event)).toEqual(event);
+    expect(event.step).toBeGreaterThanOrEqual(step);
+    step = event.step;
   }
 }
 

@@ -94,7 +94,7 @@ function readPresets(name: string): Record<string, Settings> {
 }
 
 /** Gymnasium's environments have the presets of ours of the same id, games of ALE's those of ours of the same name. */
-function taskOf(environment: string): string {
+export function taskOf(environment: string): string {
   const game = aleGame(environment);
   return game === undefined ? (gymnasiumId(environment) ?? environment) : `${game}-v0`;
 }

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -16,6 +15,7 @@ import { environmentIds, register, specOf } from "../environment/registry.ts";
 import { EnvironmentError, reasonOf, UsageError } from "../errors.ts";
 import { readBounded } from "../files.ts";
 import { type AnyPolicy, MAX_WORDS, MAX_WRAPPERS, type Policy } from "../network/policy.ts";
+import { sha256 } from "../seal.ts";
 import { shellWord } from "./terminal.ts";
 
 /** What the command line says of an environment beside its id. */
@@ -101,7 +101,7 @@ const MAX_MODULE_BYTES = 10_000_000;
 
 /** SHA-256 of a module's file. */
 export function digestOf(path: string): string {
-  return createHash("sha256").update(readBounded(path, MAX_MODULE_BYTES)).digest("hex");
+  return sha256(readBounded(path, MAX_MODULE_BYTES));
 }
 
 /** By URL: what is looked at twice is run once. */

@@ -1,14 +1,13 @@
 import type { EnvironmentSpec } from "../environment/environment.ts";
 import { describe } from "../network/architecture.ts";
+import { integer } from "../report/format.ts";
 import { measureOf } from "../report/measure.ts";
 import type { Result, Side } from "../run/result.ts";
 import { duration, share } from "./progress.ts";
 import { coloursOf, printable } from "./terminal.ts";
 
-const whole = new Intl.NumberFormat("en-US");
-const count = (value: number): string => whole.format(value);
 const times = (teacher: number, policy: number): string => (policy === 0 ? "" : `${significant(teacher / policy)} x`);
-const significant = (value: number): string => (value >= 100 ? count(Math.round(value)) : value.toPrecision(3));
+const significant = (value: number): string => (value >= 100 ? integer(Math.round(value)) : value.toPrecision(3));
 
 type Row = readonly [label: string, teacher: string, policy: string, ratio: string];
 
@@ -51,8 +50,8 @@ export function comparison(result: Result): string {
   const { kl, squaredError } = policy.divergence ?? {};
   const both = (label: string, value: (side: Side) => number): Row => [
     label,
-    count(value(teacher)),
-    count(value(policy)),
+    integer(value(teacher)),
+    integer(value(policy)),
     times(value(teacher), value(policy)),
   ];
   const rows: Row[] = [
@@ -81,14 +80,14 @@ export function comparison(result: Result): string {
     ...(teacher.sampled && policy.sampled
       ? [["mean, drawn actions", teacher.sampled.mean.toFixed(2), policy.sampled.mean.toFixed(2), ""] as const]
       : []),
-    [`held-out ${unit}s`, count(teacher.score.episodes), count(policy.score.episodes), ""],
+    [`held-out ${unit}s`, integer(teacher.score.episodes), integer(policy.score.episodes), ""],
   ];
   const [head = "", ...lines] = columns(rows);
   const percent = `${(100 * result.ratio).toPrecision(2)} %`;
   const verdict = result.smaller
-    ? `${subject}: ${count(teacher.weights)} weights became ${count(policy.weights)} (${percent}), proven on ${count(policy.score.episodes)} held-out ${unit}s.`
+    ? `${subject}: ${integer(teacher.weights)} weights became ${integer(policy.weights)} (${percent}), proven on ${integer(policy.score.episodes)} held-out ${unit}s.`
     : `${subject}: nothing smaller than the teacher holds the objective; the answer is the teacher.`;
-  const caution = `NO RETURN WAS MEASURED: there was no environment. What was measured is how often the policy acts as the teacher does on ${count(result.observations?.proof.observations ?? 0)} logged observations that it has not learned from.`;
+  const caution = `NO RETURN WAS MEASURED: there was no environment. What was measured is how often the policy acts as the teacher does on ${integer(result.observations?.proof.observations ?? 0)} logged observations that it has not learned from.`;
   return [
     colours.bold(verdict),
     ...(returns ? [] : [colours.bold(caution)]),

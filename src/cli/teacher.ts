@@ -2,9 +2,8 @@ import { describe } from "../network/architecture.ts";
 import type { AnyPolicy } from "../network/policy.ts";
 import type { PopsOptions } from "../pops/options.ts";
 import { firstStudent } from "../pops/student.ts";
+import { integer } from "../report/format.ts";
 import { printable } from "./terminal.ts";
-
-const whole = new Intl.NumberFormat("en-US");
 
 /** What a user should know of a teacher before it is compressed: one text a line; none where there is nothing unusual. */
 export function aboutTeacher(teacher: AnyPolicy, options: PopsOptions): string[] {
@@ -15,10 +14,10 @@ export function aboutTeacher(teacher: AnyPolicy, options: PopsOptions): string[]
     const { nodes, weights, biases } = architecture.model;
     const why = provenance["blackBox"];
     lines.push(
-      `The teacher is a black box${why === undefined ? "" : ` (${printable(why)})`}: ${whole.format(nodes)} nodes, run by ONNX Runtime as they are.`,
+      `The teacher is a black box${why === undefined ? "" : ` (${printable(why)})`}: ${integer(nodes)} nodes, run by ONNX Runtime as they are.`,
       "  It plays, and says for every state what it would do, but it has no layers that could be pruned: compression begins",
       `  with a student of ${student ? describe(student) : ""} that it teaches (another one: --set pops.student.hidden=...), and goes on from that.`,
-      `  It counts as ${whole.format(weights)} weights: the numbers of its tensors of two or more dimensions. The others hold ${whole.format(biases)}.`,
+      `  It counts as ${integer(weights)} weights: the numbers of its tensors of two or more dimensions. The others hold ${integer(biases)}.`,
     );
   }
   lines.push(...aboutInterface(teacher));

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { nearest } from "../environment/nearest.ts";
@@ -6,6 +5,7 @@ import { FileError, UsageError } from "../errors.ts";
 import { readBounded } from "../files.ts";
 import { scoreSchema } from "../network/policy.ts";
 import { parseJson } from "../run/json.ts";
+import { sha256 } from "../seal.ts";
 
 const MAX_INDEX_BYTES = 1_000_000;
 
@@ -66,11 +66,6 @@ export function zooEntry(name: string): ZooEntry {
 /** Where the policy's file is. */
 export function zooPath({ name }: Pick<ZooEntry, "name">): string {
   return fileURLToPath(new URL(`${name}.safetensors`, ZOO));
-}
-
-/** SHA-256 of a file, hexadecimal. */
-export function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /**

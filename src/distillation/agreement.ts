@@ -15,7 +15,7 @@ import type { Plain } from "../plain.ts";
 import { input } from "../tensor/graph.ts";
 import { Program } from "../tensor/program.ts";
 import type { LabelledState } from "./dataset.ts";
-import { gaussianKlOfRows, klOfRows } from "./loss.ts";
+import { gaussianKlOfRows, klOfRows, type Temperatures, temperatureOf } from "./loss.ts";
 
 type Rows = Pick<LabelledState, "observations" | "labels">;
 
@@ -44,12 +44,6 @@ export async function label(teacher: Network | BlackBox, observations: Float32Ar
 /** Zeros in memory that threads share: as many observations as there may be are not copied for each. */
 function shared(length: number): Float32Array {
   return new Float32Array(new SharedArrayBuffer(4 * length));
-}
-
-/** Temperatures by which a teacher's outputs become a distribution, as in distillation. */
-interface Temperatures {
-  readonly temperature: number;
-  readonly logitsTemperature: number;
 }
 
 /** What a network's outputs mean. */
@@ -101,7 +95,7 @@ class Comparison {
       temperatures === undefined || !comparable
         ? undefined
         : gaussian === undefined
-          ? klOfRows(labels, outputs, head === "logits" ? temperatures.logitsTemperature : temperatures.temperature)
+          ? klOfRows(labels, outputs, temperatureOf(head, temperatures))
           : gaussianKlOfRows(labels, outputs, gaussian);
     const program = await Program.compile({
       inputs: { parameters, observations, labels },

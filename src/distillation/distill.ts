@@ -16,7 +16,7 @@ import { adam, rmsPropTensorFlow } from "../tensor/optimizer.ts";
 import { Trainer, type TrainerState } from "../tensor/trainer.ts";
 import { agreementOf } from "./agreement.ts";
 import { collect, type LabelledState, LabelledStates } from "./dataset.ts";
-import { distillationLoss, gaussianLoss, paperLoss } from "./loss.ts";
+import { distillationLoss, gaussianLoss, paperLoss, temperatureOf } from "./loss.ts";
 import { OwnStates } from "./own-states.ts";
 
 const count = z.number().int().min(1);
@@ -160,7 +160,7 @@ export type LossOptions = Pick<
 function lossOf({ head, gaussian }: Architecture, options: LossOptions): (teacher: Tensor, student: Tensor) => Tensor {
   if (gaussian !== undefined) return (teacher, student) => gaussianLoss(teacher, student, gaussian);
   const loss = options.loss === "kl" ? distillationLoss : paperLoss;
-  const temperature = head === "logits" ? options.logitsTemperature : options.temperature;
+  const temperature = temperatureOf(head, options);
   return (teacher, student) => loss(teacher, student, temperature);
 }
 

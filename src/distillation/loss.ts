@@ -1,4 +1,4 @@
-import type { Gaussian } from "../network/architecture.ts";
+import type { Architecture, Gaussian } from "../network/architecture.ts";
 import {
   add,
   constant,
@@ -20,6 +20,18 @@ import {
   tanh,
   where,
 } from "../tensor/graph.ts";
+
+/** Temperatures by which a teacher's outputs become a distribution. */
+export interface Temperatures {
+  /** Of Q-values. */
+  readonly temperature: number;
+  readonly logitsTemperature: number;
+}
+
+/** The one by which outputs of that meaning are divided. */
+export function temperatureOf(head: Architecture["head"], { temperature, logitsTemperature }: Temperatures): number {
+  return head === "logits" ? logitsTemperature : temperature;
+}
 
 /** KL(softmax(teacher / temperature) || softmax(student)) of each row of [batch, actions] outputs: [batch]. */
 export function klOfRows(teacher: Tensor, student: Tensor, temperature: number): Tensor {

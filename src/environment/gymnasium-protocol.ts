@@ -1,7 +1,8 @@
 /** What this program and the Python process of the Gymnasium bridge (`gymnasium-bridge.py`) say to each other. */
-import { createHash } from "node:crypto";
+
 import { z } from "zod";
 import { EnvironmentError, type PopsError, UsageError } from "../errors.ts";
+import { sha256 } from "../seal.ts";
 import type { BoxSpace, EnvironmentSpec, Space } from "./environment.ts";
 import { nearest } from "./nearest.ts";
 import { sizeOf } from "./spaces.ts";
@@ -255,10 +256,7 @@ export function specOfOpened(environment: string, { observation, action, ...limi
 /** Spaces in few words that are equal when the spaces are. */
 export function fingerprintOf({ observation, action }: Opened): NonNullable<GymnasiumOptions["spaces"]> {
   const ofBox = ({ shape, dtype, low, high }: WireBox): string => {
-    const digest = createHash("sha256")
-      .update(JSON.stringify([low, high]))
-      .digest("hex")
-      .slice(0, 16);
+    const digest = sha256(JSON.stringify([low, high])).slice(0, 16);
     return `${dtype} [${shape.join(", ")}], bounds ${digest}`;
   };
   const ofAction = action.kind === "box" ? ofBox(action) : `${action.n} choices from ${action.start}`;

@@ -1,4 +1,5 @@
 import { EnvironmentError } from "../errors.ts";
+import { elementsOf } from "../shape.ts";
 import type { Action, BoxSpace, DiscreteSpace, EnvironmentSpec, Space } from "./environment.ts";
 
 /**
@@ -10,7 +11,7 @@ export function box(
   high: number | readonly number[],
   shape: readonly number[] = [Math.max(lengthOf(low), lengthOf(high))],
 ): BoxSpace {
-  const size = shape.reduce((product, length) => product * length, 1);
+  const size = elementsOf(shape);
   const expand = (bound: number | readonly number[]): number[] =>
     typeof bound === "number" ? new Array<number>(size).fill(Math.fround(bound)) : bound.map(Math.fround);
   return { kind: "box", shape, low: expand(low), high: expand(high) };
@@ -25,7 +26,15 @@ export function discrete(n: number): DiscreteSpace {
 
 /** Number of values that one element of the space takes up in a flat buffer: 1 for a choice. */
 export function sizeOf(space: Space): number {
-  return space.kind === "discrete" ? 1 : space.shape.reduce((product, size) => product * size, 1);
+  return space.kind === "discrete" ? 1 : elementsOf(space.shape);
+}
+
+/** The brightest that a pixel is. */
+export const PIXEL = 255;
+
+/** Whether the numbers of a space are pixels: from 0 to 255. */
+export function isPixels({ low, high }: BoxSpace): boolean {
+  return low.every((value) => value === 0) && high.every((value) => value === PIXEL);
 }
 
 /**

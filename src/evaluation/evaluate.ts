@@ -41,6 +41,13 @@ export async function compileFixed(player: Network | BlackBox, batch: number): P
   return program;
 }
 
+/** A network as an evaluator takes it: its architecture and parameters, or a black box, which has none. */
+export function playerOf(
+  policy: Network | BlackBox,
+): [player: Architecture | BlackBox, parameters: Float32Array | null] {
+  return "model" in policy ? [policy, null] : [policy.architecture, policy.parameters];
+}
+
 /**
  * Plays whole episodes of one environment in lock-step: one batched forward pass a step for all lanes. The lanes of a set
  * of episodes are always filled in the same way, so that a score never depends on how the work is shared out.

@@ -1,8 +1,10 @@
 import type { EnvironmentSpec } from "../environment/environment.ts";
+import { isPixels, PIXEL } from "../environment/spaces.ts";
 import { UsageError } from "../errors.ts";
-import { NATURE_CNN, PIXEL } from "../importing/sb3.ts";
+import { NATURE_CNN } from "../importing/sb3.ts";
 import { type Activation, type Architecture, inputSize, type LayerLayout, layoutOf } from "../network/architecture.ts";
 import { checkParameters, type Policy } from "../network/policy.ts";
+import { elementsOf } from "../shape.ts";
 import { type Pickle, pickleOf } from "./pickle.ts";
 import { zipOf } from "./zip.ts";
 
@@ -57,7 +59,7 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
   const isImage =
     architecture.input.length === 3 &&
     (observations
-      ? observations.low.every((value) => value === 0) && observations.high.every((value) => value === PIXEL)
+      ? isPixels(observations)
       : normalization?.deviation.length === 1 && normalization.deviation[0] === PIXEL);
   const dqn = head === "q-values";
   const parts = partsOf(policy, layout, isImage ? PIXEL : 1);
@@ -153,7 +155,7 @@ function partsOf({ architecture, parameters }: Policy, layout: readonly LayerLay
   return layout.map((layer, l) => {
     const { inputs, outputs, weights, biases } = layer;
     const { shape, place } = placesOf(layout, l);
-    const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
+    const data = new Float32Array(elementsOf(shape));
     const bias = new Float32Array(shape[0]!);
     const row = data.length / bias.length;
     const shifts = Float64Array.from(parameters.subarray(biases.offset, biases.offset + biases.length));
@@ -289,7 +291,7 @@ function torchOf(tensors: ReadonlyMap<string, Tensor>): Buffer {
     const { shape, data } = tensor;
     const key = String(storages.indexOf(tensor));
     const storage = { persistent: ["storage", { global: "torch.FloatStorage" }, key, "cpu", data.length] } as const;
-    const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
+    const strides = shape.map((_, axis) => elementsOf(shape.slice(axis + 1)));
     const hooks = { call: "collections.OrderedDict", args: [] } as const;
     state.set(name, { call: "torch._utils._rebuild_tensor_v2", args: [storage, 0, shape, strides, false, hooks] });
   }

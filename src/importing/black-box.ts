@@ -3,13 +3,14 @@ import { z } from "zod";
 import { FileError, reasonOf } from "../errors.ts";
 import { type BlackBoxArchitecture, blackBoxSchema, inputSize } from "../network/architecture.ts";
 import type { BlackBox, BlackBoxPolicy } from "../network/policy.ts";
+import { elementsOf } from "../shape.ts";
 import { ModelSession } from "../tensor/model-session.ts";
 import { encodeModel, type OnnxModel, type OnnxNode, type OnnxTensor } from "../tensor/onnx-model.ts";
 import { decodeModel } from "../tensor/onnx-reader.ts";
 import { actingOf, type ImportOptions, observationShape } from "./dense-layers.ts";
 import { calledLike, firstOutput } from "./foreign-onnx.ts";
 import { constantOf, type Shaped } from "./onnx-call.ts";
-import { inputOf, type ModelInput, neededNodes, shown, sizeOf } from "./onnx-graph.ts";
+import { inputOf, type ModelInput, neededNodes, shown } from "./onnx-graph.ts";
 import { type Measured, measure } from "./onnx-shapes.ts";
 import { splitTail } from "./onnx-tail.ts";
 import { Trace } from "./onnx-trace.ts";
@@ -46,7 +47,7 @@ export async function blackBoxFromOnnx(
   const { body, tail, outputs: value = name } = splitTail({ from, ...flow }, options);
   const { outputs, ...box } = prepare(model, input, value, path);
   const parsed = blackBoxSchema.safeParse({
-    input: observationShape(input.shape, environment, sizeOf(input.shape)),
+    input: observationShape(input.shape, environment, elementsOf(input.shape)),
     ...(statistics && { normalization: statistics.normalization }),
     model: { value, dtype: input.dtype, ...box.sizes },
     outputs,
@@ -77,8 +78,11 @@ export function blackBoxOf(architecture: BlackBoxArchitecture, file: Uint8Array,
   const model = decodeModel(file, path);
   const input = inputOf(model.graph, model.opset, architecture.input, path);
   const { outputs, ...box } = prepare(model, input, architecture.model.value, path);
-  if (outputs !== architecture.outputs || sizeOf(input.shape) !== inputSize(architecture)) {
-    throw new FileError(path, `has a model of ${sizeOf(input.shape)} inputs and ${outputs} outputs, not what it says`);
+  if (outputs !== architecture.outputs || elementsOf(input.shape) !== inputSize(architecture)) {
+    throw new FileError(
+      path,
+      `has a model of ${elementsOf(input.shape)} inputs and ${outputs} outputs, not what it says`,
+    );
   }
   return { architecture, model: box.model, rows: box.rows };
 }
@@ -158,7 +162,7 @@ function outputsOf({ values }: Measured, value: string, rows: number, path: stri
       `gives ${dtype} at ${shown(value)}, expected what actions are chosen by: float32 or float64`,
     );
   }
-  const outputs = sizeOf(shape) / rows;
+  const outputs = elementsOf(shape) / rows;
   // One number of each row may stand without an axis of its own.
   const bare = shape.length === 1 && outputs === 1;
   if (!(shape[0] === rows || rows === 1) || (outputs !== shape.at(-1) && !bare)) {

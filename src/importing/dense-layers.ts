@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { z } from "zod";
 import type { EnvironmentSpec } from "../environment/environment.ts";
+import { isPixels, PIXEL } from "../environment/spaces.ts";
 import { FileError, UsageError } from "../errors.ts";
 import {
   type Activation,
@@ -10,6 +11,7 @@ import {
   type Normalization,
 } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
+import { elementsOf } from "../shape.ts";
 import { concatenate, finitePolicy } from "./assemble.ts";
 import { channelsFirst, type FoundLayer, type ImageChain, type ImageOptions, imagesOf } from "./images.ts";
 
@@ -125,7 +127,7 @@ export function observationShape(
   const shape = environment?.observationSpace.shape;
   const long = (sizes: readonly number[]): string => sizes.filter((size) => size !== 1).join();
   if (own !== undefined) return shape && long(shape) === long(own) ? shape : own;
-  return shape?.reduce((product, size) => product * size, 1) === inputs ? shape : [inputs];
+  return shape && elementsOf(shape) === inputs ? shape : [inputs];
 }
 
 /** What the outputs mean. */
@@ -185,9 +187,6 @@ function checkInputs(layers: readonly FoundLayer[], architecture: Architecture, 
   }
 }
 
-/** Pixels go up to it. */
-const LARGEST_PIXEL = 255;
-
 /** By what observations are normalised, and for `provenance` where that comes from. */
 function normalizationOf(
   chain: Chain,
@@ -213,10 +212,8 @@ function normalizationOf(
   if (chain.scale !== undefined) return by(chain.scale, "as the file says");
   // A file that states how its convolutions go over images states all that happens to them.
   if (chain.slidings || !chain.layers.some(({ convolution }) => convolution)) return { notes: {} };
-  if (environment === undefined) return by(LARGEST_PIXEL, "guessed");
-  const { low, high } = environment.observationSpace;
-  const isPixels = low.every((value) => value === 0) && high.every((value) => value === LARGEST_PIXEL);
-  return by(isPixels ? LARGEST_PIXEL : 1, "bounds of the environment");
+  if (environment === undefined) return by(PIXEL, "guessed");
+  return by(isPixels(environment.observationSpace) ? PIXEL : 1, "bounds of the environment");
 }
 
 /**

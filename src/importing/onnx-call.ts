@@ -1,6 +1,7 @@
 import { FileError } from "../errors.ts";
+import { elementsOf } from "../shape.ts";
 import type { OnnxDtype, OnnxNode, OnnxTensor } from "../tensor/onnx-model.ts";
-import { intOf, intsOf, nameOf, shown, sizeOf } from "./onnx-graph.ts";
+import { intOf, intsOf, nameOf, shown } from "./onnx-graph.ts";
 
 /** A value of a graph that is given so many observations: every size is a number. */
 export interface Shaped {
@@ -21,7 +22,7 @@ export function constantOf({ dtype, dims, data }: OnnxTensor): Shaped {
 
 /** As many equal numbers as a shape has, where they are followed. */
 export function filled(shape: readonly number[], data: readonly number[] | undefined): Pick<Shaped, "data"> {
-  const size = sizeOf(shape);
+  const size = elementsOf(shape);
   return data?.length === 1 && size >= 0 && size <= MAX_DATA ? { data: Array<number>(size).fill(data[0]!) } : {};
 }
 
@@ -50,7 +51,7 @@ export class Call {
 
   /** Numbers that it is given. */
   get read(): number {
-    return this.#inputs.reduce((total, value) => total + (value ? sizeOf(value.shape) : 0), 0);
+    return this.#inputs.reduce((total, value) => total + (value ? elementsOf(value.shape) : 0), 0);
   }
 
   /** Inputs that are there, in order. */

@@ -1,4 +1,5 @@
 import { FileError } from "../errors.ts";
+import { elementsOf } from "../shape.ts";
 import type { OnnxAttribute, OnnxDims, OnnxGraph, OnnxNode } from "../tensor/onnx-model.ts";
 
 /** Versions of the operator set of which models are read. */
@@ -53,7 +54,7 @@ export function inputOf(
       `has an input ${dtype} [${dims.slice(0, 16).join(", ")}], expected float32, float64 or uint8 [batch, numbers of an observation]`,
     );
   }
-  if (!(sizeOf(shape) <= MAX_WIDTH)) throw new FileError(path, `takes over ${MAX_WIDTH} numbers`);
+  if (!(elementsOf(shape) <= MAX_WIDTH)) throw new FileError(path, `takes over ${MAX_WIDTH} numbers`);
   return { name, dtype, dims, shape, rows };
 }
 
@@ -72,10 +73,6 @@ export function neededNodes({ nodes }: OnnxGraph, name: string, most: number, pa
     if (needed.length > most) throw new FileError(path, `needs over ${most} nodes`);
   }
   return needed.toReversed();
-}
-
-export function sizeOf(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
 }
 
 /** A name of the file in a message. */

@@ -1,5 +1,5 @@
+import { elementsOf } from "../shape.ts";
 import { type Call, constantOf, filled, type Rule, type Shaped } from "./onnx-call.ts";
-import { sizeOf } from "./onnx-graph.ts";
 
 /** The same numbers in another shape; `data` goes along. */
 const shaped = ({ dtype, data }: Shaped, shape: readonly number[]): readonly Shaped[] => [
@@ -16,9 +16,9 @@ const reshape: Rule = (call) => {
   const keeps = !call.flag("allowzero", false);
   const known = target.map((size, axis) => (size === 0 && keeps ? (x.shape[axis] ?? 0) : size));
   const open = known.filter((size) => size === -1).length;
-  const rest = sizeOf(known.filter((size) => size !== -1));
-  const shape = known.map((size) => (size === -1 ? sizeOf(x.shape) / rest : size));
-  if (open > 1 || sizeOf(shape) !== sizeOf(x.shape)) {
+  const rest = elementsOf(known.filter((size) => size !== -1));
+  const shape = known.map((size) => (size === -1 ? elementsOf(x.shape) / rest : size));
+  if (open > 1 || elementsOf(shape) !== elementsOf(x.shape)) {
     call.refuse(`makes [${target.join(", ")}] of [${x.shape.join(", ")}]`);
   }
   return shaped(x, shape);
@@ -29,7 +29,7 @@ const flatten: Rule = (call) => {
   const rank = x.shape.length;
   const stated = call.int("axis", 1);
   const axis = stated === rank ? rank : call.axis(stated, rank);
-  return shaped(x, [sizeOf(x.shape.slice(0, axis)), sizeOf(x.shape.slice(axis))]);
+  return shaped(x, [elementsOf(x.shape.slice(0, axis)), elementsOf(x.shape.slice(axis))]);
 };
 
 const squeeze: Rule = (call) => {
@@ -186,7 +186,7 @@ const constantOfShape: Rule = (call) => {
   const shape = call.numbers(0);
   const value = call.node.attributes["value"];
   const by: Shaped = value?.kind === "tensor" ? constantOf(value.value) : { dtype: "float32", shape: [1] };
-  if (sizeOf(by.shape) !== 1) call.refuse("fills with several numbers");
+  if (elementsOf(by.shape) !== 1) call.refuse("fills with several numbers");
   return [{ dtype: by.dtype, shape, ...filled(shape, by.data) }];
 };
 
@@ -260,7 +260,7 @@ export const moves: Readonly<Record<string, Rule>> = {
   GatherElements: gatherElements,
   Pad: pad,
   Shape: shapeOf,
-  Size: (call: Call) => [{ dtype: "int64", shape: [], data: [sizeOf(call.input(0).shape)] }],
+  Size: (call: Call) => [{ dtype: "int64", shape: [], data: [elementsOf(call.input(0).shape)] }],
   ConstantOfShape: constantOfShape,
   Constant: constant,
   Range: range,

@@ -1,7 +1,7 @@
+import { elementsOf } from "../shape.ts";
 import type { OnnxDtype } from "../tensor/onnx-model.ts";
 import { dtypeOfCode } from "../tensor/onnx-reader.ts";
 import type { Call, Rule, Shaped } from "./onnx-call.ts";
-import { sizeOf } from "./onnx-graph.ts";
 
 const each = (names: string, rule: Rule): Record<string, Rule> =>
   Object.fromEntries(names.split(" ").map((name) => [name, rule]));
@@ -38,9 +38,9 @@ function joint(
   if (compute === undefined || !whole(dtype) || !data.every((values) => values !== undefined)) {
     return [{ dtype, shape }];
   }
-  const size = sizeOf(shape);
+  const size = elementsOf(shape);
   // What shapes are made of is a vector or one number.
-  const simple = operands.every((operand) => sizeOf(operand.shape) === size || sizeOf(operand.shape) === 1);
+  const simple = operands.every((operand) => elementsOf(operand.shape) === size || elementsOf(operand.shape) === 1);
   if (!simple) return [{ dtype, shape }];
   const values = Array.from({ length: size }, (_, i) => compute(...data.map((one) => one[one.length === 1 ? 0 : i]!)));
   return [{ dtype, shape, ...(values.every(Number.isSafeInteger) && { data: values }) }];
@@ -140,7 +140,8 @@ const quantized: Rule = (call) => {
   const axis = scale.shape.length === 0 ? 0 : call.axis(call.int("axis", 1), shape.length);
   const sizes = [1, shape[axis] ?? 1];
   for (const operand of [scale, zero]) {
-    if (operand && (operand.shape.length > 1 || !sizes.includes(sizeOf(operand.shape)))) call.refuse("has odd scales");
+    if (operand && (operand.shape.length > 1 || !sizes.includes(elementsOf(operand.shape))))
+      call.refuse("has odd scales");
   }
   if (call.int("block_size", 0) !== 0 || call.int("output_dtype", 0) !== 0) call.refuse("is quantised in blocks");
   const made = call.node.opType === "DequantizeLinear" ? scale.dtype : (zero?.dtype ?? "uint8");
@@ -158,7 +159,7 @@ const product: Rule = (call) => {
   const rows = a.shape.length === 1 ? [] : [left.at(-2)!];
   const columns = b.shape.length === 1 ? [] : [right.at(-1)!];
   const shape = [...stacked, ...rows, ...columns];
-  call.products = sizeOf(shape) * inner;
+  call.products = elementsOf(shape) * inner;
   return [{ dtype: a.dtype, shape }];
 };
 
@@ -197,7 +198,7 @@ const einsum: Rule = (call) => {
   const letters = Array.from(result ?? "");
   const shape = letters.map((letter) => sizes.get(letter) ?? call.refuse("names a result that is not there"));
   if (new Set(letters).size !== letters.length) call.refuse("names an axis of its result twice");
-  call.products = sizeOf([...sizes.values()]);
+  call.products = elementsOf([...sizes.values()]);
   return [{ dtype: call.input(0).dtype, shape }];
 };
 
@@ -240,7 +241,7 @@ const convolution: Rule = (call) => {
   if (call.optional(2) && call.input(2).shape.join() !== `${filters}`)
     call.refuse("has other biases than one a filter");
   const shape = [batch, filters, ...windowed(call, spatial, kernel)];
-  call.products = sizeOf(shape) * inner * sizeOf(kernel);
+  call.products = elementsOf(shape) * inner * elementsOf(kernel);
   return [{ dtype: x.dtype, shape }];
 };
 
@@ -251,7 +252,7 @@ const pooled: Rule = (call) => {
   const pads = call.ints("pads") ?? [];
   if (pads.some((size, k) => !(size < (kernel[k % kernel.length] ?? 0)))) call.refuse("pads more than its window");
   const made = [batch, channels, ...windowed(call, spatial, kernel)];
-  call.comparisons = sizeOf(made) * sizeOf(kernel);
+  call.comparisons = elementsOf(made) * elementsOf(kernel);
   return [{ dtype, shape: made }];
 };
 

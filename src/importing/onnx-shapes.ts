@@ -1,6 +1,6 @@
+import { elementsOf } from "../shape.ts";
 import type { OnnxNode } from "../tensor/onnx-model.ts";
 import { Call, MAX_DATA, type Rule, type Shaped } from "./onnx-call.ts";
-import { sizeOf } from "./onnx-graph.ts";
 import { moves } from "./onnx-moves.ts";
 import { operations } from "./onnx-operations.ts";
 
@@ -47,8 +47,8 @@ export function measure(
       if (name === "") continue;
       if (values.has(name)) call.refuse("makes a value that is there already");
       values.set(name, made);
-      numbers += sizeOf(made.shape);
-      work += sizeOf(made.shape);
+      numbers += elementsOf(made.shape);
+      work += elementsOf(made.shape);
     }
     work += call.read + call.products + call.comparisons;
     macs += call.products;

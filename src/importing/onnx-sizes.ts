@@ -1,5 +1,6 @@
+import { elementsOf } from "../shape.ts";
 import type { OnnxNode } from "../tensor/onnx-model.ts";
-import { intOf, sizeOf } from "./onnx-graph.ts";
+import { intOf } from "./onnx-graph.ts";
 
 /** Sizes with which a graph computes shapes: that of the batch is known only when it runs. */
 export type Sizes = readonly (number | "batch")[];
@@ -57,12 +58,12 @@ export function reshaped(
   rows: number | undefined,
 ): readonly number[] | undefined {
   const stated = rowsOf(["batch", ...rest]);
-  const size = sizeOf(shape);
+  const size = elementsOf(shape);
   // 0 keeps a size, -1 is what is left, 1 the batch of a model that takes one observation.
   const kept = stated?.map((length, axis) => (length === 0 ? (shape[axis] ?? 0) : length)) ?? [];
-  const known = sizeOf(kept.filter((length) => length > 0));
+  const known = elementsOf(kept.filter((length) => length > 0));
   const open = kept.filter((length) => length === -1).length;
   const whole = kept.map((length) => (length === -1 ? size / known : length));
   const isBatch = batch === "batch" || batch === 0 || batch === 1 || batch === rows || (batch === -1 && open === 0);
-  return stated && isBatch && open <= 1 && sizeOf(whole) === size ? whole : undefined;
+  return stated && isBatch && open <= 1 && elementsOf(whole) === size ? whole : undefined;
 }

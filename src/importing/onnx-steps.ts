@@ -1,8 +1,8 @@
 import { FileError } from "../errors.ts";
 import type { Activation, Normalization } from "../network/architecture.ts";
+import { elementsOf } from "../shape.ts";
 import type { Chain } from "./dense-layers.ts";
 import type { FoundLayer } from "./images.ts";
-import { sizeOf } from "./onnx-graph.ts";
 
 /** Numbers of a model, row-major. They are shared with the file, never copied. */
 export interface Constant {
@@ -130,7 +130,7 @@ class Assembly {
     this.#path = path;
     this.#input = input;
     this.#image = input;
-    this.#width = sizeOf(input);
+    this.#width = elementsOf(input);
     this.#weightsLeft = MAX_SHARING * held;
   }
 
@@ -235,7 +235,7 @@ class Assembly {
       this.#refuse(step, "takes other images than the layer in front of it makes");
     }
     if (before === undefined) {
-      if (sizeOf(from) !== this.#width || (this.#channelsLast && this.#isLast))
+      if (elementsOf(from) !== this.#width || (this.#channelsLast && this.#isLast))
         this.#refuse(step, "takes other images");
       this.#input = from;
       const waiting = this.#pending ?? affine([], 1);

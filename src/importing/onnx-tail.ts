@@ -1,9 +1,10 @@
 import type { BoxSpace, EnvironmentSpec } from "../environment/environment.ts";
 import type { AnyArchitecture } from "../network/architecture.ts";
 import { type Interface, type InterfaceOutput, interfaceSchema, misfit } from "../network/interface.ts";
+import { elementsOf } from "../shape.ts";
 import type { OnnxModel, OnnxValue } from "../tensor/onnx-model.ts";
 import type { Chain, ImportOptions } from "./dense-layers.ts";
-import { type ModelInput, sizeOf } from "./onnx-graph.ts";
+import type { ModelInput } from "./onnx-graph.ts";
 import { affine, type Flow, isAffine, isRelu, limitsOf, type Step } from "./onnx-steps.ts";
 
 /** What stands behind a network: how a model makes its output of the network's outputs. */
@@ -29,7 +30,7 @@ export function splitTail({ steps, shape }: Flow, options: Options): Split {
   const body = steps.slice(0, start);
   const rest = steps.slice(start);
   const [first] = rest;
-  const tail = first && readTail(rest, sizeOf(shape), options.environment);
+  const tail = first && readTail(rest, elementsOf(shape), options.environment);
   return tail
     ? { body, tail, outputs: first.takes }
     : { body: steps, tail: { gives: "values", acting: {} }, outputs: undefined };
@@ -163,7 +164,7 @@ function givenBy(
   { gaussian }: AnyArchitecture,
 ): Tail["gives"] | undefined {
   if (flow?.from !== from || body.some((step, index) => flow.steps[index] !== step)) return undefined;
-  const tail = readTail(flow.steps.slice(body.length), sizeOf(flow.shape), undefined);
+  const tail = readTail(flow.steps.slice(body.length), elementsOf(flow.shape), undefined);
   if (tail?.gives !== "action") return tail?.gives;
   const { bounds, squash = false } = tail.acting;
   return gaussian && bounds && close(bounds, gaussian) && squash === Boolean(gaussian.squash) ? "action" : undefined;

@@ -1,7 +1,9 @@
 import { FileError } from "../errors.ts";
+import { halfToNumber } from "../safetensors.ts";
+import { elementsOf } from "../shape.ts";
 import type { OnnxModel, OnnxNode, OnnxTensor } from "../tensor/onnx-model.ts";
 import { batchNormalizationOf, convolutionOf } from "./onnx-convolution.ts";
-import { floatOf, intOf, intsOf, type ModelInput, nameOf, neededNodes, shown, sizeOf } from "./onnx-graph.ts";
+import { floatOf, intOf, intsOf, type ModelInput, nameOf, neededNodes, shown } from "./onnx-graph.ts";
 import { MAX_AXES, reshaped, rowsOf, type Sizes, sizesBehind, sizesOf } from "./onnx-sizes.ts";
 import type { Constant, Flow, Operation } from "./onnx-steps.ts";
 
@@ -221,7 +223,7 @@ export class Trace {
     this.held += data.length;
     return {
       kind: "constant",
-      constant: { shape: dims, data: dtype === "float16" ? Float64Array.from(data, halfOf) : data },
+      constant: { shape: dims, data: dtype === "float16" ? Float64Array.from(data, halfToNumber) : data },
     };
   }
 
@@ -289,7 +291,7 @@ export class Trace {
     const w = this.#input(node, 1);
     const gemm = node.opType === "Gemm";
     const [size = 0] = x.shape.slice(-1);
-    if (w.kind !== "constant" || w.constant.shape.length !== 2 || sizeOf(x.shape) !== size) {
+    if (w.kind !== "constant" || w.constant.shape.length !== 2 || elementsOf(x.shape) !== size) {
       return this.#refuse(node, "is no product of a row with a constant matrix");
     }
     if (gemm && intOf(node, "transA", 0) !== 0) this.#refuse(node, "turns the batch (transA)");
@@ -329,7 +331,7 @@ export class Trace {
   #reshaped(node: OnnxNode, x: FlowValue): Value {
     if (node.opType === "Flatten") {
       if (![1, -x.shape.length].includes(intOf(node, "axis", 1))) this.#refuse(node, "joins the batch with other axes");
-      return { ...x, shape: [sizeOf(x.shape)] };
+      return { ...x, shape: [elementsOf(x.shape)] };
     }
     if (node.opType !== "Reshape") return { ...x, shape: this.#withOnes(node, x.shape) };
     const target = this.#sizes(node, 1);
@@ -364,7 +366,7 @@ export class Trace {
   }
 
   #alongRow(node: OnnxNode, { shape }: Flow, axis: number): void {
-    const isRow = shape.length > 0 && sizeOf(shape) === shape.at(-1);
+    const isRow = shape.length > 0 && elementsOf(shape) === shape.at(-1);
     if (!isRow || (axis !== shape.length && axis !== -1)) this.#refuse(node, "works along another axis than a row");
   }
 
@@ -415,13 +417,4 @@ function fits(value: Value, shape: readonly number[]): boolean {
   if (value.kind !== "constant") return false;
   const { shape: own, data } = value.constant;
   return data.length === 1 || trimmed(own).join() === shape.join();
-}
-
-/** The number that the bits of a float16 are. */
-function halfOf(bits: number): number {
-  const sign = bits >> 15 === 0 ? 1 : -1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
 }

@@ -5,6 +5,7 @@ import { type Interface, ownInterface, reshaping } from "../network/interface.ts
 import { transposed } from "../network/parameters.ts";
 import { type Policy, policyMetadataSchema } from "../network/policy.ts";
 import { checkSeal, NO_DIGEST } from "../seal.ts";
+import { elementsOf } from "../shape.ts";
 import type { OnnxModel, OnnxTensor } from "../tensor/onnx-model.ts";
 import { decodeModel } from "../tensor/onnx-reader.ts";
 import { assemblePolicy, parseMetadata } from "./assemble.ts";
@@ -105,6 +106,6 @@ function checkRepeated(
 function filtersLast(dims: readonly number[], data: Float32Array): { shape: readonly number[]; data: Float32Array } {
   const [filters, ...rest] = dims;
   if (filters === undefined || rest.length !== 3) return { shape: dims, data };
-  const inputs = rest.reduce((product, size) => product * size, 1);
+  const inputs = elementsOf(rest);
   return { shape: [inputs, filters], data: transposed(data, filters, inputs) };
 }

@@ -1,3 +1,5 @@
+import { elementsOf } from "../shape.ts";
+import { decodeNumbers, type NumberType } from "./numbers.ts";
 import { type Pickled, PickledList, PickledObject } from "./pickle.ts";
 
 /** Names that numpy's arrays and generators need in a pickle, of numpy 1 and 2. Generators are read and ignored. */
@@ -27,13 +29,13 @@ export interface NumpyArray {
   readonly dtype: string;
 }
 
-const formats = new Map<string, { bytes: number; read: (view: DataView, at: number) => number }>([
-  ["f4", { bytes: 4, read: (view, at) => view.getFloat32(at, true) }],
-  ["f8", { bytes: 8, read: (view, at) => view.getFloat64(at, true) }],
-  ["i4", { bytes: 4, read: (view, at) => view.getInt32(at, true) }],
-  ["i8", { bytes: 8, read: (view, at) => Number(view.getBigInt64(at, true)) }],
-  ["u1", { bytes: 1, read: (view, at) => view.getUint8(at) }],
-]);
+const formats: Readonly<Record<string, NumberType>> = {
+  f4: { kind: "float", bytes: 4, littleEndian: true },
+  f8: { kind: "float", bytes: 8, littleEndian: true },
+  i4: { kind: "int", bytes: 4, littleEndian: true },
+  i8: { kind: "int", bytes: 8, littleEndian: true },
+  u1: { kind: "uint", bytes: 1, littleEndian: true },
+};
 
 /** An array, or a scalar as one of shape []; `undefined` when it is neither, or of another kind of number. */
 export function numpyArray(value: Pickled | undefined): NumpyArray | undefined {
@@ -46,8 +48,7 @@ export function numpyArray(value: Pickled | undefined): NumpyArray | undefined {
   }
   if (name === "numpy.reshape") {
     const [flat, shape] = [numpyArray(args[0]), sizesOf(args[1])];
-    const fits = flat?.data.length === shape?.reduce((product, size) => product * size, 1);
-    return flat && shape && fits ? { ...flat, shape } : undefined;
+    return flat && shape && flat.data.length === elementsOf(shape) ? { ...flat, shape } : undefined;
   }
   if (name.endsWith(".multiarray.scalar")) return decode([], args[0], args[1]);
   if (name.endsWith(".numeric._frombuffer")) return decode(sizesOf(args[2]), args[1], args[0]);
@@ -73,10 +74,10 @@ function decode(
   if (!shape || !(dtype instanceof PickledObject) || !(bytes instanceof Uint8Array)) return undefined;
   const [code] = dtype.args;
   const order = dtype.state instanceof PickledList ? dtype.state.items[1] : "<";
-  const format = typeof code === "string" && order !== ">" ? formats.get(code) : undefined;
-  const elements = shape.reduce((product, size) => product * size, 1);
+  const known = typeof code === "string" && Object.hasOwn(formats, code) && order !== ">";
+  const format = known ? formats[code] : undefined;
+  const elements = elementsOf(shape);
   if (!format || typeof code !== "string" || dtype.name !== "numpy.dtype" || bytes.length !== elements * format.bytes)
     return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  return { shape, dtype: code, data: Array.from({ length: elements }, (_, i) => format.read(view, i * format.bytes)) };
+  return { shape, dtype: code, data: Array.from(decodeNumbers(bytes, format, new Float64Array(elements))) };
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PIXEL } from "../environment/spaces.ts";
 import { FileError, reasonOf } from "../errors.ts";
 import type { Activation } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
@@ -43,8 +44,6 @@ export const NATURE_CNN = [
 ] as const;
 const NATURE_CNN_CLASS = `${SB3}common.torch_layers.NatureCNN`;
 const FLATTEN_CLASS = `${SB3}common.torch_layers.FlattenExtractor`;
-/** The largest value of a pixel, by which images are divided. */
-export const PIXEL = 255;
 
 const activations = new Map<string, Activation>([
   ["torch.nn.modules.activation.ReLU", "relu"],

@@ -1,4 +1,5 @@
 import { FileError } from "../errors.ts";
+import { elementsOf } from "../shape.ts";
 import { type Pickled, PickledDict, PickledGlobal, PickledList, PickledObject, readPickle } from "./pickle.ts";
 import { NUMPY_NAMES } from "./pickled-numpy.ts";
 import { ZipArchive } from "./zip.ts";
@@ -129,7 +130,7 @@ class TensorReader {
       return this.#fail(name, "is no dense tensor of numbers");
     }
     if (!shape || !strides) return this.#fail(name, `has no shape of up to ${MAX_RANK} sizes`);
-    const elements = shape.reduce((product, length) => product * length, 1);
+    const elements = elementsOf(shape);
     this.#bytesLeft -= 4 * elements;
     // Not "< 0": sizes whose product is beyond all numbers make it NaN.
     if (!(this.#bytesLeft >= 0)) this.#fail(name, `is too large: all together hold over ${MAX_SHARING} times the file`);

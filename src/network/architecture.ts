@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { EnvironmentSpec } from "../environment/environment.ts";
-import { sizeOf } from "../environment/spaces.ts";
+import { PIXEL, sizeOf } from "../environment/spaces.ts";
 import { ShapeError, UsageError } from "../errors.ts";
+import { elementsOf } from "../shape.ts";
 
 const positive = z.number().int().min(1).max(1_000_000);
 
@@ -113,7 +114,7 @@ function checkEnds(
   const refuse = (path: string[], message: string): void => {
     context.addIssue({ code: "custom", path, message });
   };
-  const inputs = input.reduce((product, size) => product * size, 1);
+  const inputs = elementsOf(input);
   for (const name of ["mean", "deviation"] as const) {
     const length = normalization?.[name].length ?? inputs;
     if (length !== inputs && length !== 1) {
@@ -228,7 +229,7 @@ export function layoutOf(architecture: Architecture): LayerLayout[] {
   const layouts: LayerLayout[] = [];
   const { input } = architecture;
   let images = imageOf(input);
-  let units = input.reduce((product, size) => product * size, 1);
+  let units = elementsOf(input);
   let positions = 1;
   let offset = 0;
   for (const [index, layer] of architecture.layers.entries()) {
@@ -317,6 +318,27 @@ function describeLayer(layer: Layer): string {
   return `${units}c${size(kernel)}s${size(stride)}${around}`;
 }
 
+/** Brings pixels to [0, 1]. */
+export const OF_PIXELS: Normalization = { mean: [0], deviation: [PIXEL] };
+
+/** What stands in front of an output: convolutions of square kernels without padding, then dense layers, of one activation. */
+export interface HiddenLayers {
+  readonly convolutions?: readonly { readonly filters: number; readonly kernel: number; readonly stride: number }[];
+  readonly hidden: readonly number[];
+  readonly activation: Activation;
+}
+
+/** Those layers and a linear output. */
+export function layersOf({ convolutions = [], hidden, activation }: HiddenLayers, outputs: number): Layer[] {
+  return [
+    ...convolutions.map(({ filters, kernel, stride }): Layer => {
+      return { kind: "conv", units: filters, kernel: [kernel, kernel], stride: [stride, stride], activation };
+    }),
+    ...hidden.map((units): Layer => ({ kind: "dense", units, activation })),
+    { kind: "dense", units: outputs, activation: "none" },
+  ];
+}
+
 /** A dense network: hidden layers of the given widths with one activation, and a linear output. */
 export function dense(
   inputs: number,
@@ -325,14 +347,7 @@ export function dense(
   head: Architecture["head"],
   activation: Activation = "relu",
 ): Architecture {
-  return {
-    input: [inputs],
-    layers: [
-      ...hidden.map((units): Layer => ({ kind: "dense", units, activation })),
-      { kind: "dense", units: outputs, activation: "none" },
-    ],
-    head,
-  };
+  return { input: [inputs], layers: layersOf({ hidden, activation }, outputs), head };
 }
 
 /** Widths of the hidden layers. */
@@ -350,7 +365,7 @@ export function outputSize(architecture: AnyArchitecture): number {
 
 /** Number of elements of one observation. */
 export function inputSize({ input }: Pick<Architecture, "input">): number {
-  return input.reduce((product, size) => product * size, 1);
+  return elementsOf(input);
 }
 
 /** Refuses an architecture whose input or output does not fit the environment. */

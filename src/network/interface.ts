@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { elementsOf } from "../shape.ts";
 import { type AnyArchitecture, type Architecture, inputSize, outputSize } from "./architecture.ts";
 
 /** Names that the tensors of an exported policy have. */
@@ -77,7 +78,7 @@ export function ownInterface(architecture: Architecture, action = true): Interfa
 export function misfit(face: Interface, architecture: AnyArchitecture): string | undefined {
   const { gaussian, normalization } = architecture;
   const [batch, ...shape] = face.input.dims;
-  if (shape.every((dim) => typeof dim === "number") && sizeOf(shape) !== inputSize(architecture)) {
+  if (shape.every((dim) => typeof dim === "number") && elementsOf(shape) !== inputSize(architecture)) {
     return `takes [${face.input.dims.join(", ")}], the policy ${inputSize(architecture)} numbers`;
   }
   if (face.normalized && !normalization) return "takes normalised observations, the policy has no statistics";
@@ -110,12 +111,8 @@ export function reshaping(
   if (dims.length === own.length + 1 && fits) return "as-is";
   const sizes = dims.filter((dim) => typeof dim === "number");
   if (typeof first === "string") {
-    return sizes.length === rest.length && sizeOf(sizes) === sizeOf(own) ? [-1, ...sizes] : undefined;
+    return sizes.length === rest.length && elementsOf(sizes) === elementsOf(own) ? [-1, ...sizes] : undefined;
   }
   const known = sizes.length === dims.length && typeof batch === "number";
-  return known && sizeOf(sizes) === batch * sizeOf(own) ? sizes : undefined;
-}
-
-function sizeOf(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
+  return known && elementsOf(sizes) === batch * elementsOf(own) ? sizes : undefined;
 }

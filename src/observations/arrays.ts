@@ -1,4 +1,5 @@
 import { FileError } from "../errors.ts";
+import { elementsOf } from "../shape.ts";
 import { MAX_ELEMENTS } from "./limits.ts";
 
 /** An array of a file, whose numbers are read when they are asked for. */
@@ -32,8 +33,6 @@ const NUMBERS = ["episode", "episodes", "episode_id", "episode_ids"];
 const STARTS = ["episode_starts"];
 /** True for the last observation of an episode; any of them ends it. D4RL has the first two, Gymnasium and others the rest. */
 const ENDS = ["terminals", "timeouts", "terminations", "truncations", "terminated", "truncated", "dones"];
-
-export const elementsOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
 /**
  * The array of observations, and the episodes that others tell of. Steps of several environments in lock-step, [steps,

@@ -2,9 +2,10 @@ import { parentPort } from "node:worker_threads";
 import { Dataset, File, Group, ready } from "h5wasm";
 import { z } from "zod";
 import { FileError, reasonOf } from "../errors.ts";
-import { elementsOf, floatsOf, type NamedArray, OBSERVATIONS, type Recorded, recordedIn } from "./arrays.ts";
+import { decodeNumbers, isReadable, type NumberType } from "../importing/numbers.ts";
+import { elementsOf } from "../shape.ts";
+import { floatsOf, type NamedArray, OBSERVATIONS, type Recorded, recordedIn } from "./arrays.ts";
 import { MAX_DIMENSIONS, MAX_ELEMENTS } from "./limits.ts";
-import { decodeNumbers, isReadable, type NumberType } from "./numbers.ts";
 
 export interface Hdf5Request {
   readonly bytes: Uint8Array;

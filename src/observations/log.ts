@@ -1,5 +1,6 @@
 import { UsageError } from "../errors.ts";
 import { type AnyArchitecture, describe, inputSize } from "../network/architecture.ts";
+import { elementsOf } from "../shape.ts";
 
 /** Fewer episodes than these leave too few to hold out, and are cut into blocks. */
 const LEAST_EPISODES = 20;
@@ -32,7 +33,7 @@ export function logOf(
   episodes: Int32Array | null,
   sha256: string,
 ): ObservationLog {
-  const rows = observations.length / shape.reduce((product, size) => product * size, 1);
+  const rows = observations.length / elementsOf(shape);
   const known = rowsOf(episodes ?? new Int32Array(rows));
   const by = known.length >= LEAST_EPISODES ? "episode" : "block";
   const units = by === "episode" ? known : known.flatMap((episode) => blocksOf(episode, rows / BLOCKS));
@@ -69,7 +70,7 @@ export function checkObserved(architecture: AnyArchitecture, { shape }: Observat
   const { input } = architecture;
   const sizes = shape.filter((size) => size !== 1);
   const flat = sizes.length <= 1 || input.length === 1;
-  const elements = shape.reduce((product, size) => product * size, 1);
+  const elements = elementsOf(shape);
   if (inputSize(architecture) === elements && (flat || input.join() === shape.join())) return;
   throw new UsageError(
     "--observations",

@@ -1,8 +1,9 @@
 import { FileError } from "../errors.ts";
+import { decodeNumbers, isReadable, type NumberType } from "../importing/numbers.ts";
 import type { ZipArchive } from "../importing/zip.ts";
-import { elementsOf, type NamedArray } from "./arrays.ts";
+import { elementsOf } from "../shape.ts";
+import type { NamedArray } from "./arrays.ts";
 import { MAX_DIMENSIONS, MAX_NPY_HEADER_BYTES } from "./limits.ts";
-import { decodeNumbers, isReadable, type NumberType } from "./numbers.ts";
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 

@@ -1,9 +1,10 @@
-import { createHash } from "node:crypto";
 import { extname } from "node:path";
 import { FileError, UsageError } from "../errors.ts";
 import { readBounded } from "../files.ts";
 import { ZipArchive } from "../importing/zip.ts";
 import { decodeSafetensors } from "../safetensors.ts";
+import { sha256 } from "../seal.ts";
+import { elementsOf } from "../shape.ts";
 import { type NamedArray, type Recorded, recordedIn } from "./arrays.ts";
 import { isHdf5, readHdf5 } from "./hdf5.ts";
 import { FREE_ARCHIVE_BYTES, MAX_FILE_BYTES } from "./limits.ts";
@@ -20,9 +21,9 @@ import { readCsv, readJsonl } from "./text.ts";
  */
 export async function readObservations(path: string, key?: string): Promise<ObservationLog> {
   const bytes = readBounded(path, MAX_FILE_BYTES);
-  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const digest = sha256(bytes);
   const { shape, observations, episodes } = await recordedOf(bytes, path, key);
-  const width = shape.reduce((product, size) => product * size, 1);
+  const width = elementsOf(shape);
   const rows = observations.length / width;
   const bad = observations.findIndex((value) => !Number.isFinite(value));
   if (bad >= 0) {
@@ -34,7 +35,7 @@ export async function readObservations(path: string, key?: string): Promise<Obse
   if (rows < LEAST_OBSERVATIONS) {
     throw new FileError(path, `holds ${rows} observations, at least ${LEAST_OBSERVATIONS} are needed`);
   }
-  return logOf(shape, observations, episodes, sha256);
+  return logOf(shape, observations, episodes, digest);
 }
 
 function recordedOf(bytes: Uint8Array, path: string, key: string | undefined): Recorded | Promise<Recorded> {

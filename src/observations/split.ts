@@ -1,4 +1,5 @@
 import { stream } from "../random/pcg64.ts";
+import { elementsOf } from "../shape.ts";
 import type { ObservationLog } from "./log.ts";
 
 /** Shares of the units that decisions are made on, and that the proof alone sees; students learn from the others. */
@@ -49,7 +50,7 @@ export function unitsOf(
 ): ObservedUnits {
   const units = numbers.map((unit) => log.units[unit] ?? new Int32Array());
   const rows = units.reduce((total, unit) => total + unit.length, 0);
-  const width = log.shape.reduce((product, size) => product * size, 1);
+  const width = elementsOf(log.shape);
   const observations = new Float32Array(new SharedArrayBuffer(4 * rows * width));
   const starts = new Int32Array(units.length + 1);
   let at = 0;

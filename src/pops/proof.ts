@@ -1,4 +1,5 @@
 import { ObjectiveError } from "../errors.ts";
+import { playerOf } from "../evaluation/evaluate.ts";
 import type { Divergence, Examination } from "../evaluation/examination.ts";
 import { scoreOf } from "../evaluation/statistics.ts";
 import type { Emitted } from "../events.ts";
@@ -74,8 +75,7 @@ export async function* proveTeacher(context: ProofContext, step: number): AsyncG
   const episodes = examination.units("proof", options.teacherEpisodes);
   yield { type: "stage-started", step, stage: "proof", iteration: 0, architecture };
   const reaches = ({ mean }: Score): boolean => mean >= objective;
-  const [player, parameters] =
-    "model" in teacher ? ([teacher, null] as const) : ([teacher.architecture, teacher.parameters] as const);
+  const [player, parameters] = playerOf(teacher);
   const examiner = await examination.examiner(player, "proof", Math.min(LANES, episodes));
   const play: Play = (set, acting) => examiner.measure(parameters, set, episodes, acting);
   const { score, sampled, passed } = await judge(context, teacher, "teacher", play, reaches);

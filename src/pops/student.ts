@@ -4,8 +4,10 @@ import {
   architectureSchema,
   countsOf,
   describe,
+  type HiddenLayers,
   hiddenWidths,
-  type Layer,
+  layersOf,
+  OF_PIXELS,
   outputSize,
 } from "../network/architecture.ts";
 import type { BlackBox, Network } from "../network/policy.ts";
@@ -13,7 +15,14 @@ import { withHidden } from "../shrinking/resize.ts";
 import type { PopsOptions } from "./options.ts";
 
 /** Where nothing else is said: widths that solve the classic tasks, and for images the network of Mnih et al. (2013). */
-const USUAL = { hidden: [64, 64], images: { convolutions: [[16, 8, 4] as const, [32, 4, 2] as const], hidden: [256] } };
+const USUAL = { hidden: [64, 64] };
+const USUAL_OF_IMAGES = {
+  convolutions: [
+    { filters: 16, kernel: 8, stride: 4 },
+    { filters: 32, kernel: 4, stride: 2 },
+  ],
+  hidden: [256],
+};
 
 /**
  * The network that a compression begins with: `null` for a copy of the teacher; else a student that the teacher teaches first,
@@ -26,20 +35,13 @@ export function firstStudent(teacher: Network | BlackBox, { student }: PopsOptio
   const wanted = hidden !== null || convolutions.length > 0;
   if (!wanted && "parameters" in teacher) return null;
   const { weights } = countsOf(teacher.architecture);
-  const make = (images: readonly (readonly [number, number, number])[], widths: readonly number[]) =>
+  const make = (layers: Omit<HiddenLayers, "activation">) =>
     architectureSchema.safeParse({
       ...ends(teacher),
-      layers: [
-        ...images.map(([units, kernel, stride]): Layer => {
-          return { kind: "conv", units, kernel: [kernel, kernel], stride: [stride, stride], activation };
-        }),
-        ...widths.map((units): Layer => ({ kind: "dense", units, activation })),
-        { kind: "dense", units: outputSize(teacher.architecture), activation: "none" },
-      ],
+      layers: layersOf({ ...layers, activation }, outputSize(teacher.architecture)),
     });
   if (wanted) {
-    const given = convolutions.map(({ filters, kernel, stride }) => [filters, kernel, stride] as const);
-    const made = make(given, hidden ?? []);
+    const made = make({ convolutions, hidden: hidden ?? [] });
     if (!made.success) throw new UsageError("pops.student", made.error.issues[0]?.message ?? "is no network");
     const { data } = made;
     if (countsOf(data).weights < weights) return data;
@@ -48,8 +50,7 @@ export function firstStudent(teacher: Network | BlackBox, { student }: PopsOptio
       `${describe(data)} has ${countsOf(data).weights} weights, the teacher ${weights}: a student has to be smaller`,
     );
   }
-  const images = make(USUAL.images.convolutions, USUAL.images.hidden).data;
-  let network = images ?? make([], USUAL.hidden).data;
+  let network = make(USUAL_OF_IMAGES).data ?? make(USUAL).data;
   while (network && countsOf(network).weights >= weights) network = halved(network);
   if (network) return network;
   throw new UsageError(
@@ -72,6 +73,6 @@ function halved(network: Architecture): Architecture | undefined {
 function ends({ architecture }: Network | BlackBox): Omit<Architecture, "layers"> {
   const { input, head, gaussian } = architecture;
   const bytes = "model" in architecture && architecture.model.dtype === "uint8";
-  const normalization = architecture.normalization ?? (bytes ? { mean: [0], deviation: [255] } : undefined);
+  const normalization = architecture.normalization ?? (bytes ? OF_PIXELS : undefined);
   return { input, head, ...(normalization && { normalization }), ...(gaussian && { gaussian }) };
 }

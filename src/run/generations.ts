@@ -1,9 +1,9 @@
-import { createHash } from "node:crypto";
 import { existsSync, renameSync } from "node:fs";
 import { dirname } from "node:path";
 import { FileError, reasonOf } from "../errors.ts";
 import { readBounded, writeAtomically } from "../files.ts";
 import type { Plain } from "../plain.ts";
+import { sha256 } from "../seal.ts";
 import { type CheckpointHeader, decodeState, encodeState } from "./checkpoint.ts";
 import type { RunDirectory } from "./directory.ts";
 
@@ -79,8 +79,4 @@ function newestIntact(latest: string, previous: string): Restored | undefined {
     dirname(latest),
     `no checkpoint can be used (${problems.join("; ")}): start a new run in another folder, or delete this one to begin the run anew`,
   );
-}
-
-function sha256(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { VectorEnvironment } from "../environment/environment.ts";
+import { sizeOf } from "../environment/spaces.ts";
 import { EnvironmentError } from "../errors.ts";
 import type { Emitted } from "../events.ts";
 import { type Architecture, layoutOf, parameterCount } from "../network/architecture.ts";
@@ -134,7 +135,7 @@ export async function* trainDqn(
   const { spec } = lanes;
   if (spec.actionSpace.kind !== "discrete") throw new EnvironmentError(spec.id, "DQN needs discrete actions");
   const actionCount = spec.actionSpace.n;
-  const width = spec.observationSpace.shape.reduce((product, size) => product * size, 1);
+  const width = sizeOf(spec.observationSpace);
 
   const architecture = networkOf(spec.observationSpace, options, actionCount, "q-values");
   const trained = options.dueling

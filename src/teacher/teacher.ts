@@ -1,9 +1,11 @@
 import { z } from "zod";
 import type { BoxSpace, VectorEnvironment } from "../environment/environment.ts";
+import { isPixels } from "../environment/spaces.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
 import type { EventOf, QuickScore } from "../events.ts";
 import type { Acting } from "../network/action.ts";
-import { type Architecture, countsOf, describe, type Layer } from "../network/architecture.ts";
+import { type Architecture, countsOf, describe, layersOf, OF_PIXELS } from "../network/architecture.ts";
+import type { Network } from "../network/policy.ts";
 import type { Plain } from "../plain.ts";
 
 /** A trained network. */
@@ -32,28 +34,17 @@ export const networkShape = (hidden: number[], activation: "relu" | "tanh") => (
 /** What `networkOf` needs of a teacher's options. */
 export type NetworkOptions = z.infer<z.ZodObject<ReturnType<typeof networkShape>>>;
 
-/** Whether observations are images of pixels from 0 to 255. */
-function isImage({ shape, low, high }: BoxSpace): boolean {
-  return shape.length === 3 && low.every((value) => value === 0) && high.every((value) => value === 255);
-}
-
 /** The network of a teacher: convolutions, hidden layers and a linear output. Pixels are brought to [0, 1]. */
 export function networkOf(
   space: BoxSpace,
-  { convolutions, hidden, activation }: Readonly<NetworkOptions>,
+  options: Readonly<NetworkOptions>,
   outputs: number,
   head: Architecture["head"],
 ): Architecture {
   return {
     input: [...space.shape],
-    ...(isImage(space) && { normalization: { mean: [0], deviation: [255] } }),
-    layers: [
-      ...convolutions.map(({ filters, kernel, stride }): Layer => {
-        return { kind: "conv", units: filters, kernel: [kernel, kernel], stride: [stride, stride], activation };
-      }),
-      ...hidden.map((units): Layer => ({ kind: "dense", units, activation })),
-      { kind: "dense", units: outputs, activation: "none" },
-    ],
+    ...(space.shape.length === 3 && isPixels(space) && { normalization: OF_PIXELS }),
+    layers: layersOf(options, outputs),
     head,
   };
 }
@@ -80,11 +71,6 @@ export interface JudgeState {
   readonly evaluations: number;
   readonly best: number | null;
   readonly architecture: Plain;
-  readonly parameters: Float32Array;
-}
-
-interface Network {
-  readonly architecture: Architecture;
   readonly parameters: Float32Array;
 }
 

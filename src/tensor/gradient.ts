@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { elementsOf } from "../shape.ts";
 import {
   add,
   type ConvolutionOptions,
@@ -19,7 +20,6 @@ import {
   type Operation,
   reshape,
   type Shape,
-  sizeOf,
   softmax,
   split,
   sub,
@@ -152,7 +152,7 @@ const pullbacks: Record<Operation, Pullback> = {
   },
   mean: (node, g) => {
     const x = node.inputs[0]!;
-    const count = sizeOf(x.shape) / sizeOf(g.shape);
+    const count = elementsOf(x.shape) / elementsOf(g.shape);
     return [expand(reshape(mul(g, 1 / count), keptShape(node, x)), x.shape)];
   },
   max: (node, g) => {
@@ -221,7 +221,7 @@ const pullbacks: Record<Operation, Pullback> = {
  * `loss` has one element. A target on which the loss does not depend has the gradient 0.
  */
 export function gradient(loss: Tensor, targets: readonly Tensor[]): Tensor[] {
-  if (sizeOf(loss.shape) !== 1 || loss.dtype !== "float32") {
+  if (elementsOf(loss.shape) !== 1 || loss.dtype !== "float32") {
     throw new ShapeError("gradient", `the loss is one float32 number, got ${loss.dtype} [${loss.shape.join(", ")}]`);
   }
   const nodes = sortNodes([loss]);

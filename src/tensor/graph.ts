@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { elementsOf } from "../shape.ts";
 
 export type DType = "float32" | "int32" | "uint8" | "bool";
 export type Shape = readonly number[];
@@ -66,7 +67,6 @@ export type Operation =
   | "stopGradient";
 
 const show = (shape: Shape): string => `[${shape.join(", ")}]`;
-export const sizeOf = (shape: Shape): number => shape.reduce((product, size) => product * size, 1);
 const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((size, axis) => size === b[axis]);
 
 interface Extra {
@@ -135,7 +135,7 @@ export function constant(values: number | readonly number[] | Float32Array | Int
         : Float32Array.from(values);
   const actual = shape ?? (typeof values === "number" ? [] : [data.length]);
   requireSizes("constant", actual);
-  if (sizeOf(actual) !== data.length) {
+  if (elementsOf(actual) !== data.length) {
     throw new ShapeError("constant", `${data.length} values do not fill the shape ${show(actual)}`);
   }
   return make("constant", [], actual, { dtype: data instanceof Int32Array ? "int32" : "float32", data });
@@ -344,10 +344,10 @@ export function argmax(x: Tensor): Tensor {
 /** The same elements in row-major order under another shape. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   requireSizes("reshape", shape);
-  if (sizeOf(shape) !== sizeOf(x.shape)) {
+  if (elementsOf(shape) !== elementsOf(x.shape)) {
     throw new ShapeError(
       "reshape",
-      `${show(x.shape)} has ${sizeOf(x.shape)} elements, ${show(shape)} has ${sizeOf(shape)}`,
+      `${show(x.shape)} has ${elementsOf(x.shape)} elements, ${show(shape)} has ${elementsOf(shape)}`,
     );
   }
   return sameShape(x.shape, shape) ? x : make("reshape", [x], shape);

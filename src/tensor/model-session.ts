@@ -1,4 +1,5 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
+import { elementsOf } from "../shape.ts";
 
 /**
  * Of a model that others made: one thread, so that results do not depend on the machine; errors are thrown, not printed. Of the
@@ -51,7 +52,7 @@ export class ModelSession {
     const [input] = session.inputMetadata;
     if (!input?.isTensor || !isBuffered(input.type)) throw new Error("has no input of float32, float64 or uint8");
     const dims = input.shape.map((size) => (typeof size === "number" ? size : rows));
-    const into = new buffers[input.type](dims.reduce((product, size) => product * size, 1));
+    const into = new buffers[input.type](elementsOf(dims));
     // ONNX Runtime knows no clamped bytes: it gets the same memory as plain ones.
     const feed =
       into instanceof Uint8ClampedArray

@@ -1,7 +1,8 @@
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { ShapeError } from "../errors.ts";
+import { elementsOf } from "../shape.ts";
 import { sortNodes } from "./gradient.ts";
-import { expand, input, sizeOf, sum, type Tensor } from "./graph.ts";
+import { expand, input, sum, type Tensor } from "./graph.ts";
 import { toOnnx } from "./onnx.ts";
 
 /**
@@ -17,7 +18,7 @@ export interface ProgramSpec {
 const NEXT = "next:";
 
 function allocate(tensor: Tensor): OrtTensor {
-  const size = sizeOf(tensor.shape);
+  const size = elementsOf(tensor.shape);
   switch (tensor.dtype) {
     case "float32":
       return new OrtTensor("float32", new Float32Array(size), tensor.shape);

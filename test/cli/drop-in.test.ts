@@ -3,13 +3,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { hasPackages, python } from "../environment/fixtures/python.ts";
 import { newFolder, pops, remove } from "./fixtures/pops.ts";
 import { anyGood } from "./fixtures/tiny.ts";
 
-const { POPS_PYTHON: python = "python3" } = process.env;
 const NEEDED = ["torch", "onnx", "onnxruntime"];
-const probe = `import importlib.util as u, sys; sys.exit(any(u.find_spec(name) is None for name in ${JSON.stringify(NEEDED)}))`;
-const hasPackages = spawnSync(python, ["-c", probe]).status === 0;
 
 const models = [
   ["dueling-choice", "CartPole-v1", []],
@@ -33,7 +31,7 @@ const calledSchema = z.array(
   }),
 );
 
-describe.skipIf(!hasPackages)(
+describe.skipIf(!hasPackages(NEEDED))(
   `a compressed policy in its teacher's place (needs Python with ${NEEDED.join(", ")})`,
   () => {
     const folder = newFolder();

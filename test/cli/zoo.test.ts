@@ -2,13 +2,14 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { readZoo, readZooFile, sha256, ZOO, zooPath, zooSchema } from "../../src/cli/zoo.ts";
+import { readZoo, readZooFile, ZOO, zooPath, zooSchema } from "../../src/cli/zoo.ts";
 import { environmentIds, specOf } from "../../src/environment/registry.ts";
 import { makeVector } from "../../src/environment/vector.ts";
 import { FileError } from "../../src/errors.ts";
 import { Evaluator } from "../../src/evaluation/evaluate.ts";
 import { loadPolicy } from "../../src/importing/load.ts";
 import { countsOf, describe } from "../../src/network/architecture.ts";
+import { sha256 } from "../../src/seal.ts";
 import { pops, popsIn, temporaryFolder } from "./fixtures/pops.ts";
 
 const zoo = readZoo();

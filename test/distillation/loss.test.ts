@@ -6,6 +6,7 @@ import type { Gaussian } from "../../src/network/architecture.ts";
 import { gradient } from "../../src/tensor/gradient.ts";
 import { input } from "../../src/tensor/graph.ts";
 import { Program } from "../../src/tensor/program.ts";
+import { hasPackages, python } from "../environment/fixtures/python.ts";
 
 type Loss = typeof distillationLoss;
 
@@ -220,9 +221,7 @@ describe("the loss of Gaussian policies", () => {
   });
 });
 
-const { POPS_PYTHON: python = "python3" } = process.env;
-const probe = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)";
-const hasTorch = spawnSync(python, ["-c", probe]).status === 0;
+const hasTorch = hasPackages(["torch"]);
 
 it.skipIf(!hasTorch)("agrees with torch.distributions.kl_divergence (needs Python with torch)", async () => {
   const teacher = [

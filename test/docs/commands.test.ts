@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { beforeAll, expect, it } from "vitest";
 import { z } from "zod";
-import { resolveConfig, settingKeys } from "../../src/cli/config.ts";
-import { aleGame, gymnasiumId } from "../../src/environment/gymnasium-protocol.ts";
+import { resolveConfig, settingKeys, taskOf } from "../../src/cli/config.ts";
+import { isInPython } from "../../src/environment/gymnasium-protocol.ts";
 import { isModule } from "../../src/environment/module.ts";
 import { environmentIds, specOf } from "../../src/environment/registry.ts";
 import { command } from "../cli/fixtures/pops.ts";
@@ -109,10 +109,8 @@ function checkPops(words: readonly string[], whole: boolean): void {
   if (given.has("resume")) return;
   const environment = (name === "compress" ? undefined : positional[0]) ?? given.get("env") ?? "CartPole-v1";
   // What Gymnasium and modules have is not looked up here: of ours the spec of the same id, else any.
-  const id = gymnasiumId(environment);
-  const game = aleGame(environment);
-  const known = game === undefined ? (id ?? environment) : `${game}-v0`;
-  const isOurs = id === undefined && game === undefined ? !isModule(environment) : environmentIds().includes(known);
+  const known = taskOf(environment);
+  const isOurs = isInPython(environment) ? environmentIds().includes(known) : !isModule(environment);
   const spec = specOf(isOurs ? known : "CartPole-v1");
   resolveConfig({ spec: { ...spec, id: environment }, command: "run", preset: given.get("preset"), set });
 }

@@ -15,11 +15,9 @@ import { argmax, boundActions } from "../../src/network/action.ts";
 import { checkFits, inputSize, outputSize } from "../../src/network/architecture.ts";
 import type { Policy } from "../../src/network/policy.ts";
 import { predictor } from "../../src/network/predict.ts";
+import { hasPackages, python } from "../environment/fixtures/python.ts";
 
-const { POPS_PYTHON: python = "python3" } = process.env;
 const NEEDED = ["torch", "stable_baselines3", "gymnasium", "onnx", "safetensors"];
-const probe = `import importlib.util as u, sys; sys.exit(any(u.find_spec(name) is None for name in ${JSON.stringify(NEEDED)}))`;
-const hasPackages = spawnSync(python, ["-c", probe]).status === 0;
 
 const casesSchema = z.array(
   z.object({
@@ -64,7 +62,7 @@ function environmentOf({ environment, images }: Case): EnvironmentSpec {
   };
 }
 
-describe.skipIf(!hasPackages)(`models of other frameworks (needs Python with ${NEEDED.join(", ")})`, () => {
+describe.skipIf(!hasPackages(NEEDED))(`models of other frameworks (needs Python with ${NEEDED.join(", ")})`, () => {
   const folder = mkdtempSync(join(tmpdir(), "pops-models-"));
   let cases: z.infer<typeof casesSchema> = [];
   beforeAll(() => {

@@ -17,11 +17,9 @@ import type { AnyPolicy } from "../../src/network/policy.ts";
 import { predictor } from "../../src/network/predict.ts";
 import { encodeModel } from "../../src/tensor/onnx-model.ts";
 import { decodeModel } from "../../src/tensor/onnx-reader.ts";
+import { hasPackages, python } from "../environment/fixtures/python.ts";
 
-const { POPS_PYTHON: python = "python3" } = process.env;
 const NEEDED = ["torch", "onnx"];
-const probe = `import importlib.util as u, sys; sys.exit(any(u.find_spec(name) is None for name in ${JSON.stringify(NEEDED)}))`;
-const hasPackages = spawnSync(python, ["-c", probe]).status === 0;
 
 const casesSchema = z.array(
   z.object({
@@ -36,7 +34,7 @@ type Case = z.infer<typeof casesSchema>[number];
 
 const ENOUGH = { numbers: 2 ** 27, work: 2 ** 32 };
 
-describe.skipIf(!hasPackages)(`ONNX graphs of PyTorch (needs Python with ${NEEDED.join(", ")})`, () => {
+describe.skipIf(!hasPackages(NEEDED))(`ONNX graphs of PyTorch (needs Python with ${NEEDED.join(", ")})`, () => {
   const folder = mkdtempSync(join(tmpdir(), "pops-graphs-"));
   let cases: readonly Case[] = [];
   beforeAll(() => {

@@ -1,7 +1,6 @@
 import { beforeAll, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.ts";
 import { lower95 } from "../../src/evaluation/statistics.ts";
-import { eventSchema } from "../../src/events.ts";
 import { type Architecture, countsOf, dense, parameterCount } from "../../src/network/architecture.ts";
 import { logOf } from "../../src/observations/log.ts";
 import type { Plain } from "../../src/plain.ts";
@@ -9,7 +8,7 @@ import { type PopsOptions, popsSchema } from "../../src/pops/options.ts";
 import { type Outcome, pipeline } from "../../src/pops/pipeline.ts";
 import type { Network } from "../../src/pops/pops.ts";
 import { Pcg64 } from "../../src/random/pcg64.ts";
-import { type Drained, drain, only } from "../drain.ts";
+import { type Drained, drain, expectEvents, only } from "../drain.ts";
 import { cartPoleTeacher } from "./hand-made.ts";
 
 /** 40 episodes of 50 observations each, which wander. */
@@ -80,12 +79,7 @@ it("tells in its log what it stood on, and names no environment", () => {
     selection: { units: 6, observations: 300 },
     proof: { units: 10, observations: 500 },
   });
-  let step = 0;
-  for (const event of run.events) {
-    expect(eventSchema.parse(event)).toEqual(event);
-    expect(event.step).toBeGreaterThanOrEqual(step);
-    step = event.step;
-  }
+  expectEvents(run.events, 0);
 });
 
 it("decides on the episodes of the selection, proves on those of the proof", () => {

@@ -1,13 +1,12 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { NumericError, ObjectiveError, UsageError } from "../../src/errors.ts";
 import { lower95 } from "../../src/evaluation/statistics.ts";
-import { eventSchema } from "../../src/events.ts";
 import { type Architecture, countsOf, dense, describe as sizes } from "../../src/network/architecture.ts";
 import type { Plain } from "../../src/plain.ts";
 import { popsSchema } from "../../src/pops/options.ts";
 import { type Answer, type Network, type PopsInEnvironment, type PopsState, pops } from "../../src/pops/pops.ts";
 import { objectiveOf } from "../../src/pops/proof.ts";
-import { type Drained, drain, only } from "../drain.ts";
+import { type Drained, drain, expectEvents, only } from "../drain.ts";
 import { cartPoleTeacher, linearCartPole } from "./hand-made.ts";
 import "./identity-module.ts";
 
@@ -88,12 +87,7 @@ describe("the whole loop", () => {
 
   it("yields valid events on an axis of steps that begins where it was told to and never falls", () => {
     expect(run.events[0]!.step).toBe(1_000);
-    let step = 1_000;
-    for (const event of run.events) {
-      expect(eventSchema.parse(event)).toEqual(event);
-      expect(event.step).toBeGreaterThanOrEqual(step);
-      step = event.step;
-    }
+    expectEvents(run.events, 1_000);
   });
 
   it("counts the updates of pruning and of every student up to the first that passes as steps", () => {

@@ -10,6 +10,7 @@ import {
 import { gradient } from "../../src/tensor/gradient.ts";
 import { input, mean, mul, neg, sum, type Tensor } from "../../src/tensor/graph.ts";
 import { Program } from "../../src/tensor/program.ts";
+import { hasPackages, python } from "../environment/fixtures/python.ts";
 
 type Rows = readonly (readonly number[])[];
 
@@ -174,9 +175,7 @@ describe("a diagonal Gaussian", () => {
   });
 });
 
-const { POPS_PYTHON: python = "python3" } = process.env;
-const probe = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)";
-const hasTorch = spawnSync(python, ["-c", probe]).status === 0;
+const hasTorch = hasPackages(["torch"]);
 
 it.skipIf(!hasTorch)(
   "both have the log-probabilities and entropies of torch.distributions (needs Python with torch)",

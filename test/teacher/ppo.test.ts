@@ -3,14 +3,14 @@ import type { Environment, VectorEnvironment } from "../../src/environment/envir
 import { box } from "../../src/environment/spaces.ts";
 import { vectorOf } from "../../src/environment/vector.ts";
 import { EnvironmentError, UsageError } from "../../src/errors.ts";
-import { type Event, eventSchema } from "../../src/events.ts";
+import type { Event } from "../../src/events.ts";
 import { argmax } from "../../src/network/action.ts";
 import { dense } from "../../src/network/architecture.ts";
 import { predictor } from "../../src/network/predict.ts";
 import { ActorCritic } from "../../src/teacher/actor-critic.ts";
 import { type PpoOptions, type PpoState, ppoSchema, trainPpo } from "../../src/teacher/ppo.ts";
 import type { Teacher } from "../../src/teacher/teacher.ts";
-import { type Drained, drain, only } from "../drain.ts";
+import { type Drained, drain, expectEvents, only } from "../drain.ts";
 import { Identity } from "../environment/identity.ts";
 import { Match, type MatchOptions } from "../environment/match.ts";
 import { scripted } from "../environment/scripted.ts";
@@ -216,12 +216,7 @@ describe("the learning rate", () => {
 describe("events", () => {
   it("are valid, on an axis of updates that never falls", async () => {
     const { events } = await train({ ...short, normalizeObservations: true }, match());
-    let step = 0;
-    for (const event of events) {
-      expect(eventSchema.parse(event)).toEqual(event);
-      expect(event.step).toBeGreaterThanOrEqual(step);
-      step = event.step;
-    }
+    expectEvents(events, 0);
   });
 
   it("are a train and an evaluation at the first rollout's end after every evaluationInterval steps and at the end", async () => {

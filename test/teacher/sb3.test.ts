@@ -11,6 +11,7 @@ import { EpisodeReturns } from "../../src/teacher/teacher.ts";
 import { input, sum } from "../../src/tensor/graph.ts";
 import { Program } from "../../src/tensor/program.ts";
 import { drain, only } from "../drain.ts";
+import { hasPackages, python } from "../environment/fixtures/python.ts";
 import { Identity } from "../environment/identity.ts";
 import { Match } from "../environment/match.ts";
 import { withStep } from "../environment/wrapped.ts";
@@ -132,9 +133,7 @@ async function learn({ options, create }: Case) {
   return { parameters, train: only(events, "train")[0]! };
 }
 
-const { POPS_PYTHON: python = "python3" } = process.env;
-const probe = "import importlib.util as u, sys; sys.exit(u.find_spec('stable_baselines3') is None)";
-const hasSb3 = spawnSync(python, ["-c", probe]).status === 0;
+const hasSb3 = hasPackages(["stable_baselines3"]);
 
 interface Theirs {
   readonly advantages: readonly number[];

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
 import { stream } from "../../src/random/pcg64.ts";
+import { elementsOf } from "../../src/shape.ts";
 import { gradient } from "../../src/tensor/gradient.ts";
 import {
   abs,
@@ -35,7 +36,6 @@ import {
   type Shape,
   select,
   sigmoid,
-  sizeOf,
   softmax,
   split,
   sqrt,
@@ -179,7 +179,7 @@ const transposes = anyShape.chain((shape) =>
 
 const reshapes = anyShape.chain((shape) =>
   fc
-    .constantFrom<Shape>([sizeOf(shape)], [1, sizeOf(shape)], [...shape, 1], shape.toReversed())
+    .constantFrom<Shape>([elementsOf(shape)], [1, elementsOf(shape)], [...shape, 1], shape.toReversed())
     .map((to): Sample => ({ shapes: [shape], build: (x) => reshape(x, to) })),
 );
 
@@ -260,7 +260,7 @@ function addShapes(a: Shape, b: Shape): Shape {
  */
 function draw(shapes: readonly Shape[], seed: number): Float32Array[] {
   const random = stream(seed, "values");
-  const sizes = shapes.map(sizeOf);
+  const sizes = shapes.map(elementsOf);
   const count = sizes.reduce((a, b) => a + b, 0);
   const even = count + (count % 2);
   const points = Array.from({ length: even }, (_, i) => (4 * (i + 0.5)) / even - 2);
@@ -297,7 +297,7 @@ async function check({ shapes, build }: Sample, seed: number): Promise<void> {
   const inputs = shapes.map((shape) => input(shape));
   const value = build(...inputs);
   const random = stream(seed, "weights");
-  const weights = Float32Array.from({ length: sizeOf(value.shape) }, () => random.uniform(-1.5, 1.5));
+  const weights = Float32Array.from({ length: elementsOf(value.shape) }, () => random.uniform(-1.5, 1.5));
   const loss = sum(mul(value, constant(weights, value.shape)));
   const named = (prefix: string, tensors: Tensor[]) => Object.fromEntries(tensors.map((x, i) => [`${prefix}${i}`, x]));
   const program = await Program.compile({

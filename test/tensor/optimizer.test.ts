@@ -11,6 +11,7 @@ import {
   sgd,
 } from "../../src/tensor/optimizer.ts";
 import { Trainer } from "../../src/tensor/trainer.ts";
+import { hasPackages, python } from "../environment/fixtures/python.ts";
 
 /** A loss that is linear in the parameters, with coefficients that are fed: its gradient is what is fed. */
 async function descend(
@@ -119,9 +120,7 @@ it("TensorFlow's forms follow their definitions over 20 steps", async () => {
   expectPath(await descend(rmsPropTensorFlow(), start, gradients, rates), rmsPath);
 });
 
-const { POPS_PYTHON: python = "python3" } = process.env;
-const probe = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)";
-const hasTorch = spawnSync(python, ["-c", probe]).status === 0;
+const hasTorch = hasPackages(["torch"]);
 
 it.skipIf(!hasTorch)("PyTorch walks the same paths over 20 steps (needs Python with torch)", async () => {
   const program = `

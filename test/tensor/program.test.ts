@@ -1,8 +1,9 @@
 import { afterEach, expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
 import { stream } from "../../src/random/pcg64.ts";
+import { elementsOf } from "../../src/shape.ts";
 import { gradient } from "../../src/tensor/gradient.ts";
-import { add, cast, constant, conv, greater, input, mul, neg, sizeOf, square, sum } from "../../src/tensor/graph.ts";
+import { add, cast, constant, conv, greater, input, mul, neg, square, sum } from "../../src/tensor/graph.ts";
 import { Program, type ProgramSpec, useThreads } from "../../src/tensor/program.ts";
 
 const open: Program[] = [];
@@ -149,7 +150,9 @@ it("gives the same bits with any number of threads for convolutions", async () =
   const x = input([4, 3, 17, 17]);
   const weights = input([8, 3, 3, 3]);
   const [ofWeights] = gradient(sum(square(conv(x, weights, { strides: [2, 2] }))), [weights]);
-  const values = [x, weights].map(({ shape }) => Float32Array.from({ length: sizeOf(shape) }, () => random.normal()));
+  const values = [x, weights].map(({ shape }) =>
+    Float32Array.from({ length: elementsOf(shape) }, () => random.normal()),
+  );
   const run = async (threads: number): Promise<Float32Array> => {
     useThreads(threads);
     const program = await compile({ inputs: { x, weights }, outputs: { result: ofWeights! } });

@@ -1,6 +1,6 @@
 import type { OpenEnvironment } from "../../environment/open.ts";
 import { UsageError } from "../../errors.ts";
-import { Evaluator } from "../../evaluation/evaluate.ts";
+import { Evaluator, playerOf } from "../../evaluation/evaluate.ts";
 import { loadTeacher } from "../../importing/load.ts";
 import type { Acting } from "../../network/action.ts";
 import { checkFits, countsOf, describe } from "../../network/architecture.ts";
@@ -36,8 +36,7 @@ export async function evaluatePolicy(file: string, flags: EvaluateFlags): Promis
 
 async function play(policy: AnyPolicy, opened: OpenEnvironment, acting: Acting, flags: EvaluateFlags): Promise<Score> {
   checkFits(policy.architecture, opened.spec);
-  const [player, parameters] =
-    "model" in policy ? ([policy, null] as const) : ([policy.architecture, policy.parameters] as const);
+  const [player, parameters] = playerOf(policy);
   const evaluator = await Evaluator.create(player, opened.vector(Math.min(100, flags.episodes)));
   const score = await evaluator.score(parameters, flags.seed, "evaluate", flags.episodes, acting);
   await evaluator.dispose();

@@ -1,12 +1,11 @@
 import { existsSync } from "node:fs";
 import { UsageError } from "../../errors.ts";
 import { writeAtomically } from "../../files.ts";
+import { integer } from "../../report/format.ts";
 import { SELF } from "../session.ts";
 import { columns } from "../table.ts";
 import { shellWord } from "../terminal.ts";
 import { readZoo, readZooFile, type ZooEntry, zooEntry } from "../zoo.ts";
-
-const whole = new Intl.NumberFormat("en-US");
 
 /** Lists the policies that come with the package. */
 export function listZoo(flags: { json?: boolean }): void {
@@ -18,7 +17,7 @@ export function listZoo(flags: { json?: boolean }): void {
   const rows = zoo.map((entry) => {
     const { name, layers, weights, bytes, score, seed } = entry;
     const { mean, lower95, episodes } = score;
-    const numbers = [weights, bytes].map((number) => whole.format(number));
+    const numbers = [weights, bytes].map(integer);
     return [name, layers, ...numbers, mean.toFixed(1), lower95.toFixed(1), String(episodes), String(seed)];
   });
   const titles = ["name", "layers", "weights", "bytes", "mean score", "95 % lower bound", "episodes", "seed"];
