@@ -1,7 +1,7 @@
 import type { EnvironmentSpec } from "../environment/environment.ts";
 import { describe } from "../network/architecture.ts";
 import { integer } from "../report/format.ts";
-import { measureOf } from "../report/measure.ts";
+import { measureOf, subjectOf } from "../report/measure.ts";
 import type { Result, Side } from "../run/result.ts";
 import { duration, share } from "./progress.ts";
 import { coloursOf, printable } from "./terminal.ts";
@@ -42,7 +42,7 @@ export function comparison(result: Result): string {
   const colours = coloursOf(process.stdout);
   const { kind, unit } = measureOf(result);
   const returns = kind === "return";
-  const subject = printable(result.environment ?? result.observations?.file ?? "");
+  const subject = printable(subjectOf(result));
   const value = (x: number): string => (returns ? x.toFixed(2) : share(x));
   const number = Number((returns ? result.objective : 100 * result.objective).toPrecision(5));
   const drawn = result.acting === "sampled" ? ", drawn actions" : "";

@@ -29,6 +29,7 @@ import { adam } from "../tensor/optimizer.ts";
 import { Program } from "../tensor/program.ts";
 import { Trainer, type TrainerState } from "../tensor/trainer.ts";
 import {
+  clipsRewards,
   crosses,
   EpisodeReturns,
   Judge,
@@ -37,6 +38,7 @@ import {
   leftBehind,
   networkOf,
   networkShape,
+  rewardShape,
   type Teacher,
 } from "./teacher.ts";
 
@@ -58,6 +60,7 @@ export const dqnSchema = z.strictObject({
   maxGradientNorm: z.number().positive().default(10).describe("limit of the gradient's norm"),
   huberDelta: z.number().positive().default(1).describe("error beyond which the loss is linear"),
   gamma: fraction.default(0.99).describe("discount of future rewards"),
+  ...rewardShape,
   nSteps: count.max(100).default(1).describe("rewards summed before bootstrapping"),
   targetUpdateInterval: count.default(400).describe("steps between copies into the target network"),
   double: z.boolean().default(true).describe("choose next actions with the online network (van Hasselt et al. 2016)"),
@@ -160,6 +163,7 @@ export async function* trainDqn(
   });
   const returns = new EpisodeReturns(options.environments);
 
+  const clipped = clipsRewards(options, spec);
   const replay = options.prioritized
     ? new PrioritizedReplay(options.bufferSize, width, { alpha: options.priorityAlpha, epsilon: 1e-6 }, spec.frameStack)
     : new ReplayBuffer(options.bufferSize, width, spec.frameStack);
@@ -236,7 +240,7 @@ export async function* trainDqn(
         const truncated = lanes.truncated[lane] === 1;
         const ended = terminated || truncated;
         const lifeLost = spec.training?.episodicLife === true && lanes.lifeLost[lane] === 1;
-        const reward = spec.training?.clipRewards ? Math.sign(lanes.rewards[lane]!) : lanes.rewards[lane]!;
+        const reward = clipped ? Math.sign(lanes.rewards[lane]!) : lanes.rewards[lane]!;
         windows[lane]!.push(from, actions[lane]!, reward, to, terminated || lifeLost, truncated);
         returns.add(lane, lanes.rewards[lane]!, ended);
         if (ended) await lanes.reset(lane);

@@ -19,6 +19,7 @@ import {
   judgeShape,
   leftBehind,
   networkShape,
+  rewardShape,
   type Teacher,
 } from "./teacher.ts";
 
@@ -53,6 +54,7 @@ export const ppoSchema = z.strictObject({
     .default("constant")
     .describe("constant, or falling linearly to 0 at totalSteps"),
   gamma: fraction.default(0.99).describe("discount of future rewards"),
+  ...rewardShape,
   gaeLambda: fraction.default(0.95).describe("lambda of generalised advantage estimation"),
   clipRange: z
     .number()

@@ -11,13 +11,14 @@ import type { ActorCritic } from "./actor-critic.ts";
 import { explainedVariance, generalizedAdvantages } from "./advantages.ts";
 import { RunningStatistics, type StatisticsState } from "./normalizer.ts";
 import { categorical, type Distribution, diagonalGaussian } from "./policy-gradient.ts";
-import type { EpisodeReturns } from "./teacher.ts";
+import { clipsRewards, type EpisodeReturns } from "./teacher.ts";
 
 export interface RolloutOptions {
   readonly nSteps: number;
   readonly gamma: number;
   readonly gaeLambda: number;
   readonly normalizeObservations: boolean;
+  readonly clipRewards: boolean | null;
   readonly normalizeRewards: boolean;
   readonly normalizationClip: number;
 }
@@ -142,6 +143,7 @@ export class Rollout {
     const outputs = acting.floats("outputs");
     this.#finalRows.length = 0;
     const { training } = lanes.spec;
+    const clipped = clipsRewards(this.#options, lanes.spec);
     for (let t = 0; t < this.#options.nSteps; t++) {
       const first = t * lanes.size;
       const observations = this.#observations.subarray(first * width, (first + lanes.size) * width);
@@ -155,7 +157,7 @@ export class Rollout {
         const row = first + lane;
         const reward = lanes.rewards[lane]!;
         const ended = lanes.terminated[lane] === 1 || lanes.truncated[lane] === 1;
-        this.#rewards[row] = training?.clipRewards ? Math.sign(reward) : reward;
+        this.#rewards[row] = clipped ? Math.sign(reward) : reward;
         if (ended || t === this.#options.nSteps - 1 || this.#options.normalizeObservations) this.#keepFinal(row, lane);
         const lifeLost = training?.episodicLife === true && lanes.lifeLost[lane] === 1;
         this.#terminated[row] = lanes.terminated[lane] === 1 || lifeLost ? 1 : 0;

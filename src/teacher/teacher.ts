@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { BoxSpace, VectorEnvironment } from "../environment/environment.ts";
+import type { BoxSpace, EnvironmentSpec, VectorEnvironment } from "../environment/environment.ts";
 import { isPixels } from "../environment/spaces.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
 import type { EventOf, QuickScore } from "../events.ts";
@@ -48,6 +48,19 @@ export function networkOf(
     head,
   };
 }
+
+/** Options of every teacher: how rewards count in training. A score always counts them as they are. */
+export const rewardShape = {
+  clipRewards: z
+    .boolean()
+    .nullable()
+    .default(null)
+    .describe("training takes the sign of each reward; null for what the environment says"),
+};
+
+/** Whether training takes the signs of rewards. */
+export const clipsRewards = (options: { readonly clipRewards: boolean | null }, spec: EnvironmentSpec): boolean =>
+  options.clipRewards ?? spec.training?.clipRewards ?? false;
 
 /** Options of every teacher: when a training in progress is looked at, and when that ends it. `interval` is a default. */
 export const judgeShape = (interval: number) => ({

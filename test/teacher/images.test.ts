@@ -93,9 +93,12 @@ describe("teachers of images", () => {
 
 describe("a life lost", () => {
   /** Targets of values that are 1 everywhere, without discount: the rewards up to an end, and 1 where there is none. */
-  async function targetsOf(training: { clipRewards: boolean; episodicLife: boolean }): Promise<number[]> {
+  async function targetsOf(
+    training: { clipRewards: boolean; episodicLife: boolean },
+    clipRewards: boolean | null = null,
+  ): Promise<number[]> {
     const lanes = lanesOf(() => new Dots(training))(1);
-    const options = ppoSchema.parse({ ...ppo, critic: "separate", nSteps: 9, gamma: 1, gaeLambda: 1 });
+    const options = ppoSchema.parse({ ...ppo, critic: "separate", nSteps: 9, gamma: 1, gaeLambda: 1, clipRewards });
     const model = new ActorCritic(lanes.spec, options);
     const parameters = new Float32Array(model.size);
     parameters[model.size - 1] = 1;
@@ -123,5 +126,10 @@ describe("a life lost", () => {
     const raw = await targetsOf({ clipRewards: false, episodicLife: true });
     const clipped = await targetsOf({ clipRewards: true, episodicLife: true });
     expect(clipped).toEqual(raw.map((target) => target / 2));
+  });
+
+  it.each([true, false])("leaves it to clipRewards: %s whether rewards are their signs", async (clipRewards) => {
+    const asked = await targetsOf({ clipRewards: !clipRewards, episodicLife: true }, clipRewards);
+    expect(asked).toEqual(await targetsOf({ clipRewards, episodicLife: true }));
   });
 });

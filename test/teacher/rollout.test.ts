@@ -19,6 +19,7 @@ const options: RolloutOptions = {
   gamma: 0.5,
   gaeLambda: 0,
   normalizeObservations: false,
+  clipRewards: null,
   normalizeRewards: false,
   normalizationClip: 10,
 };
