@@ -30,10 +30,12 @@ function filtersOf({ window, weights, inputs, outputs }: LayerLayout, parameters
  * One decision at a time in plain typed-array loops: observation [observation size] to outputs [actions]. The returned
  * buffer is reused by the next call. Sums run in float64 and are rounded to float32 after each layer, so outputs equal
  * those of a batched float32 program up to rounding.
+ * @param watch is shown what each layer puts out, on the way: buffers that the next call reuses
  * @throws ShapeError when the parameters do not fit the architecture or are not finite, or an observation has the wrong length.
  */
 export function predictor(
   policy: Pick<Policy, "architecture" | "parameters">,
+  watch?: (layer: number, values: Float32Array) => void,
 ): (observation: Float32Array) => Float32Array {
   const { architecture, parameters } = policy;
   checkParameters(architecture, parameters);
@@ -51,30 +53,35 @@ export function predictor(
     if (observation.length !== size)
       throw new ShapeError("predict", `needs ${size} numbers, got ${observation.length}`);
     let x = normalize(observation);
-    for (const layer of layers) {
-      const { inputs, outputs, weights, biases, activation, sums, values, window } = layer;
-      if (window !== undefined) {
-        if (outputs < FEW) convolveFew(layer, window, parameters, x);
-        else convolveMany(layer, window, parameters, x);
-        x = values;
-        continue;
-      }
-      for (let j = 0; j < outputs; j++) sums[j] = parameters[biases.offset + j]!;
-      // Inputs outside, outputs inside: weights are read in the order in which they lie.
-      for (let i = 0, w = weights.offset; i < inputs; i++) {
-        const value = x[i]!;
-        if (value === 0) {
-          // Half of a relu layer, as a rule.
-          w += outputs;
-          continue;
-        }
-        for (let j = 0; j < outputs; j++, w++) sums[j]! += value * parameters[w]!;
-      }
-      for (let j = 0; j < outputs; j++) values[j] = activate(activation, sums[j]!);
-      x = values;
+    for (const [l, layer] of layers.entries()) {
+      if (layer.window === undefined) multiply(layer, parameters, x);
+      else if (layer.outputs < FEW) convolveFew(layer, layer.window, parameters, x);
+      else convolveMany(layer, layer.window, parameters, x);
+      x = layer.values;
+      watch?.(l, x);
     }
     return x;
   };
+}
+
+/** One dense layer, from `x` into `values`. */
+function multiply(
+  { inputs, outputs, weights, biases, activation, sums, values }: Buffered,
+  parameters: Float32Array,
+  x: Float32Array,
+): void {
+  for (let j = 0; j < outputs; j++) sums[j] = parameters[biases.offset + j]!;
+  // Inputs outside, outputs inside: weights are read in the order in which they lie.
+  for (let i = 0, w = weights.offset; i < inputs; i++) {
+    const value = x[i]!;
+    if (value === 0) {
+      // Half of a relu layer, as a rule.
+      w += outputs;
+      continue;
+    }
+    for (let j = 0; j < outputs; j++, w++) sums[j]! += value * parameters[w]!;
+  }
+  for (let j = 0; j < outputs; j++) values[j] = activate(activation, sums[j]!);
 }
 
 function activate(activation: Activation, sum: number): number {

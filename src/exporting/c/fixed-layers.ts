@@ -1,0 +1,75 @@
+import { type FixedPoint, TANH, tanhTable } from "../../quantization/fixed-point.ts";
+import type { CodedLayer } from "./layer.ts";
+import { constants } from "./text.ts";
+
+/** C type of what a layer puts out. */
+function typeOf({ bits }: FixedPoint, { low, high, activation }: FixedPoint["layers"][number], last: boolean): string {
+  if (activation === "tanh") return last ? "int32_t" : `int${bits}_t`;
+  return last || high - low >= 2 ** bits ? "int32_t" : low < 0 ? `int${bits}_t` : `uint${bits}_t`;
+}
+
+/** Layers in whole numbers. */
+export function fixedLayers(fixed: FixedPoint, prefix: string): CodedLayer[] {
+  const { bits, bytes, layers } = fixed;
+  let from = bytes ? "uint8_t" : `int${bits}_t`;
+  return layers.map((layer, l): CodedLayer => {
+    const { name, inputs, outputs, positions, window, weights, biases, preShift, shift, low, high, zero } = layer;
+    const to = typeOf(fixed, layer, l === layers.length - 1);
+    const sum = preShift > 0 ? "int64_t" : "int32_t";
+    const finish = (total: string, unit: string): string => {
+      const narrow = preShift > 0 ? `(${total} + ${2 ** (preShift - 1)}) >> ${preShift}` : total;
+      const scaled = `${prefix}_scale(${narrow}, ${prefix}_${name}_multipliers[${unit}], ${shift}, ${low}, ${high})`;
+      const value = layer.activation === "tanh" ? `${prefix}_tanh(${scaled})` : scaled;
+      return to === "int32_t" ? value : `(${to})${value}`;
+    };
+    const coded: CodedLayer = {
+      name,
+      inputs,
+      outputs,
+      positions,
+      ...(window && { window }),
+      weights,
+      biases,
+      types: { from, weight: `int${bits}_t`, sum, to },
+      literal: String,
+      sumLiteral: String,
+      input: (read) => (zero === 0 ? `(${sum})${read}` : `((${sum})${read} - ${zero})`),
+      finish,
+      vectors: false,
+    };
+    from = to;
+    return coded;
+  });
+}
+
+/** What the layers call, and their multipliers. */
+export function fixedHelpers(fixed: FixedPoint, prefix: string): string {
+  const { bits, layers } = fixed;
+  const multipliers = layers.map(({ name, multipliers: values }) =>
+    constants("int32_t", `${prefix}_${name}_multipliers`, Array.from(values, String)),
+  );
+  const scale = `/* A sum times a multiplier, without the bits behind the point, rounded, within limits. */
+static int32_t ${prefix}_scale(int64_t sum, int32_t multiplier, int shift, int32_t low, int32_t high)
+{
+  const int64_t value = (sum * multiplier + ((int64_t)1 << (shift - 1))) >> shift;
+  return value < low ? low : value > high ? high : (int32_t)value;
+}
+`;
+  const tanh = layers.some(({ activation }) => activation === "tanh") ? tanhHelper(bits, prefix) : "";
+  return [...multipliers, scale, tanh].join("\n");
+}
+
+function tanhHelper(bits: FixedPoint["bits"], prefix: string): string {
+  const { parts } = TANH[bits];
+  const type = `int${bits}_t`;
+  return `${constants(type, `${prefix}_tanh_table`, tanhTable(bits).map(String))}
+/* tanh from its table, between whose entries lie ${parts} parts. */
+static int32_t ${prefix}_tanh(int32_t argument)
+{
+  const int32_t size = argument < 0 ? -argument : argument;
+  const ${type} *const entry = ${prefix}_tanh_table + size / ${parts};
+  const int32_t value = entry[0] + ((entry[1] - entry[0]) * (size % ${parts}) + ${parts / 2}) / ${parts};
+  return argument < 0 ? -value : value;
+}
+`;
+}

@@ -1,0 +1,110 @@
+import { ShapeError } from "../errors.ts";
+import { inputSize } from "../network/architecture.ts";
+import { type FixedLayer, type FixedPoint, limitOf, TANH, tanhTable } from "./fixed-point.ts";
+
+/**
+ * One decision at a time in whole numbers, bit for bit as the C of `pops export c` makes it: observation [observation size] to
+ * outputs [actions], each a multiple of `scale`. The returned buffer is reused by the next call.
+ * @throws ShapeError when an observation has the wrong length
+ */
+export function fixedPredictor(fixed: FixedPoint): (observation: Float32Array) => Float32Array {
+  const size = inputSize(fixed.architecture);
+  const taken = new Int32Array(size);
+  const layers = fixed.layers.map((layer) => ({ layer, finish: finisher(layer, fixed) }));
+  const buffers = fixed.layers.map(({ outputs, positions }) => new Int32Array(outputs * positions));
+  const outputs = new Float32Array(buffers.at(-1)?.length ?? 0);
+  return (observation) => {
+    if (observation.length !== size)
+      throw new ShapeError("predict", `needs ${size} numbers, got ${observation.length}`);
+    takeIn(fixed, observation, taken);
+    let x = taken;
+    for (const [l, { layer, finish }] of layers.entries()) {
+      const y = buffers[l]!;
+      if (layer.window === undefined) multiply(layer, x, y, finish);
+      else convolve(layer, layer.window, x, y, finish);
+      x = y;
+    }
+    for (const [i, value] of x.entries()) outputs[i] = value * fixed.scale;
+    return outputs;
+  };
+}
+
+/** An observation in whole numbers, by float32 arithmetic; halves are rounded away from 0, NaN is the lowest. */
+function takeIn({ bytes, bits, centers, factors }: FixedPoint, observation: Float32Array, into: Int32Array): void {
+  if (bytes) {
+    into.set(observation);
+    return;
+  }
+  const limit = limitOf(bits);
+  const every = centers.length === 1 ? 0 : 1;
+  for (let i = 0; i < into.length; i++) {
+    const scaled = Math.fround(Math.fround(observation[i]! - centers[i * every]!) * factors[i * every]!);
+    const limited = scaled > -limit ? Math.min(scaled, limit) : -limit;
+    into[i] = Math.trunc(Math.fround(limited + (limited < 0 ? -0.5 : 0.5)));
+  }
+}
+
+type Finish = (sum: number, unit: number) => number;
+
+/** What a unit puts out of its sum. Products stay below 2^53: doubles are exact. */
+function finisher(
+  { multipliers, preShift, shift, low, high, activation }: FixedLayer,
+  { bits }: Pick<FixedPoint, "bits">,
+): Finish {
+  const before = 2 ** preShift;
+  const behind = 2 ** shift;
+  const scaled: Finish = (sum, unit) => {
+    const narrow = preShift === 0 ? sum : Math.floor((sum + before / 2) / before);
+    return Math.min(Math.max(Math.floor((narrow * multipliers[unit]! + behind / 2) / behind), low), high);
+  };
+  if (activation !== "tanh") return scaled;
+  const table = tanhTable(bits);
+  const { parts } = TANH[bits];
+  return (sum, unit) => {
+    const argument = scaled(sum, unit);
+    const size = Math.abs(argument);
+    const at = Math.floor(size / parts);
+    const rise = table[at + 1]! - table[at]!;
+    const value = table[at]! + Math.floor((rise * (size % parts) + parts / 2) / parts);
+    return argument < 0 ? -value : value;
+  };
+}
+
+function multiply({ inputs, outputs, weights, biases }: FixedLayer, x: Int32Array, y: Int32Array, finish: Finish): void {
+  for (let j = 0, w = 0; j < outputs; j++) {
+    let sum = biases[j]!;
+    for (let i = 0; i < inputs; i++, w++) sum += x[i]! * weights[w]!;
+    y[j] = finish(sum, j);
+  }
+}
+
+function convolve(
+  { inputs, outputs, weights, biases, zero }: FixedLayer,
+  { kernel: [tall, wide], stride, padding, from: [channels, height, width], to: [, rows, columns] }: NonNullable<FixedLayer["window"]>,
+  x: Int32Array,
+  y: Int32Array,
+  finish: Finish,
+): void {
+  let to = 0;
+  for (let j = 0; j < outputs; j++) {
+    for (let row = 0; row < rows; row++) {
+      const top = row * stride[0] - padding[0];
+      const firstRow = Math.max(0, -top);
+      const lastRow = Math.min(tall, height - top);
+      for (let column = 0; column < columns; column++) {
+        const left = column * stride[1] - padding[1];
+        const first = Math.max(0, -left);
+        const last = Math.min(wide, width - left);
+        let sum = biases[j]!;
+        for (let channel = 0; channel < channels; channel++) {
+          for (let i = firstRow; i < lastRow; i++) {
+            const pixels = (channel * height + top + i) * width + left;
+            const taps = j * inputs + (channel * tall + i) * wide;
+            for (let k = first; k < last; k++) sum += (x[pixels + k]! - zero) * weights[taps + k]!;
+          }
+        }
+        y[to++] = finish(sum, j);
+      }
+    }
+  }
+}
