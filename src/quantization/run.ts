@@ -1,18 +1,17 @@
 import { ShapeError } from "../errors.ts";
 import { inputSize } from "../network/architecture.ts";
-import { type FixedLayer, type FixedPoint, limitOf, TANH, tanhTable } from "./fixed-point.ts";
+import { type FixedLayer, type FixedPoint, LIMIT, TANH, tanhTable } from "./fixed-point.ts";
 
 /**
  * One decision at a time in whole numbers, bit for bit as the C of `pops export c` makes it: observation [observation size] to
- * outputs [actions], each a multiple of `scale`. The returned buffer is reused by the next call.
+ * outputs [actions], in units of `scale`. The returned buffer is reused by the next call.
  * @throws ShapeError when an observation has the wrong length
  */
-export function fixedPredictor(fixed: FixedPoint): (observation: Float32Array) => Float32Array {
+export function fixedPredictor(fixed: FixedPoint): (observation: Float32Array) => Int32Array {
   const size = inputSize(fixed.architecture);
   const taken = new Int32Array(size);
   const layers = fixed.layers.map((layer) => ({ layer, finish: finisher(layer, fixed) }));
   const buffers = fixed.layers.map(({ outputs, positions }) => new Int32Array(outputs * positions));
-  const outputs = new Float32Array(buffers.at(-1)?.length ?? 0);
   return (observation) => {
     if (observation.length !== size)
       throw new ShapeError("predict", `needs ${size} numbers, got ${observation.length}`);
@@ -24,22 +23,20 @@ export function fixedPredictor(fixed: FixedPoint): (observation: Float32Array) =
       else convolve(layer, layer.window, x, y, finish);
       x = y;
     }
-    for (const [i, value] of x.entries()) outputs[i] = value * fixed.scale;
-    return outputs;
+    return x;
   };
 }
 
 /** An observation in whole numbers, by float32 arithmetic; halves are rounded away from 0, NaN is the lowest. */
-function takeIn({ bytes, bits, centers, factors }: FixedPoint, observation: Float32Array, into: Int32Array): void {
+function takeIn({ bytes, centers, factors }: FixedPoint, observation: Float32Array, into: Int32Array): void {
   if (bytes) {
     into.set(observation);
     return;
   }
-  const limit = limitOf(bits);
   const every = centers.length === 1 ? 0 : 1;
   for (let i = 0; i < into.length; i++) {
     const scaled = Math.fround(Math.fround(observation[i]! - centers[i * every]!) * factors[i * every]!);
-    const limited = scaled > -limit ? Math.min(scaled, limit) : -limit;
+    const limited = scaled > -LIMIT ? Math.min(scaled, LIMIT) : -LIMIT;
     into[i] = Math.trunc(Math.fround(limited + (limited < 0 ? -0.5 : 0.5)));
   }
 }
@@ -47,16 +44,14 @@ function takeIn({ bytes, bits, centers, factors }: FixedPoint, observation: Floa
 type Finish = (sum: number, unit: number) => number;
 
 /** What a unit puts out of its sum. Products stay below 2^53: doubles are exact. */
-function finisher(
-  { multipliers, preShift, shift, low, high, activation }: FixedLayer,
-  { bits }: Pick<FixedPoint, "bits">,
-): Finish {
+function finisher({ scaling, preShift, activation }: FixedLayer, { bits }: Pick<FixedPoint, "bits">): Finish {
   const before = 2 ** preShift;
+  const narrow = (sum: number): number => (preShift === 0 ? sum : Math.floor((sum + before / 2) / before));
+  if (scaling === undefined) return activation === "relu" ? (sum) => Math.max(narrow(sum), 0) : narrow;
+  const { multipliers, shift, low, high } = scaling;
   const behind = 2 ** shift;
-  const scaled: Finish = (sum, unit) => {
-    const narrow = preShift === 0 ? sum : Math.floor((sum + before / 2) / before);
-    return Math.min(Math.max(Math.floor((narrow * multipliers[unit]! + behind / 2) / behind), low), high);
-  };
+  const scaled: Finish = (sum, unit) =>
+    Math.min(Math.max(Math.floor((narrow(sum) * multipliers[unit]! + behind / 2) / behind), low), high);
   if (activation !== "tanh") return scaled;
   const table = tanhTable(bits);
   const { parts } = TANH[bits];

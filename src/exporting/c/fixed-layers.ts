@@ -3,21 +3,26 @@ import type { CodedLayer } from "./layer.ts";
 import { constants } from "./text.ts";
 
 /** C type of what a layer puts out. */
-function typeOf({ bits }: FixedPoint, { low, high, activation }: FixedPoint["layers"][number], last: boolean): string {
-  if (activation === "tanh") return last ? "int32_t" : `int${bits}_t`;
-  return last || high - low >= 2 ** bits ? "int32_t" : low < 0 ? `int${bits}_t` : `uint${bits}_t`;
+function typeOf({ activation }: FixedPoint["layers"][number], last: boolean): string {
+  if (last) return "int32_t";
+  return activation === "relu" ? "uint16_t" : "int16_t";
 }
 
 /** Layers in whole numbers. */
 export function fixedLayers(fixed: FixedPoint, prefix: string): CodedLayer[] {
   const { bits, bytes, layers } = fixed;
-  let from = bytes ? "uint8_t" : `int${bits}_t`;
+  let from = bytes ? "uint8_t" : "int16_t";
   return layers.map((layer, l): CodedLayer => {
-    const { name, inputs, outputs, positions, window, weights, biases, preShift, shift, low, high, zero } = layer;
-    const to = typeOf(fixed, layer, l === layers.length - 1);
+    const { name, inputs, outputs, positions, window, weights, biases, preShift, scaling, zero } = layer;
+    const to = typeOf(layer, l === layers.length - 1);
     const sum = preShift > 0 ? "int64_t" : "int32_t";
     const finish = (total: string, unit: string): string => {
       const narrow = preShift > 0 ? `(${total} + ${2 ** (preShift - 1)}) >> ${preShift}` : total;
+      if (scaling === undefined) {
+        const value = preShift > 0 ? `(int32_t)(${narrow})` : narrow;
+        return layer.activation === "relu" ? `${value} < 0 ? 0 : ${value}` : value;
+      }
+      const { shift, low, high } = scaling;
       const scaled = `${prefix}_scale(${narrow}, ${prefix}_${name}_multipliers[${unit}], ${shift}, ${low}, ${high})`;
       const value = layer.activation === "tanh" ? `${prefix}_tanh(${scaled})` : scaled;
       return to === "int32_t" ? value : `(${to})${value}`;
@@ -45,8 +50,10 @@ export function fixedLayers(fixed: FixedPoint, prefix: string): CodedLayer[] {
 /** What the layers call, and their multipliers. */
 export function fixedHelpers(fixed: FixedPoint, prefix: string): string {
   const { bits, layers } = fixed;
-  const multipliers = layers.map(({ name, multipliers: values }) =>
-    constants("int32_t", `${prefix}_${name}_multipliers`, Array.from(values, String)),
+  const scaled = layers.flatMap(({ name, scaling }) => (scaling ? [{ name, scaling }] : []));
+  if (scaled.length === 0) return "";
+  const multipliers = scaled.map(({ name, scaling }) =>
+    constants("int32_t", `${prefix}_${name}_multipliers`, Array.from(scaling.multipliers, String)),
   );
   const scale = `/* A sum times a multiplier, without the bits behind the point, rounded, within limits. */
 static int32_t ${prefix}_scale(int64_t sum, int32_t multiplier, int shift, int32_t low, int32_t high)
@@ -61,13 +68,12 @@ static int32_t ${prefix}_scale(int64_t sum, int32_t multiplier, int shift, int32
 
 function tanhHelper(bits: FixedPoint["bits"], prefix: string): string {
   const { parts } = TANH[bits];
-  const type = `int${bits}_t`;
-  return `${constants(type, `${prefix}_tanh_table`, tanhTable(bits).map(String))}
+  return `${constants("int16_t", `${prefix}_tanh_table`, tanhTable(bits).map(String))}
 /* tanh from its table, between whose entries lie ${parts} parts. */
 static int32_t ${prefix}_tanh(int32_t argument)
 {
   const int32_t size = argument < 0 ? -argument : argument;
-  const ${type} *const entry = ${prefix}_tanh_table + size / ${parts};
+  const int16_t *const entry = ${prefix}_tanh_table + size / ${parts};
   const int32_t value = entry[0] + ((entry[1] - entry[0]) * (size % ${parts}) + ${parts / 2}) / ${parts};
   return argument < 0 ? -value : value;
 }

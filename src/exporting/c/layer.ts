@@ -9,10 +9,9 @@ export const FORMS = ["dense", "sparse", "straight"] as const;
 const SIDE_BY_SIDE = 8;
 /** So many of them are kept at once. */
 const SUMS = 64;
-/** Up to so many weights that are not 0, no loops is the shortest. */
-const STRAIGHT = 8;
-/** Below this density, lists of weights are shorter and quicker than all of them. */
+/** Below this density, lists of weights are shorter and quicker than all of them; of few weights, no lists and no loops. */
 const SPARSE = 0.4;
+const STRAIGHT = 8;
 
 /** A layer in the numbers of its arithmetic, ready to be written down. */
 export interface CodedLayer extends Pick<LayerLayout, "name" | "inputs" | "outputs" | "positions" | "window"> {
@@ -36,8 +35,8 @@ export function formOf({ weights, window, inputs, outputs }: Pick<CodedLayer, "w
   if (window !== undefined) return "dense";
   let count = 0;
   for (let i = 0; i < weights.length; i++) if (weights[i] !== 0) count++;
-  if (count <= STRAIGHT) return "straight";
-  return count < SPARSE * inputs * outputs ? "sparse" : "dense";
+  if (count >= SPARSE * inputs * outputs) return "dense";
+  return count <= STRAIGHT ? "straight" : "sparse";
 }
 
 const isZero = (weight: number): boolean => weight === 0;

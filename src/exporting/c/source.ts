@@ -1,7 +1,7 @@
 import { rangesOf as rangesOfActions } from "../../network/action.ts";
 import { countsOf, describe, inputSize, outputSize } from "../../network/architecture.ts";
 import { nonZeroOf, type Policy } from "../../network/policy.ts";
-import { type FixedPoint, limitOf } from "../../quantization/fixed-point.ts";
+import { type FixedPoint, LIMIT } from "../../quantization/fixed-point.ts";
 import { sha256 } from "../../seal.ts";
 import { policyToSafetensors } from "../safetensors.ts";
 import { VERSION } from "../version.ts";
@@ -58,7 +58,7 @@ function roomOf(layers: readonly CodedLayer[], intake: number, fixed: FixedPoint
   const sizes = layers.slice(0, -1).map(({ outputs, positions }) => outputs * positions);
   if (intake > 0) sizes.unshift(intake);
   const largest = (parity: number): number => sizes.reduce((most, size, at) => (at % 2 === parity ? Math.max(most, size) : most), 0);
-  return { type: fixed ? `int${fixed.bits}_t` : "float", first: largest(0), second: largest(1) };
+  return { type: fixed ? "int16_t" : "float", first: largest(0), second: largest(1) };
 }
 
 class Writer {
@@ -163,7 +163,7 @@ ${this.#act};
     const fixed = this.#fixed;
     const says = (key: string, text: string): string => ` * ${inComment(key)}: ${inComment(text)}\n`;
     const numbers = fixed
-      ? `int${fixed.bits}, sums of ${fixed.layers.some(({ preShift }) => preShift > 0) ? 64 : 32} bits`
+      ? `weights int${fixed.bits}, activations int16, sums of ${fixed.layers.some(({ preShift }) => preShift > 0) ? 64 : 32} bits`
       : "float32";
     return `/*
  * ${describe(architecture)}: ${weights} weights (${nonZeroOf(this.#policy)} not 0), ${biases} biases, ${macs} multiply-adds; ${numbers}.
@@ -202,18 +202,17 @@ ${this.#acting()}`)}`;
     const fixed = this.#fixed;
     if (fixed) {
       if (fixed.bytes) return "";
-      const limit = limitOf(fixed.bits);
       const [center, factor] = [fixed.centers, fixed.factors].map((values, at) =>
         numbersOf(`policy_${at === 0 ? "centers" : "factors"}`, values),
       ) as [Numbers, Numbers];
       return `${center.data}${factor.data}
-static void policy_quantize(const ${observations} *x, int${fixed.bits}_t *y)
+static void policy_quantize(const ${observations} *x, int16_t *y)
 {
   for (${this.#index} i = 0; i < ${size}; i++) {
-    float value = ((float)x[i] - ${center.at}) * ${factor.at};
-    if (!(value > -${limit}.0f)) value = -${limit}.0f;
-    if (value > ${limit}.0f) value = ${limit}.0f;
-    y[i] = (int${fixed.bits}_t)(value + (value < 0.0f ? -0.5f : 0.5f));
+    float value = ${center.at === float(0) ? "(float)x[i]" : `((float)x[i] - ${center.at})`} * ${factor.at};
+    if (!(value > -${LIMIT}.0f)) value = -${LIMIT}.0f;
+    if (value > ${LIMIT}.0f) value = ${LIMIT}.0f;
+    y[i] = (int16_t)(value + (value < 0.0f ? -0.5f : 0.5f));
   }
 }
 

@@ -94,7 +94,9 @@ describe.skipIf(!both)("exported C (needs gcc and clang)", () => {
         const { architecture } = policy;
         const fixed = quantize(policy, rangesOf(policy, rows), bits, rows instanceof Uint8Array);
         const { outputs, actions } = answersOf(policy, rows, { ...options, fixed });
-        const expected = decide(architecture, rows, fixedPredictor(fixed));
+        const predict = fixedPredictor(fixed);
+        const real = (whole: number): number => Math.fround(whole) * fixed.scale;
+        const expected = decide(architecture, rows, (observation) => Float32Array.from(predict(observation), real));
         expect(outputs).toEqual(expected);
         for (const [at, value] of actionsOf(architecture, outputs).entries()) expect(actions[at]).toBeCloseTo(value, 4);
       }),
