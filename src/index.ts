@@ -50,6 +50,8 @@ export {
   type QuickScore,
 } from "./events.ts";
 // Policy files.
+export { type JsModule, policyToJs } from "./exporting/js.ts";
+export type { Form } from "./exporting/js-layers.ts";
 export { policyToOnnx } from "./exporting/onnx.ts";
 export { policyToHalfSafetensors, policyToSafetensors } from "./exporting/safetensors.ts";
 export { policyToSb3 } from "./exporting/sb3.ts";

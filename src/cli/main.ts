@@ -202,7 +202,10 @@ program
 
 environmentOptions(program.command("export"))
   .description("write a policy in another format")
-  .argument("<format>", "onnx, safetensors, or sb3: a model.zip for Stable-Baselines3")
+  .argument(
+    "<format>",
+    "onnx, safetensors, sb3 (a model.zip for Stable-Baselines3), or js (a module, and its types beside it)",
+  )
   .argument("<file>", "policy file")
   .requiredOption("--output <file>", "file to write")
   .option(
