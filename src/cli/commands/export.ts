@@ -7,14 +7,17 @@ import { policyToOnnx } from "../../exporting/onnx.ts";
 import { policyToHalfSafetensors, policyToSafetensors } from "../../exporting/safetensors.ts";
 import { policyToSb3 } from "../../exporting/sb3.ts";
 import { writeAtomically } from "../../files.ts";
-import { loadPolicy } from "../../importing/load.ts";
+import { loadPolicy, loadTeacher } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
 import type { Policy } from "../../network/policy.ts";
+import { playable, policyToPage } from "../../page/page.ts";
 import { type EnvironmentFlags, knownEnvironment } from "../environment.ts";
 
 interface Wishes {
   /** What is known of the policy's environment. */
   readonly spec?: EnvironmentSpec | undefined;
+  /** The environment that the command line names. */
+  readonly environment?: string | undefined;
   /** Numbers in half precision. */
   readonly half?: boolean | undefined;
 }
@@ -34,7 +37,19 @@ const formats: Record<string, Encode> = {
   safetensors: alone((policy, { half }) => (half ? policyToHalfSafetensors(policy) : policyToSafetensors(policy))),
   sb3: alone((policy, { spec }) => policyToSb3(policy, spec)),
   js: jsFiles,
+  html: async (policy, output, { environment }) => new Map([[output, await policyToPage(policy, environment)]]),
 };
+
+/** Formats that are code. */
+const CODE = ["js", "html"];
+
+/** @throws UsageError when the file holds a black box, which would take ONNX Runtime along */
+async function layersIn(file: string, format: string): Promise<Policy> {
+  const policy = await loadTeacher(file);
+  if ("parameters" in policy) return policy;
+  const advice = "compress it first (pops compress), and export what comes out";
+  throw new UsageError("format", `${format} is for networks of layers, ${file} holds a black box: ${advice}`);
+}
 
 /** A module, and its types beside it. */
 function jsFiles(policy: Policy, output: string): Files {
@@ -69,12 +84,14 @@ export async function exportPolicy(
 ): Promise<void> {
   const { half } = flags;
   if (half && format !== "safetensors") throw new UsageError("--half", `is for safetensors, not for ${format}`);
-  const policy = await loadPolicy(file);
+  const policy = CODE.includes(format) ? await layersIn(file, format) : await loadPolicy(file);
   const { environment = "" } = policy;
   let spec = environmentIds().includes(environment) ? specOf(environment) : undefined;
   if (flags.env !== undefined) {
+    // Before Python is started, or a module run.
+    if (format === "html") playable(flags.env);
     ({ spec } = await knownEnvironment(flags.env, flags));
     checkFits(policy.architecture, spec);
   }
-  await writePolicy(policy, format, flags.output, { spec, half });
+  await writePolicy(policy, format, flags.output, { spec, environment: flags.env, half });
 }
