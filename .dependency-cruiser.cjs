@@ -25,6 +25,7 @@ const mayImport = {
   exporting: ["network", "environment", "tensor", "importing"],
   run: ["events", "network"],
   report: ["events", "run", "network"],
+  page: ["environment", "evaluation", "exporting", "network", "report"],
   cli: [".*"],
 };
 

@@ -10,7 +10,7 @@ import { parseArgs } from "node:util";
 import { encode } from "modern-gif";
 import { zooEntry, zooPath } from "../src/cli/zoo.ts";
 import type { Environment } from "../src/environment/environment.ts";
-import { makeEnvironment } from "../src/environment/registry.ts";
+import { makeEnvironment, specOf } from "../src/environment/registry.ts";
 import { loadPolicy } from "../src/importing/load.ts";
 import { argmax, boundActions } from "../src/network/action.ts";
 import { checkFits } from "../src/network/architecture.ts";
@@ -18,17 +18,16 @@ import type { Policy } from "../src/network/policy.ts";
 import { predictor } from "../src/network/predict.ts";
 import { Raster } from "./raster.ts";
 
-/** How the two are shown: pixels of each, how many times finer they are drawn, steps a second, and steps a frame of the GIF. */
+/** How the two are shown: pixels of each, how many times finer they are drawn, and steps a frame of the GIF. */
 interface Look {
   readonly width: number;
   readonly height: number;
   readonly finer: number;
-  readonly stepsPerSecond: number;
   readonly stepsPerFrame: number;
 }
 
-const CONTROL: Look = { width: 300, height: 200, finer: 3, stepsPerSecond: 50, stepsPerFrame: 3 };
-const GAME: Look = { width: 160, height: 210, finer: 1, stepsPerSecond: 15, stepsPerFrame: 1 };
+const CONTROL: Look = { width: 300, height: 200, finer: 3, stepsPerFrame: 3 };
+const GAME: Look = { width: 160, height: 210, finer: 1, stepsPerFrame: 1 };
 const GAP = 8;
 /** The last picture is seen longer. */
 const PAUSE = 1500;
@@ -81,7 +80,9 @@ const {
   allowPositionals: true,
 });
 if (environment === undefined) throw new Error("npm run gif -- <environment>");
-const look = makeEnvironment(environment).spec.frameStack === undefined ? CONTROL : GAME;
+const { frameStack, picture } = specOf(environment);
+const look = frameStack === undefined ? CONTROL : GAME;
+const stepsPerSecond = picture?.stepsPerSecond ?? 50;
 const files = [
   values.teacher ?? zooPath(zooEntry(`${environment}-teacher`)),
   values.policy ?? zooPath(zooEntry(`${environment}-policy`)),
@@ -89,11 +90,10 @@ const files = [
 const policies = await Promise.all(files.map((file) => loadPolicy(file)));
 const players = policies.map((policy) => new Player(policy, environment, Number(values.seed), look));
 
-for (let step = 0; step < Number(values.from) * look.stepsPerSecond; step++)
-  for (const player of players) player.step();
+for (let step = 0; step < Number(values.from) * stepsPerSecond; step++) for (const player of players) player.step();
 
 const [width, height] = [2 * look.width + GAP, look.height];
-const delay = (1000 * look.stepsPerFrame) / look.stepsPerSecond;
+const delay = (1000 * look.stepsPerFrame) / stepsPerSecond;
 const frames: { data: Uint8ClampedArray<ArrayBuffer>; delay: number; transparent: boolean }[] = [];
 for (let at = 0; at < 1000 * Number(values.seconds); at += delay) {
   const picture = new Raster(width, height);

@@ -50,6 +50,8 @@ export {
   type QuickScore,
 } from "./events.ts";
 // Policy files.
+export { type JsModule, policyToJs } from "./exporting/js.ts";
+export type { Form } from "./exporting/js-layers.ts";
 export { policyToOnnx } from "./exporting/onnx.ts";
 export { policyToHalfSafetensors, policyToSafetensors } from "./exporting/safetensors.ts";
 export { policyToSb3 } from "./exporting/sb3.ts";
@@ -86,6 +88,7 @@ export { predictor } from "./network/predict.ts";
 // Logged observations, to compress on where there is no environment.
 export type { ObservationLog } from "./observations/log.ts";
 export { readObservations } from "./observations/read.ts";
+export { policyToPage } from "./page/page.ts";
 export type { Plain, PlainArray } from "./plain.ts";
 export { type PopsOptions, popsSchema } from "./pops/options.ts";
 // The algorithms: async generators of events and checkpoints.

@@ -202,12 +202,15 @@ program
 
 environmentOptions(program.command("export"))
   .description("write a policy in another format")
-  .argument("<format>", "onnx, safetensors, or sb3: a model.zip for Stable-Baselines3")
+  .argument(
+    "<format>",
+    "onnx, safetensors, sb3 (a model.zip for Stable-Baselines3), js (a module, and its types beside it), or html (a page that plays it)",
+  )
   .argument("<file>", "policy file")
   .requiredOption("--output <file>", "file to write")
   .option(
     "--env <environment>",
-    "environment whose spaces a model.zip is to have (default: the policy's, if PoPS has it)",
+    "environment whose spaces a model.zip is to have, or that a page plays (default: the policy's, if PoPS has it)",
   )
   .option("--half", "half precision, of safetensors: half the bytes, each number rounded")
   .action((format: string, file: string, flags: Parameters<typeof exportPolicy>[2]) =>

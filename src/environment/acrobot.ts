@@ -25,6 +25,7 @@ export const acrobotV1 = {
   actionSpace: discrete(3),
   maxEpisodeSteps: 500,
   rewardThreshold: -100,
+  picture: { width: 500, height: 500, stepsPerSecond: 15 },
 };
 
 /** `angle` plus the multiple of 2 pi that brings it into [-pi, pi]. */

@@ -22,6 +22,7 @@ const spaces = {
     [2 * X_LIMIT, Infinity, 2 * THETA_LIMIT, Infinity],
   ),
   actionSpace: discrete(2),
+  picture: { width: 600, height: 400, stepsPerSecond: 50 },
 };
 export const cartPoleV0 = { id: "CartPole-v0", ...spaces, maxEpisodeSteps: 200, rewardThreshold: 195 };
 export const cartPoleV1 = { id: "CartPole-v1", ...spaces, maxEpisodeSteps: 500, rewardThreshold: 475 };

@@ -18,6 +18,13 @@ export interface DiscreteSpace {
 /** What observations or actions look like. */
 export type Space = BoxSpace | DiscreteSpace;
 
+/** Pixels of the picture that `render` is to draw, and how many steps are shown a second. */
+export interface Picture {
+  readonly width: number;
+  readonly height: number;
+  readonly stepsPerSecond: number;
+}
+
 /** What is known of an environment before it is made. */
 export interface EnvironmentSpec {
   /** Id as in Gymnasium, for example `CartPole-v1`. */
@@ -34,6 +41,8 @@ export interface EnvironmentSpec {
    * times. 1: observations are pictures without a past.
    */
   readonly frameStack?: number;
+  /** How it is shown. */
+  readonly picture?: Picture;
   /** How training differs from the task: a score always counts the rewards as they are, until the episode's end. */
   readonly training?: {
     /** Training takes the sign of each reward (Mnih et al. 2015). */

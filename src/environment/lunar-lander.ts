@@ -21,7 +21,11 @@ const bounded = box(
   high,
 );
 
-const limits = { maxEpisodeSteps: 1000, rewardThreshold: 200 };
+const limits = {
+  maxEpisodeSteps: 1000,
+  rewardThreshold: 200,
+  picture: { width: 600, height: 400, stepsPerSecond: 50 },
+};
 /** As in gym 0.10.9, on which the paper was run: the task of v3, observations without bounds. */
 export const lunarLanderV2 = {
   id: "LunarLander-v2",

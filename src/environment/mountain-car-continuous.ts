@@ -21,6 +21,7 @@ export const mountainCarContinuousV0 = {
   actionSpace: box([-1], [1]),
   maxEpisodeSteps: 999,
   rewardThreshold: 90,
+  picture: { width: 600, height: 400, stepsPerSecond: 30 },
 };
 
 /**

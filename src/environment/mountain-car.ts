@@ -14,6 +14,7 @@ export const mountainCarV0 = {
   actionSpace: discrete(3),
   maxEpisodeSteps: 200,
   rewardThreshold: -110,
+  picture: { width: 600, height: 400, stepsPerSecond: 30 },
 };
 
 function clamp(value: number, low: number, high: number): number {

@@ -18,6 +18,7 @@ export const pendulumV1 = {
   actionSpace: box([-MAX_TORQUE], [MAX_TORQUE]),
   maxEpisodeSteps: 200,
   rewardThreshold: undefined,
+  picture: { width: 500, height: 500, stepsPerSecond: 30 },
 };
 
 /** `angle` less full turns, in [-pi, pi). */

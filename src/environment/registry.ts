@@ -47,6 +47,9 @@ register({ spec: pacManV0, create: makePacMan, slow: true });
 register({ spec: miniBreakoutV0, create: () => new MiniBreakout() });
 register({ spec: miniSpaceInvadersV0, create: () => new MiniSpaceInvaders() });
 
+/** Ids of those that come with the package. */
+export const builtInIds: readonly string[] = environmentIds();
+
 /** Ids of all registered environments, in order of registration. */
 export function environmentIds(): string[] {
   return [...registrations.keys()];

@@ -14,15 +14,11 @@ import type { BlackBox, Network, Score } from "../network/policy.ts";
 import { stream } from "../random/pcg64.ts";
 import { input } from "../tensor/graph.ts";
 import { Program } from "../tensor/program.ts";
+import { episodeSeed } from "./episode-seed.ts";
 import { scoreOf, summarize } from "./statistics.ts";
 
 /** Steps after which an episode without a time limit is taken to be endless; Atari's longest have 27,000. */
 const ENDLESS = 50_000;
-
-/** Seed of evaluation episode `index` in the named set of episodes: the same however many lanes or workers share the set. */
-export function episodeSeed(seed: number, set: string, index: number): number {
-  return stream(seed, `episode/${set}`, index).nextUint32();
-}
 
 /** Network `outputs` and greedy `actions` for a batch of observations: one compiled program for one architecture and batch size. */
 export async function compileForward(architecture: Architecture, batch: number): Promise<Program> {

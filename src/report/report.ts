@@ -1,6 +1,5 @@
-import { createHash } from "node:crypto";
 import { pruning, redundancy, teacherTraining, weights } from "./curves.ts";
-import { html, trusted } from "./html.ts";
+import { contentPolicy, html, trusted } from "./html.ts";
 import type { ReportInput, Section } from "./input.ts";
 import { subjectOf } from "./measure.ts";
 import { readoutScript } from "./readout.ts";
@@ -30,13 +29,12 @@ export function renderReport(input: ReportInput): string {
     reproduction(input),
     glossary(input),
   ].filter((section): section is Section => section !== undefined);
-  const policy = `default-src 'none'; style-src ${sourceHash(styleSheet)}; script-src ${sourceHash(readoutScript)}; base-uri 'none'; form-action 'none'`;
   return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta http-equiv="Content-Security-Policy" content="${contentPolicy(styleSheet, readoutScript)}">
 <title>${subjectOf(result)}: ${result.teacher.layers} to ${result.policy.layers} · PoPS report</title>
 <style>${trusted(styleSheet)}</style>
 </head>
@@ -50,9 +48,4 @@ ${sections.map((section) => html`<section id="${section.id}" aria-labelledby="${
 </body>
 </html>
 `.text;
-}
-
-/** CSP source expression that admits exactly this inline text. */
-function sourceHash(text: string): string {
-  return `'sha256-${createHash("sha256").update(text, "utf8").digest("base64")}'`;
 }

@@ -1,9 +1,5 @@
-/**
- * One style sheet for screen (light and dark by the reader's preference), phone and paper. Contrast of all text is at
- * least 4.5 to 1 on its background. One accent colour; everything else is a shade of ink.
- */
-export const styleSheet = `
-:root {
+/** Colours, light and dark by the reader's preference. */
+export const palette = `:root {
   color-scheme: light dark;
   --paper: #ffffff; --sheet: #f6f7f8; --ink: #16191d; --muted: #565d66; --faint: #a9b0b8; --hair: #e3e6e9;
   --accent: #0a6c74; --wash: rgba(10, 108, 116, 0.13); --band: rgba(22, 25, 29, 0.07); --flow: rgba(22, 25, 29, 0.08);
@@ -13,7 +9,14 @@ export const styleSheet = `
     --paper: #111417; --sheet: #181c20; --ink: #eceff2; --muted: #a3abb4; --faint: #6a727b; --hair: #2a3036;
     --accent: #5fd0cf; --wash: rgba(95, 208, 207, 0.18); --band: rgba(236, 239, 242, 0.1); --flow: rgba(236, 239, 242, 0.1);
   }
-}
+}`;
+
+/**
+ * One style sheet for screen (light and dark by the reader's preference), phone and paper. Contrast of all text is at
+ * least 4.5 to 1 on its background. One accent colour; everything else is a shade of ink.
+ */
+export const styleSheet = `
+${palette}
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
 body {

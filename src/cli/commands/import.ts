@@ -38,5 +38,5 @@ async function importPolicy(
     return value === undefined ? [] : [`${key} ${value}`];
   });
   if (told.length > 0) process.stdout.write(`  ${told.join(", ")}\n`);
-  writePolicy({ ...policy, ...wordsOf(known?.gymnasium) }, extname(flags.output).slice(1), flags.output);
+  await writePolicy({ ...policy, ...wordsOf(known?.gymnasium) }, extname(flags.output).slice(1), flags.output);
 }

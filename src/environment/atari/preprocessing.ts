@@ -19,6 +19,7 @@ export const atariSpec = {
   observationSpace: box(0, 255, [STACK, SIDE, SIDE]),
   maxEpisodeSteps: 108_000 / FRAME_SKIP,
   frameStack: STACK,
+  picture: { width: 160, height: 210, stepsPerSecond: 60 / FRAME_SKIP },
 };
 
 /** What an episode begins with, by the next numbers of a generator: the game's seed, and the frames without action. */

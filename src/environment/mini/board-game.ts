@@ -28,6 +28,7 @@ export function boardSpec(id: string, planes: Planes, actions: number): Environm
     maxEpisodeSteps: 1000,
     rewardThreshold: undefined,
     frameStack: 1,
+    picture: { width: 160, height: 160, stepsPerSecond: 10 },
   };
 }
 
