@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { PopsError, reasonOf } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
 import { compareOnObservations } from "./commands/agreement.ts";
@@ -200,11 +200,11 @@ program
   .option("--json", "print JSON")
   .action((path: string, flags: Parameters<typeof inspect>[1]) => inspect(path, flags));
 
-environmentOptions(program.command("export"))
+observationOptions(environmentOptions(program.command("export")))
   .description("write a policy in another format")
   .argument(
     "<format>",
-    "onnx, safetensors, sb3 (a model.zip for Stable-Baselines3), js (a module, and its types beside it), or html (a page that plays it)",
+    "onnx, safetensors, sb3 (a model.zip for Stable-Baselines3), js (a module, and its types beside it), html (a page that plays it), or c (a source, its header and a test)",
   )
   .argument("<file>", "policy file")
   .requiredOption("--output <file>", "file to write")
@@ -213,6 +213,16 @@ environmentOptions(program.command("export"))
     "environment whose spaces a model.zip is to have, or that a page plays (default: the policy's, if PoPS has it)",
   )
   .option("--half", "half precision, of safetensors: half the bytes, each number rounded")
+  .option("--quantize <scheme>", "whole numbers, calibrated on observations: int8 or int16 (c)")
+  .option("--calibration <n>", "observations of the policy's own to calibrate on (default: 10000)", integer(1))
+  .option("--seed <n>", "seed of the episodes in which they are met (default: 1)", integer(0))
+  .option("--prefix <name>", "beginning of all names in C (default: policy)")
+  .addOption(
+    new Option("--scratch <where>", "where C keeps the numbers between layers (default: static)").choices([
+      "static",
+      "caller",
+    ]),
+  )
   .action((format: string, file: string, flags: Parameters<typeof exportPolicy>[2]) =>
     exportPolicy(format, file, flags),
   );

@@ -36,7 +36,7 @@ export function actionsOf({ gaussian }: Acts, program: Pick<Program, "ints" | "f
 }
 
 /** Index of the largest value, the first one among equals: the greedy choice. */
-export function argmax(values: Float32Array): number {
+export function argmax(values: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
   return best;

@@ -1,10 +1,4 @@
-import {
-  type Activation,
-  type Architecture,
-  inputSize,
-  type LayerLayout,
-  layoutOf,
-} from "../network/architecture.ts";
+import { type Activation, type Architecture, inputSize, type LayerLayout, layoutOf } from "../network/architecture.ts";
 import { checkParameters, type Network } from "../network/policy.ts";
 import type { Ranges } from "./ranges.ts";
 import { stepSizes } from "./sizes.ts";
@@ -99,10 +93,13 @@ export function quantize(network: Network, ranges: Ranges, bits: Bits, bytes: bo
   const { architecture, parameters } = network;
   checkParameters(architecture, parameters);
   const layouts = layoutOf(architecture);
-  const taken = bytes ? { size: Float64Array.of(1), center: NONE, low: 0, high: 255, free: false } : takenIn(architecture, ranges);
+  const taken = bytes
+    ? { size: Float64Array.of(1), center: NONE, low: 0, high: 255, free: false }
+    : takenIn(architecture, ranges);
   const chosen = layouts.map((layout, l) => {
     const previous = layouts[l - 1];
-    const into = previous === undefined ? normalized(architecture, taken) : activated(previous.activation, ranges.units[l - 1]!);
+    const into =
+      previous === undefined ? normalized(architecture, taken) : activated(previous.activation, ranges.units[l - 1]!);
     return { ...sizesOf(layout, parameters, into, bits, l === layouts.length - 1), into };
   });
   const layers = layouts.map((layout, l): FixedLayer => {
@@ -173,7 +170,8 @@ function normalized({ normalization }: Architecture, taken: Steps): Steps {
 
 /** The whole range of each unit. One that never put out anything may do so yet. */
 function activated(activation: Activation, largest: Float64Array): Steps {
-  if (activation === "tanh") return { size: Float64Array.of(1 / LIMIT), center: NONE, low: -LIMIT, high: LIMIT, free: false };
+  if (activation === "tanh")
+    return { size: Float64Array.of(1 / LIMIT), center: NONE, low: -LIMIT, high: LIMIT, free: false };
   const [low, high] = activation === "relu" ? [0, LIMIT_RELU] : [-LIMIT, LIMIT];
   return { size: largest.map((value) => (value || 1) / high), center: NONE, low, high, free: true };
 }
@@ -245,6 +243,8 @@ function scalingOf(
   const ratios = rows.map((row, unit) => (row * 2 ** preShift) / sizeOut(unit));
   const largest = ratios.reduce((a, b) => Math.max(a, b));
   const shift = clamp(MULTIPLIER_BITS - 1 - Math.floor(Math.log2(largest)), 1, LARGEST_SHIFT);
-  const multipliers = Int32Array.from(ratios, (ratio) => Math.min(Math.round(ratio * 2 ** shift), 2 ** MULTIPLIER_BITS - 1));
+  const multipliers = Int32Array.from(ratios, (ratio) =>
+    Math.min(Math.round(ratio * 2 ** shift), 2 ** MULTIPLIER_BITS - 1),
+  );
   return { multipliers, shift, low, high };
 }

@@ -65,7 +65,12 @@ function finisher({ scaling, preShift, activation }: FixedLayer, { bits }: Pick<
   };
 }
 
-function multiply({ inputs, outputs, weights, biases }: FixedLayer, x: Int32Array, y: Int32Array, finish: Finish): void {
+function multiply(
+  { inputs, outputs, weights, biases }: FixedLayer,
+  x: Int32Array,
+  y: Int32Array,
+  finish: Finish,
+): void {
   for (let j = 0, w = 0; j < outputs; j++) {
     let sum = biases[j]!;
     for (let i = 0; i < inputs; i++, w++) sum += x[i]! * weights[w]!;
@@ -75,7 +80,13 @@ function multiply({ inputs, outputs, weights, biases }: FixedLayer, x: Int32Arra
 
 function convolve(
   { inputs, outputs, weights, biases, zero }: FixedLayer,
-  { kernel: [tall, wide], stride, padding, from: [channels, height, width], to: [, rows, columns] }: NonNullable<FixedLayer["window"]>,
+  {
+    kernel: [tall, wide],
+    stride,
+    padding,
+    from: [channels, height, width],
+    to: [, rows, columns],
+  }: NonNullable<FixedLayer["window"]>,
   x: Int32Array,
   y: Int32Array,
   finish: Finish,

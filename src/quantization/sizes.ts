@@ -66,24 +66,40 @@ export function stepSizes(layer: Weighed): { rows: Float64Array; growth: Float64
   const growAll = (): number => {
     let total = 0;
     for (let unit = 0; unit < units; unit++) {
-      if (freeInputs) growth[unit] = best((k) => k, growth[unit]!, (grown) => ofUnit(unit, grown));
+      if (freeInputs)
+        growth[unit] = best(
+          (k) => k,
+          growth[unit]!,
+          (grown) => ofUnit(unit, grown),
+        );
       total += ofUnit(unit, growth[unit]!);
     }
     return total;
   };
   if (oneRow) {
     // Units do not depend on each other, given the size of all rows.
-    rows.fill(best((k) => (most || 1) * k, rows[0]!, (size) => {
-      rows.fill(size);
-      growth.fill(1);
-      return growAll();
-    }));
+    rows.fill(
+      best(
+        (k) => (most || 1) * k,
+        rows[0]!,
+        (size) => {
+          rows.fill(size);
+          growth.fill(1);
+          return growAll();
+        },
+      ),
+    );
     growth.fill(1);
     growAll();
     return { rows, growth };
   }
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
-    for (let j = 0; j < outputs; j++) rows[j] = best((k) => (least[j]! || 1) * k, rows[j]!, (size) => ofRow(j, size));
+    for (let j = 0; j < outputs; j++)
+      rows[j] = best(
+        (k) => (least[j]! || 1) * k,
+        rows[j]!,
+        (size) => ofRow(j, size),
+      );
     growAll();
   }
   return { rows, growth };

@@ -26,7 +26,8 @@ export function floatLayers(network: Network, observations: "float" | "uint8_t")
   const [deviation = 1] = architecture.normalization?.deviation ?? [];
   return layoutOf(architecture).map((layout, l): CodedLayer => {
     const { name, inputs, outputs, positions, window, activation } = layout;
-    const at = ({ offset, length }: typeof layout.weights): Float32Array => parameters.subarray(offset, offset + length);
+    const at = ({ offset, length }: typeof layout.weights): Float32Array =>
+      parameters.subarray(offset, offset + length);
     const centred = l === 0 && intake === "centred";
     const weights = transposed(at(layout.weights), inputs, outputs);
     const raw = l === 0 && intake !== "normalized";

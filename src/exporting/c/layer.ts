@@ -31,7 +31,12 @@ export interface CodedLayer extends Pick<LayerLayout, "name" | "inputs" | "outpu
 }
 
 /** The form that is the smallest and quickest for a layer; measured in docs/performance.md. */
-export function formOf({ weights, window, inputs, outputs }: Pick<CodedLayer, "weights" | "window" | "inputs" | "outputs">): Form {
+export function formOf({
+  weights,
+  window,
+  inputs,
+  outputs,
+}: Pick<CodedLayer, "weights" | "window" | "inputs" | "outputs">): Form {
   if (window !== undefined) return "dense";
   let count = 0;
   for (let i = 0; i < weights.length; i++) if (weights[i] !== 0) count++;
@@ -112,7 +117,12 @@ function dense(layer: CodedLayer, name: string, index: string): Written {
 `,
   );
   return {
-    data: constants(types.weight, `${name}_weights`, literals(layer, (at) => order[at]!)) + biasesOf(layer, name),
+    data:
+      constants(
+        types.weight,
+        `${name}_weights`,
+        literals(layer, (at) => order[at]!),
+      ) + biasesOf(layer, name),
     code: code.join(""),
   };
 }
@@ -132,7 +142,8 @@ function sparse(layer: CodedLayer, name: string, index: string): Written {
     }
     ends.push(String(values.length));
   }
-  const unsigned = (largest: number): string => (largest < 256 ? "uint8_t" : largest < 65_536 ? "uint16_t" : "uint32_t");
+  const unsigned = (largest: number): string =>
+    largest < 256 ? "uint8_t" : largest < 65_536 ? "uint16_t" : "uint32_t";
   return {
     data:
       constants(types.weight, `${name}_weights`, values) +
@@ -173,9 +184,7 @@ function convolution(layer: CodedLayer, window: Window, name: string, index: str
   const taps = inputs;
   const order = (at: number): number => (many ? (at % outputs) * taps + Math.floor(at / outputs) : at);
   const data = constants(types.weight, `${name}_weights`, literals(layer, order)) + biasesOf(layer, name);
-  const code = many
-    ? manyFilters(layer, window, name, index, padded)
-    : fewFilters(layer, window, name, index, padded);
+  const code = many ? manyFilters(layer, window, name, index, padded) : fewFilters(layer, window, name, index, padded);
   return { data, code };
 }
 
@@ -191,7 +200,10 @@ function inside({ from: [, height, width], stride, padding }: Window): { row: st
 function pixels({ from: [, height, width], stride, padding }: Window): string {
   const down = padding[0] > 0 ? ` - ${padding[0]}` : "";
   const right = padding[1] > 0 ? ` - ${padding[1]}` : "";
-  return `(k_ * ${height} + r * ${stride[0]} + i${down}) * ${width} + c * ${stride[1]}${right}`.replace("k_", "channel");
+  return `(k_ * ${height} + r * ${stride[0]} + i${down}) * ${width} + c * ${stride[1]}${right}`.replace(
+    "k_",
+    "channel",
+  );
 }
 
 /** Filter by filter; the taps of a row of floats have a sum each, which compilers turn into vectors. */
@@ -202,7 +214,11 @@ function fewFilters(
   index: string,
   padded: boolean,
 ): string {
-  const { kernel: [tall, wide], from: [channels], to: [, rows, columns] } = window;
+  const {
+    kernel: [tall, wide],
+    from: [channels],
+    to: [, rows, columns],
+  } = window;
   const apart = vectors && wide > 1 && !padded;
   const { row, column } = inside(window);
   const begin = apart ? `${types.sum} sums[${wide}] = { 0 };\n        ` : "";
@@ -236,7 +252,11 @@ function manyFilters(
   index: string,
   padded: boolean,
 ): string {
-  const { kernel: [tall, wide], from: [channels], to: [, rows, columns] } = window;
+  const {
+    kernel: [tall, wide],
+    from: [channels],
+    to: [, rows, columns],
+  } = window;
   const { row, column } = inside(window);
   return `  for (${index} r = 0; r < ${rows}; r++) {
     for (${index} c = 0; c < ${columns}; c++) {

@@ -19,6 +19,8 @@ export interface CodeOptions {
   readonly observations: "float" | "uint8_t";
   /** Where layers leave their numbers: in the source's own memory, or in the caller's. */
   readonly scratch: "static" | "caller";
+  /** Observations that whole numbers were calibrated on, in words. */
+  readonly calibration?: string | undefined;
   /** One form for all dense layers, instead of the best for each. */
   readonly form?: Form | undefined;
 }
@@ -51,13 +53,17 @@ export function policyToC(policy: Policy, options: CodeOptions, fixed?: FixedPoi
 
 /** The largest index into any of the arrays. */
 function largestIndex(layers: readonly CodedLayer[], inputs: number): number {
-  return Math.max(inputs, ...layers.map(({ weights, outputs, positions }) => Math.max(weights.length, outputs * positions)));
+  return Math.max(
+    inputs,
+    ...layers.map(({ weights, outputs, positions }) => Math.max(weights.length, outputs * positions)),
+  );
 }
 
 function roomOf(layers: readonly CodedLayer[], intake: number, fixed: FixedPoint | undefined): Room {
   const sizes = layers.slice(0, -1).map(({ outputs, positions }) => outputs * positions);
   if (intake > 0) sizes.unshift(intake);
-  const largest = (parity: number): number => sizes.reduce((most, size, at) => (at % 2 === parity ? Math.max(most, size) : most), 0);
+  const largest = (parity: number): number =>
+    sizes.reduce((most, size, at) => (at % 2 === parity ? Math.max(most, size) : most), 0);
   return { type: fixed ? "int16_t" : "float", first: largest(0), second: largest(1) };
 }
 
@@ -169,10 +175,12 @@ ${this.#act};
  * ${describe(architecture)}: ${weights} weights (${nonZeroOf(this.#policy)} not 0), ${biases} biases, ${macs} multiply-adds; ${numbers}.
  * Room between layers: ${this.#scratch} numbers of ${this.#room.type}${this.#options.scratch === "caller" ? ", the caller's" : ", of the source's own: one call at a time"}.
 ${environment === undefined ? "" : says("environment", environment)}${score ? says("mean return of the policy in float32", `${score.mean} over ${score.episodes} episodes, 95 % lower bound ${score.lower95}`) : ""}${Object.entries(
-      provenance,
-    )
-      .map(([key, text]) => says(key, text))
-      .join("")} * Written by pops-rl ${VERSION}; PoPS: Livne and Cohen 2020.
+  provenance,
+)
+  .map(([key, text]) => says(key, text))
+  .join(
+    "",
+  )}${this.#options.calibration === undefined ? "" : says("calibrated on", this.#options.calibration)} * Written by pops-rl ${VERSION}; PoPS: Livne and Cohen 2020.
  */`;
   }
 

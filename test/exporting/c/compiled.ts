@@ -18,7 +18,13 @@ export const OPTIONS: CodeOptions = { prefix: "policy", file: "policy", observat
 export function answersOf(
   policy: Policy,
   rows: Float32Array | Uint8Array,
-  { compiler = "gcc", flags = ["-O1"], runner = [], fixed, ...options }: Partial<CodeOptions> & {
+  {
+    compiler = "gcc",
+    flags = ["-O1"],
+    runner = [],
+    fixed,
+    ...options
+  }: Partial<CodeOptions> & {
     compiler?: string;
     flags?: string[];
     /** Command that the program is run by. */
@@ -34,7 +40,10 @@ export function answersOf(
     writeFileSync(join(folder, `${all.file}.h`), header);
     writeFileSync(join(folder, `${all.file}.c`), source);
     writeFileSync(join(folder, "driver.c"), driverOf(architecture, all, fixed !== undefined, 7));
-    const compiled = spawnSync(compiler, [...WARNINGS, ...flags, "-c", `${all.file}.c`], { cwd: folder, encoding: "utf8" });
+    const compiled = spawnSync(compiler, [...WARNINGS, ...flags, "-c", `${all.file}.c`], {
+      cwd: folder,
+      encoding: "utf8",
+    });
     if (compiled.status !== 0) throw new Error(`${compiled.stderr}\n${source}`);
     const linked = spawnSync(compiler, ["-std=c99", ...flags, "driver.c", `${all.file}.o`, "-lm", "-o", "driver"], {
       cwd: folder,
@@ -50,7 +59,8 @@ export function answersOf(
     const width = size + (architecture.gaussian ? size : 1);
     const count = rows.length / inputSize(architecture);
     if (answers.length !== count * width) throw new Error(`${answers.length} answers to ${count} rows`);
-    const part = (from: number, to: number): Float32Array => answers.filter((_, at) => at % width >= from && at % width < to);
+    const part = (from: number, to: number): Float32Array =>
+      answers.filter((_, at) => at % width >= from && at % width < to);
     return { outputs: part(0, size), actions: part(size, width) };
   } finally {
     rmSync(folder, { recursive: true });
