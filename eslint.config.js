@@ -18,6 +18,7 @@ const kernels = [
   "src/importing/**",
   "src/exporting/**",
   "src/observations/**",
+  "src/quantization/**",
   "test/**",
   "bench/**",
 ];

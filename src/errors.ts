@@ -67,6 +67,11 @@ export class NumericError extends PopsError {
   readonly exitCode = 8;
 }
 
+/** An export is not what its policy is. */
+export class VerificationError extends PopsError {
+  readonly exitCode = 9;
+}
+
 /** What a `catch` holds, as a sentence. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

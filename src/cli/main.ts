@@ -10,6 +10,7 @@ import { type ImportFlags, importFile, importTfCheckpoint } from "./commands/imp
 import { inspect } from "./commands/inspect.ts";
 import { newEnvironment } from "./commands/new.ts";
 import { compress, type RunFlags, train } from "./commands/run.ts";
+import { verifyExports } from "./commands/verify.ts";
 import { getFromZoo, listZoo } from "./commands/zoo.ts";
 import { coloursOf, printable } from "./terminal.ts";
 
@@ -226,6 +227,19 @@ observationOptions(environmentOptions(program.command("export")))
   .action((format: string, file: string, flags: Parameters<typeof exportPolicy>[2]) =>
     exportPolicy(format, file, flags),
   );
+
+observationOptions(environmentOptions(program.command("verify")))
+  .description("build the exports of a policy and hold each against it, on observations and in episodes")
+  .argument("<file>", "policy file")
+  .option(...environmentOption)
+  .option("--exports <names>", "which, by commas: onnx, js, c, c-int16, c-int8 (default: all)", list)
+  .option("--rows <n>", "observations of its own to compare on", integer(1), 10_000)
+  .option("--calibration <n>", "other ones, to calibrate whole numbers on", integer(1), 10_000)
+  .option("--episodes <n>", "held-out episodes to play", integer(2), 100)
+  .option("--seed <n>", "seed of all of them", integer(0), 1)
+  .option(...workersOption)
+  .option("--json", "print JSON")
+  .action((file: string, flags: Parameters<typeof verifyExports>[1]) => verifyExports(file, flags));
 
 const importing = program.command("import").description("make a policy file from a foreign one");
 

@@ -53,7 +53,9 @@ export class Evaluator {
   readonly #lanes: VectorEnvironment;
   readonly #program: Forward;
 
-  private constructor(architecture: AnyArchitecture, lanes: VectorEnvironment, program: Forward) {
+  /** @param program decides for all lanes at once; it is freed with the evaluator */
+  constructor(architecture: AnyArchitecture, lanes: VectorEnvironment, program: Forward) {
+    checkFits(architecture, lanes.spec);
     this.#architecture = architecture;
     this.#lanes = lanes;
     this.#program = program;
@@ -62,6 +64,7 @@ export class Evaluator {
   /** @param player an architecture, whose parameters come with each call, or a black box, which has none */
   static async create(player: Architecture | BlackBox, lanes: VectorEnvironment): Promise<Evaluator> {
     const architecture = "model" in player ? player.architecture : player;
+    // Before anything is compiled.
     checkFits(architecture, lanes.spec);
     const program = "model" in player ? compileFixed(player, lanes.size) : compileForward(player, lanes.size);
     return new Evaluator(architecture, lanes, await program);

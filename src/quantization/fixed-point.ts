@@ -30,7 +30,7 @@ export function tanhTable(bits: Bits): number[] {
 }
 
 /** What sums are brought to: times multipliers, `shift` bits too large, and within limits. */
-export interface Scaling {
+interface Scaling {
   /** [outputs] */
   readonly multipliers: Int32Array;
   readonly shift: number;

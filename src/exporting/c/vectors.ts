@@ -13,7 +13,7 @@ const VECTORS = 16;
 const NUMBERS = 60_000;
 
 /** So many observations that look like a policy's: bytes, or normal numbers in deviations of its statistics. */
-export function syntheticObservations(
+function syntheticObservations(
   { normalization, ...architecture }: Architecture,
   observations: CodeOptions["observations"],
   rows: number,

@@ -8,11 +8,11 @@ import { inputSize, outputSize } from "../../../src/network/architecture.ts";
 import type { Policy } from "../../../src/network/policy.ts";
 import type { FixedPoint } from "../../../src/quantization/fixed-point.ts";
 
-export const WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"];
+const WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"];
 
 export const hasCompiler = (name: string): boolean => spawnSync(name, ["--version"]).status === 0;
 
-export const OPTIONS: CodeOptions = { prefix: "policy", file: "policy", observations: "float", scratch: "static" };
+const OPTIONS: CodeOptions = { prefix: "policy", file: "policy", observations: "float", scratch: "static" };
 
 /** What a program of exported C answers to [rows, width] observations: outputs and actions, row by row. */
 export function answersOf(
@@ -39,7 +39,7 @@ export function answersOf(
     const { header, source } = policyToC(policy, all, fixed);
     writeFileSync(join(folder, `${all.file}.h`), header);
     writeFileSync(join(folder, `${all.file}.c`), source);
-    writeFileSync(join(folder, "driver.c"), driverOf(architecture, all, fixed !== undefined, 7));
+    writeFileSync(join(folder, "driver.c"), driverOf(architecture, all, fixed !== undefined));
     const compiled = spawnSync(compiler, [...WARNINGS, ...flags, "-c", `${all.file}.c`], {
       cwd: folder,
       encoding: "utf8",
@@ -50,14 +50,17 @@ export function answersOf(
       encoding: "utf8",
     });
     if (linked.status !== 0) throw new Error(linked.stderr);
-    const [command = "", ...rest] = [...runner, join(folder, "driver")];
-    const input = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+    const [command = "", ...rest] = runner.concat(join(folder, "driver"));
+    const count = rows.length / inputSize(architecture);
+    const input = Buffer.concat([
+      Buffer.from(Uint32Array.of(count).buffer),
+      new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength),
+    ]);
     const ran = spawnSync(command, rest, { input, maxBuffer: 2 ** 30 });
     if (ran.status !== 0) throw new Error(`${ran.status} ${ran.signal} ${ran.stderr.toString()}`);
     const answers = new Float32Array(new Uint8Array(ran.stdout).buffer);
     const size = outputSize(architecture);
     const width = size + (architecture.gaussian ? size : 1);
-    const count = rows.length / inputSize(architecture);
     if (answers.length !== count * width) throw new Error(`${answers.length} answers to ${count} rows`);
     const part = (from: number, to: number): Float32Array =>
       answers.filter((_, at) => at % width >= from && at % width < to);

@@ -1,0 +1,115 @@
+import { UsageError, VerificationError } from "../../errors.ts";
+import { loadTeacher } from "../../importing/load.ts";
+import { checkFits, countsOf, describe } from "../../network/architecture.ts";
+import type { Policy, Score } from "../../network/policy.ts";
+import { integer } from "../../report/format.ts";
+import { type Built, build, EXPORTS, type ExportName } from "../../verification/exports.ts";
+import { scoreOf, type Verified, verify } from "../../verification/verify.ts";
+import { environmentOf, openNamed } from "../environment.ts";
+import { share } from "../progress.ts";
+import { type RecordedFlags, recordedFor } from "../recorded.ts";
+import { columns } from "../table.ts";
+
+export interface VerifyFlags extends RecordedFlags {
+  readonly exports?: string[];
+  readonly rows: number;
+  readonly calibration: number;
+  readonly episodes: number;
+  readonly json?: boolean;
+}
+
+/**
+ * A policy whose layers are known.
+ * @throws UsageError for a black box
+ */
+export async function layered(file: string, command: string): Promise<Policy> {
+  const policy = await loadTeacher(file);
+  if ("parameters" in policy) return policy;
+  throw new UsageError(
+    command,
+    `is for networks of layers, ${file} holds a black box: compress it first (pops compress)`,
+  );
+}
+
+/** The exports that a list of names asks for: all without one. */
+export function exportsOf(names: readonly string[] | undefined): ExportName[] {
+  const wanted = names ?? EXPORTS;
+  const strange = wanted.find((name) => !EXPORTS.some((known) => known === name));
+  if (strange !== undefined)
+    throw new UsageError("--exports", `there is no "${strange}"; known are ${EXPORTS.join(", ")}`);
+  return EXPORTS.filter((known) => wanted.includes(known));
+}
+
+/** What an export was found to be, with what it takes. */
+type Row = Verified & Pick<Built, "bytes" | "footprint" | "cortexM4">;
+
+/**
+ * Builds each export of a policy, and holds it against the policy on observations and in its environment.
+ * @throws VerificationError when one is not what the policy is
+ */
+export async function verifyExports(file: string, flags: VerifyFlags): Promise<void> {
+  const policy = await layered(file, "verify");
+  const wanted = exportsOf(flags.exports);
+  const calibration = await recordedFor(policy, file, flags, "calibration", flags.calibration);
+  const recorded = await recordedFor(policy, file, flags, "verification", flags.rows);
+  const logged = flags.observations !== undefined;
+  const named =
+    flags.env !== undefined ? ([flags.env, flags] as const) : logged ? undefined : environmentOf(policy, file, flags);
+  const environment = named && (await openNamed(...named));
+  try {
+    if (environment) checkFits(policy.architecture, environment.spec);
+    const asked = { policy, environment, observations: recorded.rows, seed: flags.seed, episodes: flags.episodes };
+    const score = await scoreOf(asked);
+    const rows: Row[] = [];
+    for (const name of wanted) {
+      const built = await build(policy, name, calibration);
+      try {
+        const { bytes, footprint, cortexM4 } = built;
+        rows.push({
+          ...(await verify(built, { ...asked, score })),
+          bytes,
+          ...(footprint && { footprint }),
+          ...(cortexM4 && { cortexM4 }),
+        });
+      } finally {
+        await built.close();
+      }
+    }
+    if (flags.json) {
+      const said = {
+        layers: describe(policy.architecture),
+        ...countsOf(policy.architecture),
+        observations: recorded.source,
+      };
+      process.stdout.write(`${JSON.stringify({ ...said, score, exports: rows })}\n`);
+    } else print(policy, recorded.source, score, rows);
+    const wrong = rows.filter(({ passed }) => !passed).map(({ name }) => name);
+    if (wrong.length > 0) throw new VerificationError(`${wrong.join(", ")}: not what ${file} is`);
+  } finally {
+    await environment?.close();
+  }
+}
+
+function print({ architecture }: Policy, source: string, own: Score | undefined, rows: readonly Row[]): void {
+  const played = own ? ["mean score", "lower bound"] : [];
+  const scored = (score: Score | undefined): string[] =>
+    score ? [score.mean.toFixed(2), score.lower95.toFixed(2)] : played.map(() => "");
+  const size = (value: number | undefined): string => (value === undefined ? "" : integer(value));
+  const lines = columns([
+    ["export", "bytes", "RAM", "Cortex-M4", "max difference", "same action", ...played, ""],
+    ["the policy itself", "", "", "", "", "", ...scored(own), ""],
+    ...rows.map(({ name, bytes, footprint, cortexM4, difference, agreement, score, passed }) => [
+      name,
+      integer(bytes),
+      size(footprint?.ram),
+      size(cortexM4?.flash),
+      difference.toExponential(1),
+      share(agreement),
+      ...scored(score),
+      passed ? "passed" : "FAILED",
+    ]),
+  ]);
+  process.stdout.write(
+    `${describe(architecture)} (${countsOf(architecture).weights} weights) on ${source}${own ? `, ${own.episodes} greedy episodes` : ""}\n${lines.join("\n")}\n`,
+  );
+}

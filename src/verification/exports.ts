@@ -1,0 +1,177 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { z } from "zod";
+import { driverOf } from "../exporting/c/driver.ts";
+import { type Code, type CodeOptions, policyToC } from "../exporting/c/source.ts";
+import { policyToJs } from "../exporting/js.ts";
+import { policyToOnnx } from "../exporting/onnx.ts";
+import { inputSize, outputSize } from "../network/architecture.ts";
+import { ownInterface } from "../network/interface.ts";
+import type { Policy } from "../network/policy.ts";
+import { type Bits, type FixedPoint, quantize } from "../quantization/fixed-point.ts";
+import { rangesOf } from "../quantization/ranges.ts";
+import { CProcess } from "./c-process.ts";
+import { compile, type Footprint, footprintOf, isThere, neededCompiler } from "./compiler.ts";
+
+/** Forms that a policy is shipped in. */
+export const EXPORTS = ["onnx", "js", "c", "c-int16", "c-int8"] as const;
+export type ExportName = (typeof EXPORTS)[number];
+
+/** Bits of weights of those that are quantised. */
+const BITS: Readonly<Partial<Record<ExportName, Bits>>> = { "c-int8": 8, "c-int16": 16 };
+
+/** What an export answers to [rows, observation size]: [rows, outputs], and [rows] choices or [rows, outputs] numbers. */
+export interface Answers {
+  readonly outputs: Float32Array;
+  readonly actions: Float32Array;
+}
+
+/** An export that has been built and can be asked. */
+export interface Built {
+  readonly name: ExportName;
+  readonly quantized: boolean;
+  /** Bytes of what is shipped: the file, or the object file's code and constants at -Os. */
+  readonly bytes: number;
+  /** Of C: what its object file needs, here and on a Cortex-M4 where a compiler for it is there. */
+  readonly footprint?: Footprint;
+  readonly cortexM4?: Footprint;
+  answer(observations: Float32Array, rows: number): Promise<Answers>;
+  close(): Promise<void>;
+}
+
+/** What quantised exports are calibrated on, and what goes into them. */
+export interface Calibration {
+  readonly rows: Float32Array | Uint8Array;
+  /** Observations are bytes. */
+  readonly bytes: boolean;
+}
+
+/** C of a policy; quantised where the name says so. */
+export function codeOf(
+  policy: Policy,
+  name: ExportName,
+  { rows, bytes }: Calibration,
+): Code & { options: CodeOptions; fixed?: FixedPoint } {
+  const bits = BITS[name];
+  const observations = bytes ? "uint8_t" : "float";
+  const options: CodeOptions = { prefix: "policy", file: "policy", observations, scratch: "static" };
+  const fixed = bits && quantize(policy, rangesOf(policy, rows), bits, bytes);
+  return { ...policyToC(policy, options, fixed), options, ...(fixed && { fixed }) };
+}
+
+/**
+ * Builds an export as it is shipped, and what it takes to ask it.
+ * @throws UsageError when a compiler of C is needed and missing
+ */
+export async function build(policy: Policy, name: ExportName, calibration: Calibration): Promise<Built> {
+  const folder = mkdtempSync(join(tmpdir(), "pops-export-"));
+  const clean = (): void => {
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    const built =
+      name === "onnx"
+        ? await buildOnnx(policy)
+        : name === "js"
+          ? await buildJs(policy, folder)
+          : buildC(policy, name, calibration, folder);
+    return {
+      ...built,
+      name,
+      quantized: BITS[name] !== undefined,
+      close: async () => {
+        await built.close();
+        clean();
+      },
+    };
+  } catch (error) {
+    clean();
+    throw error;
+  }
+}
+
+type Runs = Omit<Built, "name" | "quantized">;
+
+async function buildOnnx(policy: Policy): Promise<Runs> {
+  const { architecture, parameters, provenance } = policy;
+  const model = policyToOnnx({ architecture, parameters, provenance });
+  const session = await InferenceSession.create(model, { intraOpNumThreads: 1, interOpNumThreads: 1 });
+  const { input, outputs } = ownInterface(policy.architecture);
+  const names = outputs.map(({ name }) => name);
+  return {
+    bytes: model.length,
+    answer: async (observations, rows) => {
+      const feed = new Tensor("float32", observations, [rows, ...policy.architecture.input]);
+      const made = await session.run({ [input.name]: feed });
+      const [values, actions] = names.map((name) =>
+        Float32Array.from(made[name]?.data as ArrayLike<number | bigint>, Number),
+      );
+      return { outputs: values ?? new Float32Array(), actions: actions ?? new Float32Array() };
+    },
+    close: () => session.release(),
+  };
+}
+
+const moduleSchema = z.object({
+  forward: z.custom<(observation: Float32Array) => Float32Array>((value) => typeof value === "function"),
+  act: z.custom<(observation: Float32Array) => number | Float32Array>((value) => typeof value === "function"),
+});
+
+async function buildJs(policy: Policy, folder: string): Promise<Runs> {
+  const { code } = policyToJs(policy);
+  const path = join(folder, "policy.mjs");
+  writeFileSync(path, code);
+  const { forward, act } = moduleSchema.parse(await import(pathToFileURL(path).href));
+  const width = inputSize(policy.architecture);
+  return {
+    bytes: Buffer.byteLength(code),
+    answer: (observations, rows) => {
+      const outputs: number[] = [];
+      const actions: number[] = [];
+      for (let row = 0; row < rows; row++) {
+        const observation = observations.subarray(row * width, (row + 1) * width);
+        outputs.push(...forward(observation));
+        const action = act(observation);
+        if (typeof action === "number") actions.push(action);
+        else actions.push(...action);
+      }
+      return Promise.resolve({ outputs: Float32Array.from(outputs), actions: Float32Array.from(actions) });
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+const ARM = "arm-none-eabi-";
+
+function buildC(policy: Policy, name: ExportName, calibration: Calibration, folder: string): Runs {
+  const { architecture } = policy;
+  const program = neededCompiler();
+  const { header, source, options, fixed } = codeOf(policy, name, calibration);
+  writeFileSync(join(folder, "policy.h"), header);
+  writeFileSync(join(folder, "policy.c"), source);
+  writeFileSync(join(folder, "driver.c"), driverOf(architecture, options, fixed !== undefined));
+  compile(program, ["-O3", "-march=native", "driver.c", "policy.c", "-lm", "-o", "driver"], folder);
+  const footprint = footprintOf(folder, "policy.c", program);
+  const cortexM4 = isThere(`${ARM}gcc`)
+    ? footprintOf(folder, "policy.c", `${ARM}gcc`, ARM, ["-mcpu=cortex-m4", "-mthumb"])
+    : undefined;
+  const size = outputSize(architecture);
+  const width = size + (architecture.gaussian ? size : 1);
+  const child = new CProcess(join(folder, "driver"), name, width);
+  return {
+    bytes: footprint?.flash ?? Buffer.byteLength(source),
+    ...(footprint && { footprint }),
+    ...(cortexM4 && { cortexM4 }),
+    answer: async (observations, rows) => {
+      const given = calibration.bytes ? Uint8Array.from(observations) : observations;
+      const answers = await child.answer(given, rows);
+      const part = (from: number, to: number): Float32Array =>
+        answers.filter((_, at) => at % width >= from && at % width < to);
+      return { outputs: part(0, size), actions: part(size, width) };
+    },
+    close: () => child.close(),
+  };
+}
