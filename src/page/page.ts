@@ -124,7 +124,7 @@ main { max-width: 680px; margin: 0 auto; padding: 40px 20px; }
 h1, h2 { font-weight: 600; line-height: 1.15; letter-spacing: -0.015em; margin: 0 0 8px; }
 h2 { font-size: 20px; margin-top: 40px; }
 .lead { color: var(--muted); margin: 0 0 24px; }
-canvas { display: block; width: 100%; height: auto; max-height: 80vh; object-fit: contain; border: 1px solid var(--hair); border-radius: 4px; }
+canvas { display: block; width: 100%; height: auto; max-height: 64vh; object-fit: contain; border: 1px solid var(--hair); border-radius: 4px; }
 .controls { margin: 16px 0; }
 button { font: inherit; color: var(--ink); background: var(--sheet); border: 1px solid var(--faint); border-radius: 4px; padding: 6px 16px; cursor: pointer; }
 button:hover { border-color: var(--accent); }

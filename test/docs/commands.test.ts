@@ -132,6 +132,7 @@ function check(line: string, whole: boolean): void {
     else if (program === "npm" && first === "run") checkScript(words.slice(2), whole);
     else if (program === "npm" && ["start", "test"].includes(first)) checkScript(words.slice(1), whole);
     else if (program === "python3") expect(words.slice(1)).toEqual([expect.stringMatching(/^\w+\.py$/)]);
+    else if (program === "node") expect(words.slice(1)).toEqual([expect.stringMatching(/^\w+\.mjs$/)]);
     else if (program === "npm") expect(["ci", "cit", "pack"]).toContain(first);
     else if (whole) throw new Error(`what does ${program} do here?`);
   }

@@ -1,17 +1,19 @@
 import { spawn } from "node:child_process";
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadPolicy } from "../../src/importing/load.ts";
 import { readResult } from "../../src/run/read.ts";
-import { command, newFolder, remove } from "../cli/fixtures/pops.ts";
+import { launchChromium, NEEDS_CHROMIUM, open, withChromium } from "../browser.ts";
+import { command, newFolder, remove, temporaryFolder } from "../cli/fixtures/pops.ts";
 import { expectAgreement } from "../end-to-end/agreement.ts";
 import { hasPackages, python } from "../environment/fixtures/python.ts";
 import { blocks, read, section } from "./markdown.ts";
 
-/* The tutorials of docs/bring-your-own.md: their files are written, their commands run as they stand, in order, in a folder. */
+/* The tutorials of docs/: their files are written, their commands run as they stand, in order, in a folder. */
 
-const text = read("docs/bring-your-own.md");
 const MINUTES = 60_000;
 
 /** An executable file that stands for a program. */
@@ -21,17 +23,23 @@ function program(folder: string, name: string, ...words: readonly string[]): voi
   chmodSync(path, 0o755);
 }
 
+/** Files of a tutorial say their names in a comment. */
+const NAMES = { python: /^# (\w+\.py)\n/, js: /^\/\/ (\w+\.mjs)\n/, html: /^<!-- (\w+\.html) -->\n/ };
+
 /** What the commands of a tutorial print, to both streams. */
-async function follow(heading: string, folder: string): Promise<string> {
-  const tutorial = section(text, heading);
-  for (const file of blocks(tutorial, "python")) {
-    const [, name = ""] = /^# (\w+\.py)\n/.exec(file) ?? [];
-    writeFileSync(join(folder, name), file);
+async function follow(document: string, heading: string, folder: string): Promise<string> {
+  const tutorial = section(read(document), heading);
+  for (const [language, pattern] of Object.entries(NAMES)) {
+    for (const file of blocks(tutorial, language)) {
+      const [, name = ""] = pattern.exec(file) ?? [];
+      writeFileSync(join(folder, name), file);
+    }
   }
   const programs = join(folder, "bin");
   mkdirSync(programs);
   program(programs, "pops", ...command);
   program(programs, "python3", python);
+  program(programs, "node", process.execPath);
   const env = { ...process.env, PATH: `${programs}${delimiter}${process.env["PATH"] ?? ""}` };
   const commands = blocks(tutorial, "sh").join("");
   expect(commands).not.toBe("");
@@ -47,6 +55,8 @@ async function follow(heading: string, folder: string): Promise<string> {
   return output;
 }
 
+const OWN = "docs/bring-your-own.md";
+
 describe.skipIf(process.platform === "win32")("docs/bring-your-own.md (needs a POSIX shell)", () => {
   const folder = newFolder();
   afterAll(() => {
@@ -59,7 +69,7 @@ describe.skipIf(process.platform === "win32")("docs/bring-your-own.md (needs a P
   };
 
   it("shows an environment in TypeScript", { timeout: 3 * MINUTES }, async () => {
-    const output = await follow("An environment in TypeScript", own("typescript"));
+    const output = await follow(OWN, "An environment in TypeScript", own("typescript"));
     expect(output).toContain("./ball.ts: keeps the contract of environments\n");
     expect(output).toMatch(/\nBall-v0: 99,200 weights became \d+ /);
     expect(output).toMatch(/ weights\) on Ball-v0, 100 greedy episodes, seed 1\n/);
@@ -70,7 +80,7 @@ describe.skipIf(process.platform === "win32")("docs/bring-your-own.md (needs a P
     `shows an environment in Python (needs Python with ${forTray.join(", ")})`,
     { timeout: 3 * MINUTES },
     async () => {
-      const output = await follow("An environment in Python", own("python"));
+      const output = await follow(OWN, "An environment in Python", own("python"));
       expect(output).toMatch(/\ngymnasium:Tray-v0: [\d,]+ weights became \d+ /);
       expect(output).toMatch(/ weights\) on gymnasium:Tray-v0, 20 greedy episodes, seed 1\n/);
     },
@@ -82,7 +92,7 @@ describe.skipIf(process.platform === "win32")("docs/bring-your-own.md (needs a P
     { timeout: 3 * MINUTES },
     async () => {
       const path = own("network");
-      await follow("A network from PyTorch, safetensors or ONNX", path);
+      await follow(OWN, "A network from PyTorch, safetensors or ONNX", path);
       const [expected, ...others] = await Promise.all(
         ["torch", "safetensors", "onnx"].map((kind) => loadPolicy(join(path, `from-${kind}.safetensors`))),
       );
@@ -102,7 +112,7 @@ describe.skipIf(process.platform === "win32")("docs/bring-your-own.md (needs a P
       let output = "";
       beforeAll(async () => {
         mkdirSync(path);
-        output = await follow("A model of Stable-Baselines3", path);
+        output = await follow(OWN, "A model of Stable-Baselines3", path);
       }, 8 * MINUTES);
 
       it("becomes a policy of 1 % of its weights that holds the objective, and is played in Python", () => {
@@ -119,4 +129,33 @@ describe.skipIf(process.platform === "win32")("docs/bring-your-own.md (needs a P
       });
     },
   );
+});
+
+describe.skipIf(process.platform === "win32")("docs/deploy.md (needs a POSIX shell)", () => {
+  const deploying = "docs/deploy.md";
+
+  it("shows a module in Node", { timeout: MINUTES }, async () => {
+    const output = await follow(deploying, "In Node", temporaryFolder());
+    expect(output).toMatch(/\nCartPole-v1 4-1-2 500\n1 2\n$/);
+  });
+
+  it.skipIf(!withChromium)(`shows a module in a browser (${NEEDS_CHROMIUM})`, { timeout: 2 * MINUTES }, async () => {
+    const folder = temporaryFolder();
+    await follow(deploying, "In a browser", folder);
+    const server = createServer(({ url = "" }, answer) => {
+      const script = url.endsWith(".js");
+      answer.setHeader("content-type", script ? "text/javascript" : "text/html");
+      answer.end(readFileSync(join(folder, script ? "policy.js" : "index.html")));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const browser = await launchChromium();
+    const { port } = server.address() as AddressInfo;
+    const { page, complaints } = await open(browser, `http://127.0.0.1:${port}/index.html`, {});
+    await page.locator("output", { hasText: /./ }).waitFor();
+    expect(await page.locator("p").textContent()).toBe("The pole leans to the right, so push to the right.");
+    expect(complaints).toEqual([]);
+    await browser.close();
+    server.close();
+    expect(readdirSync(folder)).toContain("lander.html");
+  });
 });

@@ -1,17 +1,13 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { AxeResults } from "axe-core";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { dense } from "../../src/network/architecture.ts";
 import { type ReportInput, renderReport } from "../../src/report/report.ts";
+import { barriersOf, launchChromium, NEEDS_CHROMIUM, type Opened, open, withChromium } from "../browser.ts";
 import { cartPoleRun, imageRun, nothingSmallerRun, policyOf, sideOf } from "./synthetic.ts";
-
-const { POPS_CHROMIUM: executablePath = "/usr/bin/chromium" } = process.env;
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const run = cartPoleRun();
 const wordy = "a-very-long-environment-name/".repeat(8);
@@ -45,21 +41,12 @@ const screens = [
   { ...phone, colorScheme: "light" },
 ] as const;
 
-describe.skipIf(!existsSync(executablePath))("the report in a browser (needs Chromium; POPS_CHROMIUM names it)", () => {
+describe.skipIf(!withChromium)(`the report in a browser (${NEEDS_CHROMIUM})`, () => {
   const folder = mkdtempSync(join(tmpdir(), "pops-report-"));
   let browser: Browser;
 
   beforeAll(async () => {
-    browser = await chromium.launch({
-      executablePath,
-      args: [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    });
+    browser = await launchChromium();
   });
 
   afterAll(async () => {
@@ -67,21 +54,11 @@ describe.skipIf(!existsSync(executablePath))("the report in a browser (needs Chr
     rmSync(folder, { recursive: true });
   });
 
-  /** Opens the report from a file and records what it says on the console and what it asks for. */
-  async function open(
-    input: ReportInput,
-    options: Parameters<Browser["newPage"]>[0],
-  ): Promise<{ page: Page; complaints: string[]; requests: string[] }> {
+  /** Opens the report from a file. */
+  function openReport(input: ReportInput, options: Parameters<Browser["newPage"]>[0]): Promise<Opened> {
     const file = join(folder, "report.html");
     writeFileSync(file, renderReport(input));
-    const page = await browser.newPage(options);
-    const complaints: string[] = [];
-    const requests: string[] = [];
-    page.on("console", (message) => complaints.push(message.text()));
-    page.on("pageerror", (error) => complaints.push(error.message));
-    page.on("request", (request) => requests.push(request.url()));
-    await page.goto(pathToFileURL(file).href);
-    return { page, complaints, requests };
+    return open(browser, pathToFileURL(file).href, options);
   }
 
   /** The usual page on every screen; the unusual ones, whose styles are the same, on each kind once. */
@@ -91,21 +68,18 @@ describe.skipIf(!existsSync(executablePath))("the report in a browser (needs Chr
   it.each(views)(
     "$title, $colorScheme $name: fits, is quiet, asks for nothing, is accessible",
     async ({ input, width, height, colorScheme }) => {
-      const { page, complaints, requests } = await open(input, { viewport: { width, height }, colorScheme });
+      const { page, complaints, requests } = await openReport(input, { viewport: { width, height }, colorScheme });
       await page.evaluate("document.querySelector('details').open = true");
       expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(width);
       expect(complaints).toEqual([]);
       expect(requests).toHaveLength(1);
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate<AxeResults>("axe.run()");
-      const grave = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-      expect(grave.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ""}`)).toEqual([]);
+      expect(await barriersOf(page)).toEqual([]);
       await page.close();
     },
   );
 
   it("reads a curve out under the pointer", async () => {
-    const { page } = await open(run, { viewport: { width: 1280, height: 900 } });
+    const { page } = await openReport(run, { viewport: { width: 1280, height: 900 } });
     const curves = page.locator("#teacher .wide .lines").first();
     await curves.scrollIntoViewIfNeeded();
     // The scroll event, which hides the read-out, comes with the next frame.
