@@ -200,16 +200,26 @@ program
   .option("--json", "print JSON")
   .action((path: string, flags: Parameters<typeof inspect>[1]) => inspect(path, flags));
 
-environmentOptions(program.command("export"))
+observationOptions(environmentOptions(program.command("export")))
   .description("write a policy in another format")
   .argument("<format>", "onnx, safetensors, or sb3: a model.zip for Stable-Baselines3")
   .argument("<file>", "policy file")
   .requiredOption("--output <file>", "file to write")
   .option(
     "--env <environment>",
-    "environment whose spaces a model.zip is to have (default: the policy's, if PoPS has it)",
+    "environment whose spaces a model.zip is to have, or in which quantisation is calibrated (default: the policy's)",
   )
   .option("--half", "half precision, of safetensors: half the bytes, each number rounded")
+  .option(
+    "--quantize <scheme>",
+    "int8 weights, of onnx: qdq (calibrated ranges of activations) or dynamic (those of each observation)",
+  )
+  .option(
+    "--calibration <n>",
+    "observations to calibrate on, and as many others to compare on (default: 10000)",
+    integer(1),
+  )
+  .option("--seed <n>", "seed of the episodes in which they are recorded", integer(0), 1)
   .action((format: string, file: string, flags: Parameters<typeof exportPolicy>[2]) =>
     exportPolicy(format, file, flags),
   );

@@ -9,7 +9,8 @@ import { writeAtomically } from "../../files.ts";
 import { loadPolicy } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
 import type { Policy } from "../../network/policy.ts";
-import { type EnvironmentFlags, knownEnvironment } from "../environment.ts";
+import { knownEnvironment } from "../environment.ts";
+import { type QuantizeFlags, quantize } from "../quantize.ts";
 
 interface Wishes {
   /** What is known of the policy's environment. */
@@ -33,6 +34,10 @@ export function writePolicy(policy: Policy, format: string, output: string, wish
     throw new UsageError("format", `there is no format "${format}"; ${hint}`);
   }
   const bytes = encode(policy, wishes);
+  written(output, bytes);
+}
+
+function written(output: string, bytes: Uint8Array): void {
   writeAtomically(output, bytes);
   process.stdout.write(`${output}: ${bytes.length} bytes\n`);
 }
@@ -40,11 +45,27 @@ export function writePolicy(policy: Policy, format: string, output: string, wish
 export async function exportPolicy(
   format: string,
   file: string,
-  flags: EnvironmentFlags & { output: string; env?: string; half?: boolean },
+  flags: QuantizeFlags & { output: string; half?: boolean },
 ): Promise<void> {
   const { half } = flags;
   if (half && format !== "safetensors") throw new UsageError("--half", `is for safetensors, not for ${format}`);
+  if (flags.quantize !== undefined && format !== "onnx") {
+    throw new UsageError("--quantize", `is for onnx, not for ${format}`);
+  }
+  for (const [option, value] of Object.entries({
+    "--observations": flags.observations,
+    "--observations-key": flags.observationsKey,
+    "--calibration": flags.calibration,
+  })) {
+    if (value !== undefined && flags.quantize === undefined) throw new UsageError(option, "is for --quantize");
+  }
   const policy = await loadPolicy(file);
+  if (flags.quantize !== undefined) {
+    const { bytes, lines } = await quantize(policy, file, flags);
+    written(flags.output, bytes);
+    process.stdout.write(lines.map((line) => `  ${line}\n`).join(""));
+    return;
+  }
   const { environment = "" } = policy;
   let spec = environmentIds().includes(environment) ? specOf(environment) : undefined;
   if (flags.env !== undefined) {
