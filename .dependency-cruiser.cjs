@@ -24,7 +24,7 @@ const mayImport = {
   pops: ["events", "teacher", "random", "thread", "tensor", "network", "environment", "replay", "evaluation", "observations", "pruning", "distillation", "shrinking"],
   importing: ["network", "environment", "tensor"],
   exporting: ["quantization", "random", "network", "environment", "tensor", "importing"],
-  verification: ["random", "tensor", "environment", "network", "evaluation", "quantization", "exporting"],
+  verification: ["random", "replay", "tensor", "environment", "network", "evaluation", "quantization", "exporting"],
   run: ["events", "network"],
   report: ["events", "run", "network"],
   page: ["environment", "evaluation", "exporting", "network", "report"],

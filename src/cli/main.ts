@@ -211,12 +211,12 @@ observationOptions(environmentOptions(program.command("export")))
   .requiredOption("--output <file>", "file to write")
   .option(
     "--env <environment>",
-    "environment whose spaces a model.zip is to have, or that a page plays (default: the policy's, if PoPS has it)",
+    "environment whose spaces a model.zip is to have, that a page plays, or that quantisation is calibrated in (default: the policy's)",
   )
   .option("--half", "half precision, of safetensors: half the bytes, each number rounded")
-  .option("--quantize <scheme>", "whole numbers, calibrated on observations: int8 or int16 (c)")
-  .option("--calibration <n>", "observations of the policy's own to calibrate on (default: 10000)", integer(1))
-  .option("--seed <n>", "seed of the episodes in which they are met (default: 1)", integer(0))
+  .option("--quantize <scheme>", "whole numbers, calibrated on observations: qdq or dynamic (onnx), int8 or int16 (c)")
+  .option("--calibration <n>", "observations to calibrate on (default: 10000)", integer(1))
+  .option("--seed <n>", "seed of the episodes in which they are recorded", integer(0), 1)
   .option("--prefix <name>", "beginning of all names in C (default: policy)")
   .addOption(
     new Option("--scratch <where>", "where C keeps the numbers between layers (default: static)").choices([
@@ -233,8 +233,7 @@ observationOptions(environmentOptions(program.command("verify")))
   .argument("<file>", "policy file")
   .option(...environmentOption)
   .option("--exports <names>", "which, by commas: onnx, js, c, c-int16, c-int8 (default: all)", list)
-  .option("--rows <n>", "observations of its own to compare on", integer(1), 10_000)
-  .option("--calibration <n>", "other ones, to calibrate whole numbers on", integer(1), 10_000)
+  .option("--rows <n>", "observations to compare on, and as many others to calibrate on", integer(1), 10_000)
   .option("--episodes <n>", "held-out episodes to play", integer(2), 100)
   .option("--seed <n>", "seed of all of them", integer(0), 1)
   .option(...workersOption)

@@ -1,13 +1,17 @@
-import type { EnvironmentSpec } from "../environment/environment.ts";
-import { isPixels } from "../environment/spaces.ts";
+import { UsageError } from "../errors.ts";
 import { recordObservations } from "../evaluation/recording.ts";
 import { inputSize } from "../network/architecture.ts";
 import type { AnyPolicy } from "../network/policy.ts";
 import { checkObserved } from "../observations/log.ts";
 import { readObservations } from "../observations/read.ts";
+import { copyRow, type Observations } from "../replay/rows.ts";
+import { integer } from "../report/format.ts";
 import { type EnvironmentFlags, environmentOf, openNamed } from "./environment.ts";
 
-/** Where observations come from: a log, or episodes of the policy in its environment. */
+/** Observations of a set, where nothing else is said. */
+export const RECORDED = 10_000;
+
+/** Where recorded observations come from. */
 export interface RecordedFlags extends EnvironmentFlags {
   readonly env?: string;
   readonly observations?: string;
@@ -15,47 +19,77 @@ export interface RecordedFlags extends EnvironmentFlags {
   readonly seed: number;
 }
 
-/** Observations that a policy met. */
-export interface Recorded {
-  /** [rows, observation size] */
-  readonly rows: Float32Array | Uint8Array;
-  /** Whether they are bytes, as those of images. */
-  readonly bytes: boolean;
-  /** Of the environment that they were met in. */
-  readonly spec?: EnvironmentSpec;
-  /** Where they come from, for a file's provenance. */
+/** Two sets of observations that share no episode. */
+const SETS = ["calibration", "verification"] as const;
+export type RecordedSet = (typeof SETS)[number];
+
+/** Where the observations of a policy come from. */
+export interface Recorder {
+  /**
+   * [rows, observation size] of a set; bytes where they are images of whole numbers from 0 to 255. The same every time.
+   * @throws EnvironmentError when the environment fails
+   */
+  record(set: RecordedSet): Promise<Observations>;
+  /** In words, for people and for the provenance. */
   readonly source: string;
+  close(): Promise<void>;
 }
 
 /**
- * Observations for a policy: those of a log, or the first `count` that it meets in the episodes of a set. It acts as it was
- * made for: by drawn actions, if its provenance says so.
+ * Observations that a policy meets. It plays its environment, or the one that `--env` names, as it acts there: by its best
+ * actions, or by draws where its proof was by draws; the seed and the set decide the episodes. Or they are taken from the log that
+ * `--observations` names, of whose episodes or blocks each set has every other one: as many rows, evenly spread, or all where there
+ * are fewer.
+ *
+ * @param rows of each set
+ * @throws UsageError when there is neither a log nor an environment, or the policy does not fit it
  */
-export async function recordedFor(
+export async function openRecorder(
   policy: AnyPolicy,
   file: string,
   flags: RecordedFlags,
-  set: string,
-  count: number,
-): Promise<Recorded> {
-  if (flags.observations !== undefined) {
-    const log = await readObservations(flags.observations, flags.observationsKey);
-    checkObserved(policy.architecture, log);
-    const rows = log.observations;
-    const image = policy.architecture.input.length === 3;
-    const bytes = image && rows.every((value) => Number.isInteger(value) && value >= 0 && value <= 255);
-    const logged = rows.length / inputSize(policy.architecture);
-    return { rows, bytes, source: `${logged} observations of a log, SHA-256 ${log.sha256}` };
+  rows: number,
+): Promise<Recorder> {
+  const { env, observations, observationsKey, seed } = flags;
+  if (observations !== undefined) return logRecorder(policy, observations, observationsKey, rows);
+  if (observationsKey !== undefined) throw new UsageError("--observations-key", "is for --observations");
+  if (env === undefined && policy.environment === undefined) {
+    throw new UsageError("--env", `${file} names no environment: state one, or a log with --observations`);
   }
-  const named = flags.env === undefined ? environmentOf(policy, file, flags) : ([flags.env, flags] as const);
-  const opened = await openNamed(...named);
-  try {
-    const acting = policy.provenance["acting"] === "sampled" ? "sampled" : "greedy";
-    const rows = await recordObservations(policy, opened, { seed: flags.seed, set, rows: count, acting });
-    const { spec } = opened;
-    const source = `${count} observations of its own on ${spec.id}, seed ${flags.seed}`;
-    return { rows, bytes: isPixels(spec.observationSpace), spec, source };
-  } finally {
-    await opened.close();
-  }
+  const opened = await (env === undefined ? openNamed(...environmentOf(policy, file, flags)) : openNamed(env, flags));
+  const acting = policy.provenance["acting"] === "sampled" ? "sampled" : "greedy";
+  return {
+    record: (set) => recordObservations(policy, opened, { seed, set, rows, acting }),
+    source: `${integer(rows)} observations of ${opened.spec.id}, seed ${seed}`,
+    close: () => opened.close(),
+  };
 }
+
+async function logRecorder(
+  { architecture }: AnyPolicy,
+  file: string,
+  key: string | undefined,
+  wished: number,
+): Promise<Recorder> {
+  const log = await readObservations(file, key);
+  checkObserved(architecture, log);
+  const width = inputSize(architecture);
+  const whole = architecture.input.length === 3 && log.observations.every(isByte);
+  const rowsOf = (set: RecordedSet): number[] =>
+    log.units.flatMap((unit, index) => (SETS[index % SETS.length] === set ? Array.from(unit) : []));
+  const rows = Math.min(wished, ...SETS.map((set) => rowsOf(set).length));
+  return {
+    record: (set) => {
+      const all = rowsOf(set);
+      const taken = new (whole ? Uint8Array : Float32Array)(rows * width);
+      for (let row = 0; row < rows; row++) {
+        copyRow(log.observations, all[Math.floor((row * all.length) / rows)]!, width, taken, row);
+      }
+      return Promise.resolve(taken);
+    },
+    source: `${integer(rows)} observations of a log, SHA-256 ${log.sha256}`,
+    close: () => Promise.resolve(),
+  };
+}
+
+const isByte = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 255;

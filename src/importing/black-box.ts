@@ -87,6 +87,17 @@ export function blackBoxOf(architecture: BlackBoxArchitecture, file: Uint8Array,
   return { architecture, model: box.model, rows: box.rows };
 }
 
+/**
+ * How large a model is, as the architecture of a black box says it.
+ * @param value that holds the outputs
+ * @throws FileError when it takes more than a black box may
+ */
+export function modelOf(file: Uint8Array, value: string, path: string): BlackBoxArchitecture["model"] {
+  const model = decodeModel(file, path);
+  const input = inputOf(model.graph, model.opset, undefined, path);
+  return { value, dtype: input.dtype, ...prepare(model, input, value, path).sizes };
+}
+
 function measured({ graph, opset }: OnnxModel, input: ModelInput, value: string, rows: number, path: string): Measured {
   const given = new Map<string, Shaped>(graph.initializers.map((tensor) => [tensor.name, constantOf(tensor)]));
   given.set(input.name, { dtype: input.dtype, shape: [rows, ...input.shape] });
@@ -106,14 +117,17 @@ interface Prepared {
 /** The part of a model that one value needs, written anew under other names: ONNX Runtime sees nothing that was not read. */
 function prepare(model: OnnxModel, input: ModelInput, value: string, path: string): Prepared {
   const once = measured(model, input, value, input.rows ?? 1, path);
+  const { graph, irVersion, opset } = model;
+  const needed = neededNodes(graph, value, MAX_NODES, path);
+  // What quantises by the range of all that it is given takes one observation at a time, or they would depend on each other.
+  const apart = needed.some(({ opType }) => opType === "DynamicQuantizeLinear");
   // As many as the limits allow, should all grow with the rows.
-  const most = Math.min(MAX_ROWS, LIMITS.work / once.work, LIMITS.numbers / once.numbers);
+  const most = Math.min(apart ? 1 : MAX_ROWS, LIMITS.work / once.work, LIMITS.numbers / once.numbers);
   const rows = input.rows ?? Math.max(1, Math.floor(most));
   const all = rows === input.rows ? once : measured(model, input, value, rows, path);
   const outputs = outputsOf(once, value, input.rows ?? 1, path);
   if (outputsOf(all, value, rows, path) !== outputs)
     throw new FileError(path, "has outputs that change with the batch");
-  const { graph, irVersion, opset } = model;
   const names = new Map([["", ""]]);
   const renamed = (name: string): string => {
     const known = names.get(name) ?? `v${names.size}`;
@@ -121,7 +135,7 @@ function prepare(model: OnnxModel, input: ModelInput, value: string, path: strin
     return known;
   };
   const observation = renamed(input.name);
-  const nodes = neededNodes(graph, value, MAX_NODES, path).map(
+  const nodes = needed.map(
     (node): OnnxNode => ({
       ...node,
       name: "",

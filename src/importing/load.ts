@@ -9,7 +9,7 @@ import { decodeModel } from "../tensor/onnx-reader.ts";
 import { blackBoxFromOnnx } from "./black-box.ts";
 import type { ImportOptions } from "./dense-layers.ts";
 import { policyFromForeignOnnx } from "./foreign-onnx.ts";
-import { isOwnOnnx, policyFromOnnx } from "./onnx.ts";
+import { anyPolicyFromOnnx, isOwnOnnx, policyFromOnnx } from "./onnx.ts";
 import { anyPolicyFromSafetensors, isOwnSafetensors, policyFromSafetensors } from "./policy-safetensors.ts";
 import { isSb3, policyFromSb3 } from "./sb3.ts";
 import { policyFromStateDict, stateDictOf } from "./state-dict.ts";
@@ -107,7 +107,11 @@ function readerOf(bytes: Uint8Array, path: string, options: ImportOptions): Read
     case "onnx": {
       const model = decodeModel(bytes, path);
       if (isOwnOnnx(model)) {
-        return { kind: "pops", read: () => leavesNothingOpen(policyFromOnnx(bytes, path), options, path) };
+        return {
+          kind: "pops",
+          read: () => leavesNothingOpen(policyFromOnnx(bytes, path), options, path),
+          readAny: () => leavesNothingOpen(anyPolicyFromOnnx(bytes, path), options, path),
+        };
       }
       const read = (): Policy => policyFromForeignOnnx(model, path, options);
       const readAny = (): Policy | Promise<BlackBoxPolicy> => {

@@ -148,6 +148,28 @@ const quantized: Rule = (call) => {
   return [{ dtype: made, shape: whole(dtype) === whole(made) ? call.refuse("does not quantise") : shape }];
 };
 
+/** Bytes with the scale and the zero that they were given by the range of all numbers. */
+const quantizedByRange: Rule = (call) => {
+  const { dtype, shape } = call.input(0);
+  if (dtype !== "float32") call.refuse(`quantises ${dtype}`);
+  return [
+    { dtype: "uint8", shape },
+    { dtype: "float32", shape: [] },
+    { dtype: "uint8", shape: [] },
+  ];
+};
+
+/** A product or convolution of bytes: the two inputs behind them say which integers stand for 0. */
+const ofBytes =
+  (rule: Rule): Rule =>
+  (call) => {
+    for (const [index, operand] of call.all.entries()) {
+      if (operand.dtype !== "uint8" && operand.dtype !== "int8") call.refuse(`multiplies ${operand.dtype}`);
+      if (index > 1 && elementsOf(operand.shape) !== 1) call.refuse("has zeros of single rows or filters");
+    }
+    return rule(call).map(({ shape }) => ({ dtype: "int32", shape }));
+  };
+
 const product: Rule = (call) => {
   const [a, b] = [call.input(0), call.input(1)];
   if (a.shape.length === 0 || b.shape.length === 0) call.refuse("multiplies a single number");
@@ -229,6 +251,13 @@ function windowed(call: Call, spatial: readonly number[], kernel: readonly numbe
 }
 
 const convolution: Rule = (call) => {
+  const made = convolved(call);
+  if (call.optional(2) && call.input(2).shape.join() !== `${call.input(1).shape[0]}`)
+    call.refuse("has other biases than one a filter");
+  return made;
+};
+
+const convolved: Rule = (call) => {
   const x = call.input(0);
   const w = call.input(1);
   const [batch = 0, channels = 0, ...spatial] = x.shape;
@@ -238,8 +267,6 @@ const convolution: Rule = (call) => {
   if (!(groups >= 1) || inner * groups !== channels || filters % groups !== 0 || stated.join() !== kernel.join()) {
     call.refuse(`takes images of ${inner * groups} channels, gets [${x.shape.join(", ")}]`);
   }
-  if (call.optional(2) && call.input(2).shape.join() !== `${filters}`)
-    call.refuse("has other biases than one a filter");
   const shape = [batch, filters, ...windowed(call, spatial, kernel)];
   call.products = elementsOf(shape) * inner * elementsOf(kernel);
   return [{ dtype: x.dtype, shape }];
@@ -304,7 +331,10 @@ export const operations: Readonly<Record<string, Rule>> = {
   GroupNormalization: grouped,
   Dropout: dropout,
   ...each("QuantizeLinear DequantizeLinear", quantized),
+  DynamicQuantizeLinear: quantizedByRange,
   MatMul: product,
+  MatMulInteger: ofBytes(product),
+  ConvInteger: ofBytes(convolved),
   Gemm: gemm,
   Einsum: einsum,
   Conv: convolution,

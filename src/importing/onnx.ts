@@ -3,12 +3,13 @@ import { rangesOf } from "../network/action.ts";
 import { type Architecture, layoutOf, outputSize } from "../network/architecture.ts";
 import { type Interface, ownInterface, reshaping } from "../network/interface.ts";
 import { transposed } from "../network/parameters.ts";
-import { type Policy, policyMetadataSchema } from "../network/policy.ts";
+import { type AnyPolicy, blackBoxMetadataSchema, type Policy, policyMetadataSchema } from "../network/policy.ts";
 import { checkSeal, NO_DIGEST } from "../seal.ts";
 import { elementsOf } from "../shape.ts";
 import type { OnnxModel, OnnxTensor } from "../tensor/onnx-model.ts";
 import { decodeModel } from "../tensor/onnx-reader.ts";
 import { assemblePolicy, parseMetadata } from "./assemble.ts";
+import { blackBoxOf } from "./black-box.ts";
 
 /** Beginnings of the names of initialisers that repeat what the metadata holds. */
 const DERIVED = /^(?:normalization|action|interface)\./;
@@ -52,14 +53,27 @@ export function isOwnOnnx({ metadata }: OnnxModel): boolean {
   return metadata["pops"] !== undefined;
 }
 
+/** The entry of a model's metadata that says by which scheme it is quantised, where it is. */
+export const QUANTIZATION = "quantization";
+
 /**
  * The policy in an `.onnx` file that PoPS wrote (`policyToOnnx`): the digest is the last entry of the file.
  *
- * @throws FileError when it is not such a file or a single bit differs
+ * @throws FileError when it is not such a file, a single bit differs, or it is quantised
  */
 export function policyFromOnnx(bytes: Uint8Array, path: string): Policy {
+  const policy = anyPolicyFromOnnx(bytes, path);
+  if ("parameters" in policy) return policy;
+  throw new FileError(
+    path,
+    "is quantised: it can be played and imitated, but has no float32 layers; take the policy that it was made of",
+  );
+}
+
+/** The policy in an `.onnx` file that PoPS wrote; one that is quantised (`policyToQuantizedOnnx`) is a black box. */
+export function anyPolicyFromOnnx(bytes: Uint8Array, path: string): AnyPolicy {
   const { graph, metadata } = decodeModel(bytes, path);
-  const { pops, sha256 } = metadata;
+  const { pops, sha256, [QUANTIZATION]: quantization } = metadata;
   if (pops === undefined) {
     throw new FileError(
       path,
@@ -67,6 +81,10 @@ export function policyFromOnnx(bytes: Uint8Array, path: string): Policy {
     );
   }
   checkSeal(bytes, bytes.length - NO_DIGEST.length, sha256, path);
+  if (quantization !== undefined) {
+    const box = parseMetadata(pops, blackBoxMetadataSchema, path);
+    return { ...box, ...blackBoxOf(box.architecture, bytes, path), file: bytes };
+  }
   const parsed = parseMetadata(pops, policyMetadataSchema, path);
   const parts = new Map<string, { shape: readonly number[]; data: Float32Array }>();
   const repeated = new Map<string, OnnxTensor>();

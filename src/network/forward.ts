@@ -42,6 +42,11 @@ function normalized({ normalization }: Architecture, observations: Tensor): Tens
  * uint8, to outputs [batch, actions].
  */
 export function forward(architecture: Architecture, parameters: Tensor, observations: Tensor): Tensor {
+  return activationsOf(architecture, parameters, observations).at(-1)!;
+}
+
+/** What each layer of it puts out: [batch, units], or a convolution's [batch, filters, rows, columns]. */
+export function activationsOf(architecture: Architecture, parameters: Tensor, observations: Tensor): Tensor[] {
   const size = inputSize(architecture);
   const count = parameterCount(architecture);
   if (parameters.shape.join() !== `${count}` || observations.shape.length !== 2 || observations.shape[1] !== size) {
@@ -57,16 +62,16 @@ export function forward(architecture: Architecture, parameters: Tensor, observat
     parameters,
     layers.flatMap(({ weights, biases }) => [weights.length, biases.length]),
   );
-  return layers.reduce(
-    (x, layer, i) => {
-      const weights = reshape(parts[2 * i]!, [layer.inputs, layer.outputs]);
-      const biases = parts[2 * i + 1]!;
-      const normalization = i === 0 ? folded : undefined;
-      const scaled = normalization ? div(weights, normalization.deviation[0]!) : weights;
-      return activations[layer.activation](sums(layer, x, scaled, biases));
-    },
-    folded ? centred(cast(observations, "float32"), folded) : normalized(architecture, cast(observations, "float32")),
-  );
+  const floats = cast(observations, "float32");
+  let x = folded ? centred(floats, folded) : normalized(architecture, floats);
+  return layers.map((layer, i) => {
+    const weights = reshape(parts[2 * i]!, [layer.inputs, layer.outputs]);
+    const biases = parts[2 * i + 1]!;
+    const normalization = i === 0 ? folded : undefined;
+    const scaled = normalization ? div(weights, normalization.deviation[0]!) : weights;
+    x = activations[layer.activation](sums(layer, x, scaled, biases));
+    return x;
+  });
 }
 
 /**

@@ -64,8 +64,12 @@ export function countNonZero(architecture: Architecture, parameters: Float32Arra
 }
 
 /** A [rows, columns] matrix as [columns, rows]: weights of a convolution come and go as [filters, ...] in most formats. */
-export function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(matrix.length);
+export function transposed<Numbers extends Float32Array | Int8Array>(
+  matrix: Numbers,
+  rows: number,
+  columns: number,
+): Numbers {
+  const result = matrix.slice() as Numbers;
   for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) result[j * rows + i] = matrix[i * columns + j]!;
   return result;
 }

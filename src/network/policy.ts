@@ -65,11 +65,13 @@ export const policyMetadataSchema = z
   .strictObject({ architecture: architectureSchema, ...shared })
   .superRefine(checkInterface);
 
-/** What travels with a black box. */
+/** Of a black box. */
 export const blackBoxMetadataSchema = z
   .strictObject({ architecture: blackBoxSchema, ...shared })
   .superRefine(checkInterface);
 
+/** What travels with a black box. */
+export type BlackBoxMetadata = z.infer<typeof blackBoxMetadataSchema>;
 /** What travels with the numbers of a policy. */
 export type PolicyMetadata = z.infer<typeof policyMetadataSchema>;
 
@@ -90,7 +92,7 @@ export interface BlackBox {
 }
 
 /** A black box with what travels with it, and the file that it was. */
-export interface BlackBoxPolicy extends BlackBox, z.infer<typeof blackBoxMetadataSchema> {
+export interface BlackBoxPolicy extends BlackBox, BlackBoxMetadata {
   readonly architecture: BlackBoxArchitecture;
   readonly file: Uint8Array;
 }

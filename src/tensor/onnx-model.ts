@@ -51,7 +51,7 @@ export type OnnxAttribute =
 export type OnnxTensor = { readonly name: string; readonly dims: readonly number[] } & (
   | { readonly dtype: "float32"; readonly data: Float32Array }
   | { readonly dtype: "float64"; readonly data: Float64Array }
-  | { readonly dtype: "float16"; readonly data: Uint16Array }
+  | { readonly dtype: "float16" | "uint16"; readonly data: Uint16Array }
   | { readonly dtype: "int8"; readonly data: Int8Array }
   | { readonly dtype: "int32"; readonly data: Int32Array }
   | { readonly dtype: "int64"; readonly data: readonly number[] }
@@ -75,6 +75,7 @@ export const DTYPES = {
   float32: { code: 1, bytes: 4 },
   uint8: { code: 2, bytes: 1 },
   int8: { code: 3, bytes: 1 },
+  uint16: { code: 4, bytes: 2 },
   int32: { code: 6, bytes: 4 },
   int64: { code: 7, bytes: 8 },
   bool: { code: 9, bytes: 1 },

@@ -102,6 +102,7 @@ function readTensor(span: Span): OnnxTensor {
       case "int8":
         return { name, dims, dtype, data: small(Int8Array) };
       case "float16":
+      case "uint16":
         return { name, dims, dtype, data: small(Uint16Array) };
       case "uint8":
         return { name, dims, dtype, data: small(Uint8Array) };

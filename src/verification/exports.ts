@@ -13,6 +13,7 @@ import { ownInterface } from "../network/interface.ts";
 import type { Policy } from "../network/policy.ts";
 import { type Bits, type FixedPoint, quantize } from "../quantization/fixed-point.ts";
 import { rangesOf } from "../quantization/ranges.ts";
+import type { Observations } from "../replay/rows.ts";
 import { CProcess } from "./c-process.ts";
 import { compile, type Footprint, footprintOf, isThere, neededCompiler } from "./compiler.ts";
 
@@ -42,23 +43,17 @@ export interface Built {
   close(): Promise<void>;
 }
 
-/** What quantised exports are calibrated on, and what goes into them. */
-export interface Calibration {
-  readonly rows: Float32Array | Uint8Array;
-  /** Observations are bytes. */
-  readonly bytes: boolean;
-}
-
-/** C of a policy; quantised where the name says so. */
+/** C of a policy, for bytes if its observations are, quantised where the name says so. */
 export function codeOf(
   policy: Policy,
   name: ExportName,
-  { rows, bytes }: Calibration,
+  calibration: Observations,
 ): Code & { options: CodeOptions; fixed?: FixedPoint } {
   const bits = BITS[name];
+  const bytes = calibration instanceof Uint8Array;
   const observations = bytes ? "uint8_t" : "float";
   const options: CodeOptions = { prefix: "policy", file: "policy", observations, scratch: "static" };
-  const fixed = bits && quantize(policy, rangesOf(policy, rows), bits, bytes);
+  const fixed = bits && quantize(policy, rangesOf(policy, calibration), bits, bytes);
   return { ...policyToC(policy, options, fixed), options, ...(fixed && { fixed }) };
 }
 
@@ -66,7 +61,7 @@ export function codeOf(
  * Builds an export as it is shipped, and what it takes to ask it.
  * @throws UsageError when a compiler of C is needed and missing
  */
-export async function build(policy: Policy, name: ExportName, calibration: Calibration): Promise<Built> {
+export async function build(policy: Policy, name: ExportName, calibration: Observations): Promise<Built> {
   const folder = mkdtempSync(join(tmpdir(), "pops-export-"));
   const clean = (): void => {
     rmSync(folder, { recursive: true, force: true });
@@ -146,7 +141,7 @@ async function buildJs(policy: Policy, folder: string): Promise<Runs> {
 
 const ARM = "arm-none-eabi-";
 
-function buildC(policy: Policy, name: ExportName, calibration: Calibration, folder: string): Runs {
+function buildC(policy: Policy, name: ExportName, calibration: Observations, folder: string): Runs {
   const { architecture } = policy;
   const program = neededCompiler();
   const { header, source, options, fixed } = codeOf(policy, name, calibration);
@@ -166,7 +161,7 @@ function buildC(policy: Policy, name: ExportName, calibration: Calibration, fold
     ...(footprint && { footprint }),
     ...(cortexM4 && { cortexM4 }),
     answer: async (observations, rows) => {
-      const given = calibration.bytes ? Uint8Array.from(observations) : observations;
+      const given = calibration instanceof Uint8Array ? Uint8Array.from(observations) : observations;
       const answers = await child.answer(given, rows);
       const part = (from: number, to: number): Float32Array =>
         answers.filter((_, at) => at % width >= from && at % width < to);

@@ -17,20 +17,15 @@ import type { Policy } from "../../network/policy.ts";
 import { playable, policyToPage } from "../../page/page.ts";
 import { type Bits, quantize } from "../../quantization/fixed-point.ts";
 import { rangesOf } from "../../quantization/ranges.ts";
-import { type EnvironmentFlags, knownEnvironment } from "../environment.ts";
-import { recordedFor } from "../recorded.ts";
+import { knownEnvironment } from "../environment.ts";
+import { type QuantizeFlags, quantizedOnnx } from "../quantize.ts";
+import { openRecorder, RECORDED } from "../recorded.ts";
 
-export interface ExportFlags extends EnvironmentFlags {
-  readonly env?: string;
+export interface ExportFlags extends QuantizeFlags {
   /** Numbers in half precision. */
   readonly half?: boolean;
   readonly prefix?: string;
   readonly scratch?: "static" | "caller";
-  readonly quantize?: string;
-  readonly calibration?: number;
-  readonly observations?: string;
-  readonly observationsKey?: string;
-  readonly seed?: number;
 }
 
 interface Wishes extends ExportFlags {
@@ -40,35 +35,32 @@ interface Wishes extends ExportFlags {
   readonly spec?: EnvironmentSpec | undefined;
 }
 
-/** Observations that whole numbers are calibrated on. */
-const ROWS = 10_000;
-
 /** Options that are not for every format. */
 const OPTIONS_OF = {
-  half: ["safetensors"],
-  prefix: ["c"],
-  scratch: ["c"],
-  quantize: ["c"],
-  calibration: ["c"],
-  observations: ["c"],
+  half: { name: "--half", formats: ["safetensors"] },
+  quantize: { name: "--quantize", formats: ["onnx", "c"] },
+  prefix: { name: "--prefix", formats: ["c"] },
+  scratch: { name: "--scratch", formats: ["c"] },
 };
 
-/** Files by their paths; the first is the one that was asked for. */
-type Files = ReadonlyMap<string, Uint8Array | string>;
-type Encode = (policy: Policy, output: string, wishes: Wishes) => Files | Promise<Files>;
+/** Files by their paths, the one that was asked for first, and what a user should know of them. */
+interface Encoded {
+  readonly files: ReadonlyMap<string, Uint8Array | string>;
+  readonly lines?: readonly string[];
+}
+type Encode = (policy: Policy, output: string, wishes: Wishes) => Encoded | Promise<Encoded>;
 
 /** A format of one file. */
 const alone =
-  (encode: (policy: Policy, wishes: Wishes) => Uint8Array): Encode =>
-  (policy, output, wishes) =>
-    new Map([[output, encode(policy, wishes)]]);
+  (encode: (policy: Policy, wishes: Wishes) => Uint8Array | string | Promise<string>): Encode =>
+  async (policy, output, wishes) => ({ files: new Map([[output, await encode(policy, wishes)]]) });
 
 const formats: Record<string, Encode> = {
-  onnx: alone((policy) => policyToOnnx(policy)),
+  onnx: onnxFiles,
   safetensors: alone((policy, { half }) => (half ? policyToHalfSafetensors(policy) : policyToSafetensors(policy))),
   sb3: alone((policy, { spec }) => policyToSb3(policy, spec)),
   js: jsFiles,
-  html: async (policy, output, { env }) => new Map([[output, await policyToPage(policy, env)]]),
+  html: alone((policy, { env }) => policyToPage(policy, env)),
   c: cFiles,
 };
 
@@ -83,22 +75,29 @@ async function layersIn(file: string, format: string): Promise<Policy> {
   throw new UsageError("format", `${format} is for networks of layers, ${file} holds a black box: ${advice}`);
 }
 
+async function onnxFiles(policy: Policy, output: string, wishes: Wishes): Promise<Encoded> {
+  if (wishes.quantize === undefined) return { files: new Map([[output, policyToOnnx(policy)]]) };
+  const { bytes, lines } = await quantizedOnnx(policy, wishes.file, wishes);
+  return { files: new Map([[output, bytes]]), lines };
+}
+
 /** A module, and its types beside it. */
-function jsFiles(policy: Policy, output: string): Files {
+function jsFiles(policy: Policy, output: string): Encoded {
   const [, stem, m] = /^(.+)\.(m?)js$/.exec(output) ?? [];
   if (stem === undefined) throw new UsageError("--output", `${output} is to be a module: name it .js or .mjs`);
   const { code, types } = policyToJs(policy);
-  return new Map([
+  const files = new Map([
     [output, code],
     [`${stem}.d.${m}ts`, types],
   ]);
+  return { files };
 }
 
 const BITS: Readonly<Record<string, Bits>> = { int8: 8, int16: 16 };
 
 /** A source, its header, and a test of them. Whole numbers are calibrated on observations. */
-async function cFiles(policy: Policy, output: string, wishes: Wishes): Promise<Files> {
-  const { file, spec, prefix = "policy", scratch = "static", quantize: scheme, calibration = ROWS } = wishes;
+async function cFiles(policy: Policy, output: string, wishes: Wishes): Promise<Encoded> {
+  const { file, spec, prefix = "policy", scratch = "static", quantize: scheme, calibration = RECORDED } = wishes;
   const stem = /^(.+)\.c$/.exec(output)?.[1];
   if (stem === undefined) throw new UsageError("--output", `${output} is to be a source of C: name it .c`);
   const base = basename(stem);
@@ -108,17 +107,19 @@ async function cFiles(policy: Policy, output: string, wishes: Wishes): Promise<F
   const bits = scheme === undefined ? undefined : BITS[scheme];
   if (scheme !== undefined && bits === undefined)
     throw new UsageError("--quantize", `is ${Object.keys(BITS).join(" or ")} for c, not ${scheme}`);
-  const recorded = bits && (await recordedFor(policy, file, { seed: 1, ...wishes }, "calibration", calibration));
-  const fixed = bits && recorded && quantize(policy, rangesOf(policy, recorded.rows), bits, recorded.bytes);
-  const bytes = recorded?.bytes ?? (spec !== undefined && isPixels(spec.observationSpace));
+  const recorder = bits && (await openRecorder(policy, file, wishes, calibration));
+  const rows = recorder && (await recorder.record("calibration").finally(() => recorder.close()));
+  const bytes = rows ? rows instanceof Uint8Array : spec !== undefined && isPixels(spec.observationSpace);
+  const fixed = bits && rows && quantize(policy, rangesOf(policy, rows), bits, bytes);
   const observations = bytes ? ("uint8_t" as const) : ("float" as const);
-  const options = { prefix, file: base, observations, scratch, calibration: recorded?.source };
+  const options = { prefix, file: base, observations, scratch, calibration: recorder?.source };
   const { header, source } = policyToC(policy, options, fixed);
-  return new Map([
+  const files = new Map([
     [output, source],
     [`${stem}.h`, header],
-    [`${stem}_test.c`, testOf(policy, options, fixed, recorded?.rows)],
+    [`${stem}_test.c`, testOf(policy, options, fixed, rows)],
   ]);
+  return { files };
 }
 
 /** Writes a policy file by the name of its format. */
@@ -134,11 +135,13 @@ export async function writePolicy(
     const hint = meant === undefined ? `known are ${Object.keys(formats).join(", ")}` : `did you mean "${meant}"?`;
     throw new UsageError("format", `there is no format "${format}"; ${hint}`);
   }
-  for (const [path, content] of await encode(policy, output, { file: output, ...wishes })) {
+  const { files, lines = [] } = await encode(policy, output, { file: output, seed: 1, ...wishes });
+  for (const [path, content] of files) {
     const bytes = Buffer.from(content);
     writeAtomically(path, bytes);
     process.stdout.write(`${path}: ${bytes.length} bytes\n`);
   }
+  process.stdout.write(lines.map((line) => `  ${line}\n`).join(""));
 }
 
 export async function exportPolicy(
@@ -146,10 +149,13 @@ export async function exportPolicy(
   file: string,
   flags: ExportFlags & { output: string },
 ): Promise<void> {
-  for (const [option, formatsOf] of Object.entries(OPTIONS_OF)) {
-    const given = flags[option as keyof typeof OPTIONS_OF] !== undefined;
-    if (given && !formatsOf.includes(format))
-      throw new UsageError(`--${option}`, `is for ${formatsOf.join(" and ")}, not for ${format}`);
+  for (const [option, { name, formats: right }] of Object.entries(OPTIONS_OF)) {
+    if (flags[option as keyof typeof OPTIONS_OF] !== undefined && !right.includes(format))
+      throw new UsageError(name, `is for ${right.join(" and ")}, not for ${format}`);
+  }
+  for (const option of ["observations", "observationsKey", "calibration"] as const) {
+    if (flags[option] !== undefined && flags.quantize === undefined)
+      throw new UsageError(`--${option === "observationsKey" ? "observations-key" : option}`, "is for --quantize");
   }
   const policy = CODE.includes(format) ? await layersIn(file, format) : await loadPolicy(file);
   const { environment = "" } = policy;

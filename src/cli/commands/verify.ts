@@ -7,13 +7,12 @@ import { type Built, build, EXPORTS, type ExportName } from "../../verification/
 import { scoreOf, type Verified, verify } from "../../verification/verify.ts";
 import { environmentOf, openNamed } from "../environment.ts";
 import { share } from "../progress.ts";
-import { type RecordedFlags, recordedFor } from "../recorded.ts";
+import { openRecorder, type RecordedFlags } from "../recorded.ts";
 import { columns } from "../table.ts";
 
 export interface VerifyFlags extends RecordedFlags {
   readonly exports?: string[];
   readonly rows: number;
-  readonly calibration: number;
   readonly episodes: number;
   readonly json?: boolean;
 }
@@ -50,15 +49,16 @@ type Row = Verified & Pick<Built, "bytes" | "footprint" | "cortexM4">;
 export async function verifyExports(file: string, flags: VerifyFlags): Promise<void> {
   const policy = await layered(file, "verify");
   const wanted = exportsOf(flags.exports);
-  const calibration = await recordedFor(policy, file, flags, "calibration", flags.calibration);
-  const recorded = await recordedFor(policy, file, flags, "verification", flags.rows);
+  const recorder = await openRecorder(policy, file, flags, flags.rows);
+  const [calibration, observations] = [await recorder.record("calibration"), await recorder.record("verification")];
+  await recorder.close();
   const logged = flags.observations !== undefined;
   const named =
     flags.env !== undefined ? ([flags.env, flags] as const) : logged ? undefined : environmentOf(policy, file, flags);
   const environment = named && (await openNamed(...named));
   try {
     if (environment) checkFits(policy.architecture, environment.spec);
-    const asked = { policy, environment, observations: recorded.rows, seed: flags.seed, episodes: flags.episodes };
+    const asked = { policy, environment, observations, seed: flags.seed, episodes: flags.episodes };
     const score = await scoreOf(asked);
     const rows: Row[] = [];
     for (const name of wanted) {
@@ -79,10 +79,10 @@ export async function verifyExports(file: string, flags: VerifyFlags): Promise<v
       const said = {
         layers: describe(policy.architecture),
         ...countsOf(policy.architecture),
-        observations: recorded.source,
+        observations: recorder.source,
       };
       process.stdout.write(`${JSON.stringify({ ...said, score, exports: rows })}\n`);
-    } else print(policy, recorded.source, score, rows);
+    } else print(policy, recorder.source, score, rows);
     const wrong = rows.filter(({ passed }) => !passed).map(({ name }) => name);
     if (wrong.length > 0) throw new VerificationError(`${wrong.join(", ")}: not what ${file} is`);
   } finally {

@@ -1,0 +1,199 @@
+import { UsageError } from "../errors.ts";
+import { modelOf } from "../importing/black-box.ts";
+import { QUANTIZATION } from "../importing/onnx.ts";
+import { describe, layoutOf, outputSize } from "../network/architecture.ts";
+import { type Interface, ownInterface } from "../network/interface.ts";
+import { transposed } from "../network/parameters.ts";
+import type { BlackBoxMetadata, Policy } from "../network/policy.ts";
+import type { Ranges } from "../network/ranges.ts";
+import { DTYPES } from "../tensor/onnx-model.ts";
+import { metadataOf } from "./metadata.ts";
+import { Graph, placesOf } from "./onnx-graph.ts";
+import {
+  type ActivationBits,
+  type IntegerLayer,
+  type Quantized,
+  type QuantizedLayer,
+  quantizeDynamic,
+  quantizeStatic,
+} from "./quantization.ts";
+import type { Entry } from "./quantization-entry.ts";
+
+/**
+ * `qdq`: QuantizeLinear and DequantizeLinear around what goes into the layers, by calibrated ranges. `dynamic`:
+ * DynamicQuantizeLinear, whose ranges are those of each observation, MatMulInteger and ConvInteger.
+ */
+export const QUANTIZATIONS = ["qdq", "dynamic"] as const;
+export type Quantization = (typeof QUANTIZATIONS)[number];
+
+export interface QuantizedOptions {
+  readonly scheme: Quantization;
+  /** Bits of what goes into the layers, 8 if not given; dynamic ones always have 8. */
+  readonly bits?: ActivationBits;
+  /** What the provenance is to say beside the scheme: where the ranges are from, how far it acts as the policy does. */
+  readonly provenance?: Readonly<Record<string, string>>;
+}
+
+/** Least versions of the operator set: of dynamic quantisation, of scales by output, of 16 bits. */
+const OPSETS = { dynamic: 11, 8: 13, 16: 21 } as const;
+
+/**
+ * A policy as an ONNX model of int8 weights, which is called as `policyToOnnx` makes it be: same names, types, shapes and operator
+ * set, the greedy action included. Outputs are float32 and are not quantised. It is read back as a black box, since its numbers
+ * are others than the policy's; so it has no score.
+ *
+ * @param ranges of this policy on recorded observations
+ * @throws ShapeError when parameters are missing or not finite, or the metadata is out of bounds
+ * @throws UsageError when the policy's interface has an operator set that is too old
+ */
+export function policyToQuantizedOnnx(
+  policy: Policy,
+  ranges: Ranges,
+  { scheme, bits = 8, provenance: said }: QuantizedOptions,
+): Uint8Array<ArrayBuffer> {
+  const { architecture } = policy;
+  const face = policy.interface ?? ownInterface(architecture);
+  const least = OPSETS[scheme === "dynamic" ? scheme : bits];
+  if (face.opset < least) {
+    const kind = scheme === "dynamic" ? scheme : `${scheme} of ${bits} bits`;
+    throw new UsageError(
+      "--quantize",
+      `the policy takes the place of a model of opset ${face.opset}, ${kind} needs ${least}`,
+    );
+  }
+  const graph = new Graph(policy, face);
+  const normalized = face.normalized === true;
+  const outputs =
+    scheme === "dynamic"
+      ? dynamicNetwork(graph, policy, quantizeDynamic(policy, ranges, normalized))
+      : staticNetwork(graph, policy, quantizeStatic(policy, ranges, bits, normalized), bits);
+  graph.giveAll(outputs);
+  const value = graph.nameOf(outputs);
+  const model = modelOf(graph.encode({}), value, "the quantised policy");
+  const provenance = {
+    ...policy.provenance,
+    layers: describe(architecture),
+    quantization: `${scheme}: int8 weights, uint${scheme === "dynamic" ? 8 : bits} activations`,
+    ...said,
+  };
+  return graph.encode({
+    pops: metadataOf({ ...boxOf(policy, face, model), provenance }),
+    [QUANTIZATION]: scheme,
+  });
+}
+
+/** The black box that it is read back as: it takes observations as the model does. */
+function boxOf(
+  { architecture, environment, gymnasium, interface: face }: Policy,
+  { input, normalized }: Interface,
+  model: BlackBoxMetadata["architecture"]["model"],
+): Omit<BlackBoxMetadata, "provenance"> {
+  const { head, gaussian, normalization } = architecture;
+  const sizes = input.dims.slice(1).filter((size) => typeof size === "number");
+  return {
+    architecture: {
+      input: input.channelsLast && sizes.length === 3 ? sizes : architecture.input,
+      ...(normalized && normalization && { normalization }),
+      model,
+      outputs: outputSize(architecture),
+      head,
+      ...(gaussian && { gaussian }),
+    },
+    ...(environment !== undefined && { environment }),
+    ...(gymnasium && { gymnasium }),
+    ...(face && { interface: face }),
+  };
+}
+
+/** Observations as the first layer takes them. */
+function entered(graph: Graph, { architecture }: Policy, entry: Entry | undefined, observation: string): string {
+  if (!entry) return observation;
+  const images = layoutOf(architecture)[0]?.window !== undefined;
+  const { origin, step } = entry;
+  const tensor = (name: string, data: Float32Array): string => {
+    const dims = data.length === 1 ? [] : images ? architecture.input : [data.length];
+    return graph.tensor({ name, dtype: "float32", dims, data });
+  };
+  let x = observation;
+  if (origin.some((value) => value !== 0)) x = graph.append("Sub", [x, tensor("entry.origin", origin)], "moved");
+  if (step.some((value) => value !== 1)) x = graph.append("Div", [x, tensor("entry.step", step)], "scaled");
+  return x;
+}
+
+/** Each layer's inputs, weights and biases are integers, of which DequantizeLinear says what numbers they stand for. */
+function staticNetwork(
+  graph: Graph,
+  policy: Policy,
+  { entry, layers }: Quantized<IntegerLayer>,
+  bits: ActivationBits,
+): string {
+  let x = entered(graph, policy, entry, graph.observation());
+  for (const [l, layer] of layers.entries()) {
+    const { layout, grid, scales, units, integers } = layer;
+    const { name, outputs, activation, window } = layout;
+    const onGrid = [
+      graph.tensor({ name: `${name}.input_scale`, dtype: "float32", dims: [], data: Float32Array.of(grid.step) }),
+      bits === 8
+        ? graph.tensor({ name: `${name}.input_zero`, dtype: "uint8", dims: [], data: Uint8Array.of(grid.zero) })
+        : graph.tensor({ name: `${name}.input_zero`, dtype: "uint16", dims: [], data: Uint16Array.of(grid.zero) }),
+    ];
+    x = graph.append("QuantizeLinear", [x, ...onGrid], `${name}_input_quantized`);
+    // On integers, so that what is dequantised goes straight into the product.
+    if (!window && layers[l - 1]?.layout.window) x = graph.flatten(x, `${name}_flat`);
+    x = graph.append("DequantizeLinear", [x, ...onGrid], `${name}_input`);
+    const dequantized = (tensor: string, scale: Float32Array, axis: number): string => {
+      const scaled = graph.tensor({ name: `${tensor}_scale`, dtype: "float32", dims: [outputs], data: scale });
+      return graph.append("DequantizeLinear", [tensor, scaled], `${tensor}_dequantized`, {
+        axis: { kind: "int", value: axis },
+      });
+    };
+    const weight = dequantized(weightsOf(graph, layer), scales, window ? 0 : 1);
+    const biases = graph.tensor({ name: `${name}.bias`, dtype: "int32", dims: [outputs], data: integers });
+    const operands = [x, weight, dequantized(biases, units, 0)];
+    const linear = activation === "none" ? name : `${name}_linear`;
+    x = window ? graph.append("Conv", operands, linear, placesOf(window)) : graph.append("Gemm", operands, linear);
+    x = graph.activate(activation, x, name);
+  }
+  return x;
+}
+
+/** Each layer's inputs become integers by their own range, when they come; sums become numbers again. */
+function dynamicNetwork(
+  graph: Graph,
+  policy: Policy,
+  { entry, normalized, layers }: Quantized<QuantizedLayer>,
+): string {
+  const observation = graph.observation();
+  let x = entered(graph, policy, entry, normalized ? graph.normalized(observation) : observation);
+  for (const [l, layer] of layers.entries()) {
+    const { layout, scales, biases } = layer;
+    const { name, outputs, activation, window } = layout;
+    if (!window && layers[l - 1]?.layout.window) x = graph.flatten(x, `${name}_flat`);
+    const [bytes = "", step = "", zero = ""] = graph.appendAll(
+      "DynamicQuantizeLinear",
+      [x],
+      [`${name}_input`, `${name}_input_scale`, `${name}_input_zero`],
+    );
+    const operands = [bytes, weightsOf(graph, layer), zero];
+    const sums = window
+      ? graph.append("ConvInteger", operands, `${name}_sums`, placesOf(window))
+      : graph.append("MatMulInteger", operands, `${name}_sums`);
+    const dims = window ? [outputs, 1, 1] : [outputs];
+    const scale = graph.tensor({ name: `${name}.weight_scale`, dtype: "float32", dims, data: scales });
+    const bias = graph.tensor({ name: `${name}.bias`, dtype: "float32", dims, data: Float32Array.from(biases) });
+    const unit = graph.append("Mul", [step, scale], `${name}_unit`);
+    x = graph.append("Cast", [sums], `${name}_floats`, { to: { kind: "int", value: DTYPES.float32.code } });
+    x = graph.append("Mul", [x, unit], `${name}_products`);
+    x = graph.append("Add", [x, bias], activation === "none" ? name : `${name}_linear`);
+    x = graph.activate(activation, x, name);
+  }
+  return x;
+}
+
+/** The weights as a product or a convolution takes them. */
+function weightsOf(graph: Graph, { layout, weights }: QuantizedLayer): string {
+  const { name, inputs, outputs, window } = layout;
+  if (!window) return graph.tensor({ name: `${name}.weight`, dtype: "int8", dims: [inputs, outputs], data: weights });
+  const dims = [outputs, window.from[0], ...window.kernel];
+  return graph.tensor({ name: `${name}.weight`, dtype: "int8", dims, data: transposed(weights, inputs, outputs) });
+}
