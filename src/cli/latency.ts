@@ -2,6 +2,7 @@ import { inputSize } from "../network/architecture.ts";
 import { BlackBoxProgram } from "../network/black-box.ts";
 import type { AnyPolicy } from "../network/policy.ts";
 import { predictor } from "../network/predict.ts";
+import type { Built } from "../verification/exports.ts";
 
 /** Rounds of which the median counts, and the least time of one, in milliseconds. */
 const ROUNDS = 15;
@@ -28,6 +29,13 @@ export async function measureLatency(policy: AnyPolicy): Promise<number> {
   });
 }
 
+/** The same of an export, by the greedy action for one observation. C is timed by itself, in a process of its own. */
+export async function exportLatency(built: Built, observation: Float32Array): Promise<number> {
+  const { speed } = built;
+  if ("measure" in speed) return middleOf(speed.measure(observation)) / 1000;
+  return medianOf((times) => speed.decide(observation, times));
+}
+
 /** Median microseconds of one of what `decide` does so many times. */
 async function medianOf(decide: (times: number) => Promise<void> | void): Promise<number> {
   const times: number[] = [];
@@ -40,5 +48,8 @@ async function medianOf(decide: (times: number) => Promise<void> | void): Promis
     if (elapsed < ROUND_MS) batch *= 2;
     else times.push((1000 * elapsed) / batch);
   }
-  return times.toSorted((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0;
+  return middleOf(times);
 }
+
+const middleOf = (times: readonly number[]): number =>
+  times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? Number.NaN;

@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { PopsError, reasonOf } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
 import { compareOnObservations } from "./commands/agreement.ts";
+import { analyze } from "./commands/analyze.ts";
 import { showEnvironments, showSettings } from "./commands/environments.ts";
 import { evaluatePolicy } from "./commands/evaluate.ts";
 import { exportPolicy } from "./commands/export.ts";
@@ -152,6 +153,12 @@ const headOption = [
   "what the outputs mean: q-values, logits or gaussian (default: as the file or the environment says, or q-values)",
 ] as const;
 
+const exportsOption = [
+  "--exports <names>",
+  "which, by commas: onnx, js, c, c-int16, c-int8 (default: all)",
+  list,
+] as const;
+
 for (const [command, description] of [
   ["run", "train a teacher, compress it, prove it, export it"],
   ["train", "train a teacher only"],
@@ -232,13 +239,23 @@ observationOptions(environmentOptions(program.command("verify")))
   .description("build the exports of a policy and hold each against it, on observations and in episodes")
   .argument("<file>", "policy file")
   .option(...environmentOption)
-  .option("--exports <names>", "which, by commas: onnx, js, c, c-int16, c-int8 (default: all)", list)
+  .option(...exportsOption)
   .option("--rows <n>", "observations to compare on, and as many others to calibrate on", integer(1), 10_000)
   .option("--episodes <n>", "held-out episodes to play", integer(2), 100)
   .option("--seed <n>", "seed of all of them", integer(0), 1)
   .option(...workersOption)
   .option("--json", "print JSON")
   .action((file: string, flags: Parameters<typeof verifyExports>[1]) => verifyExports(file, flags));
+
+observationOptions(environmentOptions(program.command("analyze")))
+  .description("show what each layer of a policy costs, and what its exports take here: bytes, memory, time")
+  .argument("<file>", "policy file")
+  .option(...environmentOption)
+  .option(...exportsOption)
+  .option("--rows <n>", "observations to calibrate whole numbers on", integer(1), 1_000)
+  .option("--seed <n>", "seed of the episodes in which they are recorded", integer(0), 1)
+  .option("--json", "print JSON")
+  .action((file: string, flags: Parameters<typeof analyze>[1]) => analyze(file, flags));
 
 const importing = program.command("import").description("make a policy file from a foreign one");
 

@@ -1,6 +1,6 @@
-import { type Activation, type Architecture, inputSize, type LayerLayout, layoutOf } from "../network/architecture.ts";
+import { type Activation, type Architecture, type LayerLayout, layoutOf } from "../network/architecture.ts";
 import { checkParameters, type Network } from "../network/policy.ts";
-import type { Ranges } from "./ranges.ts";
+import type { Range, Ranges } from "./ranges.ts";
 import { stepSizes } from "./sizes.ts";
 
 /** Bits of weights. What goes from layer to layer has 16, as in TensorFlow Lite's 16x8: with 8, small networks lose their edge. */
@@ -69,7 +69,7 @@ export interface FixedPoint {
   readonly scale: number;
 }
 
-/** How whole numbers become real ones: size * whole + center, by unit, or one for all units. */
+/** How whole numbers become those that a layer multiplies: size * whole + center, by unit, or one for all units. */
 interface Steps {
   readonly size: Float64Array;
   readonly center: Float64Array;
@@ -78,6 +78,9 @@ interface Steps {
   readonly high: number;
   /** Whether larger steps would do as well. */
   readonly free: boolean;
+  /** What the real numbers were, on the average, and how much they varied. */
+  readonly mean: Float64Array;
+  readonly deviation: Float64Array;
 }
 
 const NONE = Float64Array.of(0);
@@ -86,20 +89,20 @@ const clamp = (value: number, low: number, high: number): number => Math.min(Mat
 
 /**
  * Quantises a network after its training (Jacob et al. 2018, arXiv 1712.05877, with scales for each unit).
- * @param bytes whether observations are bytes, as those of images
+ * @param bytes whether observations are bytes, as those of images; they go in as they are where nothing limits them
  * @throws ShapeError when the parameters do not fit the architecture or are not finite
  */
 export function quantize(network: Network, ranges: Ranges, bits: Bits, bytes: boolean): FixedPoint {
   const { architecture, parameters } = network;
   checkParameters(architecture, parameters);
   const layouts = layoutOf(architecture);
-  const taken = bytes
-    ? { size: Float64Array.of(1), center: NONE, low: 0, high: 255, free: false }
-    : takenIn(architecture, ranges);
+  const { mean, deviation, clip } = architecture.normalization ?? { mean: [0], deviation: [1] };
+  const alike = Math.max(mean.length, deviation.length) === 1;
+  const asTheyAre = bytes && clip === undefined && (alike || layouts[0]?.window === undefined);
+  const taken = asTheyAre ? bytesIn(ranges, mean, deviation) : takenIn(architecture, ranges);
   const chosen = layouts.map((layout, l) => {
     const previous = layouts[l - 1];
-    const into =
-      previous === undefined ? normalized(architecture, taken) : activated(previous.activation, ranges.units[l - 1]!);
+    const into = previous === undefined ? taken : activated(previous.activation, ranges.layers[l - 1]!);
     return { ...sizesOf(layout, parameters, into, bits, l === layouts.length - 1), into };
   });
   const layers = layouts.map((layout, l): FixedLayer => {
@@ -117,63 +120,85 @@ export function quantize(network: Network, ranges: Ranges, bits: Bits, bytes: bo
     const sizeOut = (unit: number): number => next.into.size[unit]! * of(next.growth, unit);
     return { ...whole, scaling: scalingOf(rows, whole.preShift, sizeOut, low, high) };
   });
-  const growth = chosen[0]?.growth ?? Float64Array.of(1);
+  const growth = taken.free ? chosen[0]!.growth : Float64Array.of(1);
   const last = layers.at(-1);
   const scale = last?.scaling ? 1 / LIMIT : (chosen.at(-1)?.rows[0] ?? 1) * 2 ** (last?.preShift ?? 0);
+  const each = (value: (element: number) => number): Float32Array =>
+    Float32Array.from({ length: Math.max(mean.length, deviation.length, taken.size.length) }, (_, i) => value(i));
   return {
     architecture,
     bits,
-    bytes,
-    centers: Float32Array.from(taken.center),
-    factors: Float32Array.from(taken.size, (size, unit) => 1 / (size * of(growth, unit))),
+    bytes: asTheyAre,
+    centers: each((i) => of(mean, i) + of(deviation, i) * of(taken.center, i)),
+    factors: each((i) => 1 / (of(deviation, i) * of(taken.size, i) * of(growth, i))),
     layers,
     scale: Math.fround(scale),
   };
 }
 
-/** The whole range of each element, or of all of an image; no further than a normalisation's clip. */
-function takenIn({ input, normalization }: Architecture, { low, high }: Ranges): Steps {
-  const together = input.length === 3 || normalization?.mean.length === 1;
-  const elements = together ? 1 : inputSize({ input });
-  const size = new Float64Array(elements);
-  const center = new Float64Array(elements);
-  for (let i = 0; i < elements; i++) {
-    let [least, most] = together
-      ? [low.reduce((a, b) => Math.min(a, b)), high.reduce((a, b) => Math.max(a, b))]
-      : [low[i]!, high[i]!];
-    if (normalization?.clip !== undefined) {
-      const mean = of(normalization.mean, i);
-      const reach = normalization.clip * of(normalization.deviation, i);
-      [least, most] = [clamp(least, mean - reach, mean + reach), clamp(most, mean - reach, mean + reach)];
-    }
+const means = (ranges: readonly Range[]): Float64Array => Float64Array.from(ranges, ({ mean }) => mean);
+const deviations = (ranges: readonly Range[]): Float64Array => Float64Array.from(ranges, ({ deviation }) => deviation);
+
+/** One range of all: of the elements of an image. */
+function together(ranges: readonly Range[]): Range {
+  const mean = ranges.reduce((sum, range) => sum + range.mean, 0) / ranges.length;
+  const squares = ranges.reduce((sum, range) => sum + range.deviation ** 2 + (range.mean - mean) ** 2, 0);
+  return {
+    low: ranges.reduce((least, { low }) => Math.min(least, low), Number.POSITIVE_INFINITY),
+    high: ranges.reduce((most, { high }) => Math.max(most, high), Number.NEGATIVE_INFINITY),
+    mean,
+    deviation: Math.sqrt(squares / ranges.length),
+  };
+}
+
+/** Bytes, which are normalised by the layer that takes them. */
+function bytesIn({ inputs }: Ranges, mean: readonly number[], deviation: readonly number[]): Steps {
+  const length = Math.max(mean.length, deviation.length);
+  const ranges = length === 1 ? [together(inputs)] : inputs;
+  return {
+    size: Float64Array.from({ length }, (_, i) => 1 / of(deviation, i)),
+    center: Float64Array.from({ length }, (_, i) => -of(mean, i) / of(deviation, i)),
+    low: 0,
+    high: 255,
+    free: false,
+    mean: means(ranges),
+    deviation: deviations(ranges),
+  };
+}
+
+/** Normalised observations: the whole range of each element, or of all of an image. */
+function takenIn({ input, normalization }: Architecture, { inputs }: Ranges): Steps {
+  const clip = normalization?.clip;
+  const image = input.length === 3;
+  const ranges = image ? [together(inputs)] : inputs;
+  const size = new Float64Array(ranges.length);
+  const center = new Float64Array(ranges.length);
+  for (const [i, { low, high }] of ranges.entries()) {
     // An element that never changed may do so yet: it has steps of its own size.
-    const half = most > least ? (most - least) / 2 : Math.max(Math.abs(most), 1);
-    const middle = (least + most) / 2;
+    const half = high > low ? (high - low) / 2 : Math.max(Math.abs(high), 1);
+    const middle = (low + high) / 2;
     // A range that is nearly even around 0 is taken for even, which needs no center.
     const even = Math.abs(middle) < half / 8;
     center[i] = even ? 0 : Math.fround(middle);
     size[i] = (even ? half + Math.abs(middle) : half) / LIMIT;
   }
   // What is limited at a clip is so because whole numbers end there.
-  return { size, center, low: -LIMIT, high: LIMIT, free: !together && normalization?.clip === undefined };
-}
-
-function normalized({ normalization }: Architecture, taken: Steps): Steps {
-  const { mean, deviation } = normalization ?? { mean: [0], deviation: [1] };
-  const length = Math.max(mean.length, deviation.length, taken.size.length);
-  return {
-    ...taken,
-    size: Float64Array.from({ length }, (_, i) => of(taken.size, i) / of(deviation, i)),
-    center: Float64Array.from({ length }, (_, i) => (of(taken.center, i) - of(mean, i)) / of(deviation, i)),
-  };
+  if (clip !== undefined) {
+    size.fill(clip / LIMIT);
+    center.fill(0);
+  }
+  const free = !image && clip === undefined;
+  return { size, center, low: -LIMIT, high: LIMIT, free, mean: means(ranges), deviation: deviations(ranges) };
 }
 
 /** The whole range of each unit. One that never put out anything may do so yet. */
-function activated(activation: Activation, largest: Float64Array): Steps {
+function activated(activation: Activation, ranges: readonly Range[]): Steps {
+  const seen = { mean: means(ranges), deviation: deviations(ranges) };
   if (activation === "tanh")
-    return { size: Float64Array.of(1 / LIMIT), center: NONE, low: -LIMIT, high: LIMIT, free: false };
+    return { size: Float64Array.of(1 / LIMIT), center: NONE, low: -LIMIT, high: LIMIT, free: false, ...seen };
   const [low, high] = activation === "relu" ? [0, LIMIT_RELU] : [-LIMIT, LIMIT];
-  return { size: largest.map((value) => (value || 1) / high), center: NONE, low, high, free: true };
+  const size = Float64Array.from(ranges, (range) => (Math.max(range.high, -range.low, 0) || 1) / high);
+  return { size, center: NONE, low, high, free: true, ...seen };
 }
 
 function sizesOf(
@@ -199,6 +224,10 @@ function sizesOf(
     inputs,
     outputs,
     rowsPerUnit,
+    spread: Float64Array.from(
+      { length: inputs / rowsPerUnit },
+      (_, unit) => of(into.deviation, unit) / of(into.size, unit),
+    ),
     least: least.map((bias) => bias / LARGEST_BIAS[bits]),
     limit: 2 ** (bits - 1) - 1,
     oneRow: last && activation !== "tanh",
@@ -210,7 +239,7 @@ function sizesOf(
 function wholeLayer(layout: LayerLayout, parameters: Float32Array, into: Steps, rows: Float64Array): FixedLayer {
   const { inputs, outputs, rowsPerUnit, window } = layout;
   const padded = window?.padding.some((zeros) => zeros > 0) === true;
-  const zero = padded ? clamp(Math.round(-of(into.center, 0) / of(into.size, 0)), into.low, into.high) : 0;
+  const zero = padded ? Math.round(-of(into.center, 0) / of(into.size, 0)) : 0;
   const largestInput = Math.max(Math.abs(into.low - zero), Math.abs(into.high - zero));
   const weights = new Int16Array(outputs * inputs);
   const biases = new Float64Array(outputs);
@@ -224,6 +253,10 @@ function wholeLayer(layout: LayerLayout, parameters: Float32Array, into: Steps, 
       bias += weight * (of(into.center, unit) + zero * of(into.size, unit));
       const whole = Math.round((weight * of(into.size, unit)) / rows[j]!);
       weights[j * inputs + i] = whole;
+      // What is lost of a weight is made up for where its input is as usual.
+      bias +=
+        (weight - (whole * rows[j]!) / of(into.size, unit)) *
+        (of(into.mean, unit) - (of(into.center, unit) + zero * of(into.size, unit)));
       sum += Math.abs(whole) * largestInput;
     }
     biases[j] = Math.round(bias / rows[j]!);

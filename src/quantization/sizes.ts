@@ -14,6 +14,8 @@ export interface Weighed {
   readonly rowsPerUnit: number;
   /** Largest whole number of a weight. */
   readonly limit: number;
+  /** How much the inputs of a unit vary, in the same units. */
+  readonly spread: Float64Array;
   /** [outputs]: what a row's size must not be below, for its bias. */
   readonly least: Float64Array;
   /** Rows share one size, so that what comes out can be compared. */
@@ -24,13 +26,13 @@ export interface Weighed {
 
 /**
  * Sizes of steps by which weights lose little when they are rounded. Each unit's inputs may have steps up to twice as large as
- * they need, and each row of weights may too; both are free, since what reads or makes them scales anyway. Coordinate descent on the
- * squared errors of the weights times the range of their inputs.
+ * they need, and each row of weights may too; both are free, since what reads or makes them scales anyway. Coordinate descent on
+ * squared errors of the weights times the deviation of their inputs.
  *
  * @returns `rows`, size of a weight's step by output; `growth`, of the steps of each unit of the inputs
  */
 export function stepSizes(layer: Weighed): { rows: Float64Array; growth: Float64Array } {
-  const { weights, inputs, outputs, rowsPerUnit, limit, oneRow, freeInputs } = layer;
+  const { weights, inputs, outputs, rowsPerUnit, limit, oneRow, freeInputs, spread } = layer;
   const units = inputs / rowsPerUnit;
   const growth = new Float64Array(units).fill(1);
   const least = layer.least.slice();
@@ -49,7 +51,7 @@ export function stepSizes(layer: Weighed): { rows: Float64Array; growth: Float64
       const exact = (weights[j * inputs + i]! * grown) / size;
       const whole = Math.round(exact);
       if (Math.abs(whole) > limit) return Number.POSITIVE_INFINITY;
-      total += (((whole - exact) * size) / (grown * (least[j]! || 1))) ** 2;
+      total += (((whole - exact) * size * spread[unit]!) / (grown * (least[j]! || 1))) ** 2;
     }
     return total;
   };

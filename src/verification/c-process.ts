@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { NumericError } from "../errors.ts";
 
@@ -58,4 +58,12 @@ export class CProcess {
     this.#child.stdin?.end();
     await closed;
   }
+}
+
+/** Nanoseconds that such a program takes for a decision about an observation, some rounds of it. */
+export function timesOf(program: string, observation: Float32Array | Uint8Array): number[] {
+  const count = new Uint8Array(Uint32Array.of(1).buffer);
+  const bytes = new Uint8Array(observation.buffer, observation.byteOffset, observation.byteLength);
+  const { stdout } = spawnSync(program, ["time"], { input: Buffer.concat([count, bytes]), encoding: "utf8" });
+  return stdout.trim().split("\n").map(Number);
 }

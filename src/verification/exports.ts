@@ -14,7 +14,7 @@ import type { Policy } from "../network/policy.ts";
 import { type Bits, type FixedPoint, quantize } from "../quantization/fixed-point.ts";
 import { rangesOf } from "../quantization/ranges.ts";
 import type { Observations } from "../replay/rows.ts";
-import { CProcess } from "./c-process.ts";
+import { CProcess, timesOf } from "./c-process.ts";
 import { compile, type Footprint, footprintOf, isThere, neededCompiler } from "./compiler.ts";
 
 /** Forms that a policy is shipped in. */
@@ -40,6 +40,10 @@ export interface Built {
   readonly footprint?: Footprint;
   readonly cortexM4?: Footprint;
   answer(observations: Float32Array, rows: number): Promise<Answers>;
+  /** Decides so many times, one observation at a time; C measures itself: nanoseconds a decision, some rounds of it. */
+  readonly speed:
+    | { decide(observation: Float32Array, times: number): Promise<void> }
+    | { measure(observation: Float32Array): number[] };
   close(): Promise<void>;
 }
 
@@ -106,6 +110,12 @@ async function buildOnnx(policy: Policy): Promise<Runs> {
       );
       return { outputs: values ?? new Float32Array(), actions: actions ?? new Float32Array() };
     },
+    speed: {
+      decide: async (observation, times) => {
+        const feed = { [input.name]: new Tensor("float32", observation, [1, ...policy.architecture.input]) };
+        for (let i = 0; i < times; i++) await session.run(feed);
+      },
+    },
     close: () => session.release(),
   };
 }
@@ -135,6 +145,12 @@ async function buildJs(policy: Policy, folder: string): Promise<Runs> {
       }
       return Promise.resolve({ outputs: Float32Array.from(outputs), actions: Float32Array.from(actions) });
     },
+    speed: {
+      decide: (observation, times) => {
+        for (let i = 0; i < times; i++) act(observation);
+        return Promise.resolve();
+      },
+    },
     close: () => Promise.resolve(),
   };
 }
@@ -155,18 +171,20 @@ function buildC(policy: Policy, name: ExportName, calibration: Observations, fol
     : undefined;
   const size = outputSize(architecture);
   const width = size + (architecture.gaussian ? size : 1);
+  const given = (rows: Float32Array): Observations =>
+    calibration instanceof Uint8Array ? Uint8Array.from(rows) : rows;
   const child = new CProcess(join(folder, "driver"), name, width);
   return {
     bytes: footprint?.flash ?? Buffer.byteLength(source),
     ...(footprint && { footprint }),
     ...(cortexM4 && { cortexM4 }),
     answer: async (observations, rows) => {
-      const given = calibration instanceof Uint8Array ? Uint8Array.from(observations) : observations;
-      const answers = await child.answer(given, rows);
+      const answers = await child.answer(given(observations), rows);
       const part = (from: number, to: number): Float32Array =>
         answers.filter((_, at) => at % width >= from && at % width < to);
       return { outputs: part(0, size), actions: part(size, width) };
     },
+    speed: { measure: (observation) => timesOf(join(folder, "driver"), given(observation)) },
     close: () => child.close(),
   };
 }

@@ -38,7 +38,9 @@ export function fixedLayers(fixed: FixedPoint, prefix: string): CodedLayer[] {
       types: { from, weight: `int${bits}_t`, sum, to },
       literal: String,
       sumLiteral: String,
-      input: (read) => (zero === 0 ? `(${sum})${read}` : `((${sum})${read} - ${zero})`),
+      input: (read) => (zero === 0 ? read : `(int32_t)${read} - ${zero}`),
+      patch: zero === 0 ? from : "int32_t",
+      factor: (read) => `(${sum})${read}`,
       finish,
       vectors: false,
     };

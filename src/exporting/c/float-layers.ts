@@ -45,6 +45,8 @@ export function floatLayers(network: Network, observations: "float" | "uint8_t")
       literal: float,
       sumLiteral: float,
       input: (read) => (less ? `(${cast}${read}${less})` : `${cast}${read}`),
+      patch: "float",
+      factor: (read) => read,
       finish: (sum) =>
         activation === "relu" ? `${sum} > 0.0f ? ${sum} : 0.0f` : activation === "tanh" ? `tanhf(${sum})` : sum,
       vectors: true,

@@ -9,6 +9,8 @@ export const FORMS = ["dense", "sparse", "straight"] as const;
 const SIDE_BY_SIDE = 8;
 /** So many of them are kept at once. */
 const SUMS = 64;
+/** A long row of floats is added up in so many sums. */
+const LANES = 16;
 /** Below this density, lists of weights are shorter and quicker than all of them; of few weights, no lists and no loops. */
 const SPARSE = 0.4;
 const STRAIGHT = 8;
@@ -22,8 +24,11 @@ export interface CodedLayer extends Pick<LayerLayout, "name" | "inputs" | "outpu
   readonly types: { readonly from: string; readonly weight: string; readonly sum: string; readonly to: string };
   readonly literal: (value: number) => string;
   readonly sumLiteral: (value: number) => string;
-  /** An input as a factor of a product, given what reads it. */
+  /** An input, brought to what the layer multiplies, given what reads it. */
   readonly input: (read: string) => string;
+  /** C type of a window's inputs where they are brought together, and one of them as a factor of a product. */
+  readonly patch: string;
+  readonly factor: (read: string) => string;
   /** What comes out, given the names of the sum and of the unit. */
   readonly finish: (sum: string, unit: string) => string;
   /** Whether sums may be kept side by side or in parts: those of floats, whose additions compilers leave in their order. */
@@ -81,39 +86,73 @@ function blocksOf(outputs: number): [number, number][] {
   return Array.from({ length: Math.ceil(outputs / SUMS) }, (_, b) => [b * SUMS, Math.min(SUMS, outputs - b * SUMS)]);
 }
 
+/** Where the sums of a layer's units are made from, and where they go. */
+interface Place {
+  /** An array of inputs, each as a factor of a product. */
+  readonly read: (at: string) => string;
+  readonly write: (unit: string) => string;
+  readonly indent: string;
+}
+
+const inVector: Place = { read: (at) => `x[${at}]`, write: (unit) => `y[${unit}]`, indent: "  " };
+
 function dense(layer: CodedLayer, name: string, index: string): Written {
-  const { inputs, outputs, types, input, finish } = layer;
-  if (!layer.vectors || outputs < SIDE_BY_SIDE) {
-    return {
-      data: constants(types.weight, `${name}_weights`, literals(layer)) + biasesOf(layer, name),
-      code: `  const ${types.weight} *w = ${name}_weights;
-  for (${index} j = 0; j < ${outputs}; j++) {
-    ${types.sum} sum = ${name}_biases[j];
-    for (${index} i = 0; i < ${inputs}; i++) sum += ${input("x[i]")} * *w++;
-    y[j] = ${finish("sum", "j")};
+  const place = { ...inVector, read: (at: string): string => layer.factor(layer.input(`x[${at}]`)) };
+  return layer.vectors && layer.outputs >= SIDE_BY_SIDE
+    ? sideBySide(layer, name, index, place)
+    : unitByUnit(layer, name, index, place);
+}
+
+/** One unit after the other. Of long rows of floats several sums are kept, in whose order compilers may add. */
+function unitByUnit(layer: CodedLayer, name: string, index: string, { read, write, indent }: Place): Written {
+  const { inputs, outputs, types, vectors, finish } = layer;
+  const whole = vectors && inputs >= 2 * LANES ? inputs - (inputs % LANES) : 0;
+  const lanes =
+    whole === 0
+      ? ""
+      : `
+  ${types.sum} sums[${LANES}] = { 0 };
+  for (${index} i = 0; i < ${whole}; i += ${LANES}) {
+    for (${index} k = 0; k < ${LANES}; k++) sums[k] += ${read("i + k")} * w[i + k];
   }
-`,
-    };
-  }
-  // Block by block: [inputs, size] weights each, read as they lie.
+  for (${index} k = 0; k < ${LANES}; k++) sum += sums[k];`;
+  const rest =
+    whole === inputs ? "" : `\n  for (${index} i = ${whole}; i < ${inputs}; i++) sum += ${read("i")} * w[i];`;
+  const code = `for (${index} j = 0; j < ${outputs}; j++) {
+  const ${types.weight} *w = ${name}_weights + j * ${inputs};
+  ${types.sum} sum = ${name}_biases[j];${lanes}${rest}
+  ${write("j")} = ${finish("sum", "j")};
+}
+`;
+  return {
+    data: constants(types.weight, `${name}_weights`, literals(layer)) + biasesOf(layer, name),
+    code: indented(code, indent),
+  };
+}
+
+const indented = (code: string, indent: string): string => code.replace(/^(?=.)/gm, indent);
+
+/** All units of a block at once: [inputs, size] weights each, read as they lie. */
+function sideBySide(layer: CodedLayer, name: string, index: string, { read, write, indent }: Place): Written {
+  const { inputs, outputs, types, finish } = layer;
   const blocks = blocksOf(outputs);
   const order = blocks.flatMap(([from, size]) =>
     Array.from({ length: inputs * size }, (_, at) => (from + (at % size)) * inputs + Math.floor(at / size)),
   );
   const code = blocks.map(
-    ([from, size]) => `  {
-    const ${types.weight} *w = ${name}_weights + ${from * inputs};
-    ${types.sum} sums[${size}];
-    for (${index} j = 0; j < ${size}; j++) sums[j] = ${name}_biases[${from} + j];
-    for (${index} i = 0; i < ${inputs}; i++) {
-      const ${types.sum} value = ${input("x[i]")};
-      for (${index} j = 0; j < ${size}; j++) sums[j] += value * w[${size} * i + j];
-    }
-    for (${index} j = 0; j < ${size}; j++) {
-      const ${types.sum} sum = sums[j];
-      y[${from} + j] = ${finish("sum", `(${from} + j)`)};
-    }
+    ([from, size]) => `{
+  const ${types.weight} *w = ${name}_weights + ${from * inputs};
+  ${types.sum} sums[${size}];
+  for (${index} j = 0; j < ${size}; j++) sums[j] = ${name}_biases[${from} + j];
+  for (${index} i = 0; i < ${inputs}; i++) {
+    const ${types.sum} value = ${read("i")};
+    for (${index} j = 0; j < ${size}; j++) sums[j] += value * w[${size} * i + j];
   }
+  for (${index} j = 0; j < ${size}; j++) {
+    const ${types.sum} sum = sums[j];
+    ${write(`(${from} + j)`)} = ${finish("sum", `(${from} + j)`)};
+  }
+}
 `,
   );
   return {
@@ -123,13 +162,13 @@ function dense(layer: CodedLayer, name: string, index: string): Written {
         `${name}_weights`,
         literals(layer, (at) => order[at]!),
       ) + biasesOf(layer, name),
-    code: code.join(""),
+    code: indented(code.join(""), indent),
   };
 }
 
 /** Rows of weights that are not 0 with their columns (CSR). */
 function sparse(layer: CodedLayer, name: string, index: string): Written {
-  const { inputs, outputs, weights, types, literal, input, finish } = layer;
+  const { inputs, outputs, weights, types, literal, input, factor, finish } = layer;
   const values: string[] = [];
   const columns: string[] = [];
   const ends: string[] = [];
@@ -154,7 +193,7 @@ function sparse(layer: CodedLayer, name: string, index: string): Written {
   for (${index} j = 0; j < ${outputs}; j++) {
     const ${index} end = (${index})${name}_ends[j];
     ${types.sum} sum = ${name}_biases[j];
-    for (; at < end; at++) sum += ${input(`x[${name}_columns[at]]`)} * ${name}_weights[at];
+    for (; at < end; at++) sum += ${factor(input(`x[${name}_columns[at]]`))} * ${name}_weights[at];
     y[j] = ${finish("sum", "j")};
   }
 `,
@@ -162,13 +201,13 @@ function sparse(layer: CodedLayer, name: string, index: string): Written {
 }
 
 function straight(layer: CodedLayer): string {
-  const { inputs, outputs, weights, biases, types, literal, sumLiteral, input, finish } = layer;
+  const { inputs, outputs, weights, biases, types, literal, sumLiteral, input, factor, finish } = layer;
   let code = "";
   for (let j = 0; j < outputs; j++) {
     const terms = [sumLiteral(biases[j]!)];
     for (let i = 0; i < inputs; i++) {
       const weight = weights[j * inputs + i]!;
-      if (weight !== 0) terms.push(`${input(`x[${i}]`)} * ${literal(weight)}`);
+      if (weight !== 0) terms.push(`${factor(input(`x[${i}]`))} * ${literal(weight)}`);
     }
     code += `  {\n    const ${types.sum} sum = ${terms.join("\n        + ")};\n    y[${j}] = ${finish("sum", String(j))};\n  }\n`;
   }
@@ -176,107 +215,43 @@ function straight(layer: CodedLayer): string {
   return Array.from(weights).every(isZero) ? `  (void)x;\n${code}` : code;
 }
 
+/** Window by window: what it holds is brought together, as the inputs of a dense layer over its filters. */
 function convolution(layer: CodedLayer, window: Window, name: string, index: string): Written {
-  const { inputs, outputs, types, vectors } = layer;
-  const { padding } = window;
-  const padded = padding.some((zeros) => zeros > 0);
-  const many = vectors && outputs >= SIDE_BY_SIDE && outputs <= SUMS;
-  const taps = inputs;
-  const order = (at: number): number => (many ? (at % outputs) * taps + Math.floor(at / outputs) : at);
-  const data = constants(types.weight, `${name}_weights`, literals(layer, order)) + biasesOf(layer, name);
-  const code = many ? manyFilters(layer, window, name, index, padded) : fewFilters(layer, window, name, index, padded);
-  return { data, code };
-}
-
-/** The rows and columns of a kernel that lie inside of the image, as conditions of C. */
-function inside({ from: [, height, width], stride, padding }: Window): { row: string; column: string } {
-  return {
-    row: `r * ${stride[0]} + i < ${padding[0]} || r * ${stride[0]} + i >= ${padding[0] + height}`,
-    column: `c * ${stride[1]} + k < ${padding[1]} || c * ${stride[1]} + k >= ${padding[1] + width}`,
+  const { inputs, outputs, positions, input, patch } = layer;
+  const {
+    kernel: [tall, wide],
+    stride,
+    padding: [above, before],
+    from: [channels, height, width],
+    to: [, rows, columns],
+  } = window;
+  const padded = window.padding.some((zeros) => zeros > 0);
+  const less = (zeros: number): string => (zeros > 0 ? ` - ${zeros}` : "");
+  const row = `r * ${stride[0]} + i${less(above)}`;
+  const column = `c * ${stride[1]} + k${less(before)}`;
+  const pixel = input(`x[(channel * ${height} + ${row}) * ${width} + ${column}]`);
+  const inside = `${row} >= 0 && ${row} < ${height} && ${column} >= 0 && ${column} < ${width}`;
+  const taken = padded ? `${inside} ? ${pixel} : 0` : pixel;
+  const place: Place = {
+    read: (at) => layer.factor(`patch[${at}]`),
+    write: (unit) => `y[${unit} * ${positions} + r * ${columns} + c]`,
+    indent: "      ",
   };
-}
-
-/** Where the first pixel of a row of the window lies. */
-function pixels({ from: [, height, width], stride, padding }: Window): string {
-  const down = padding[0] > 0 ? ` - ${padding[0]}` : "";
-  const right = padding[1] > 0 ? ` - ${padding[1]}` : "";
-  return `(k_ * ${height} + r * ${stride[0]} + i${down}) * ${width} + c * ${stride[1]}${right}`.replace(
-    "k_",
-    "channel",
-  );
-}
-
-/** Filter by filter; the taps of a row of floats have a sum each, which compilers turn into vectors. */
-function fewFilters(
-  { inputs, outputs, positions, types, input, finish, vectors }: CodedLayer,
-  window: Window,
-  name: string,
-  index: string,
-  padded: boolean,
-): string {
-  const {
-    kernel: [tall, wide],
-    from: [channels],
-    to: [, rows, columns],
-  } = window;
-  const apart = vectors && wide > 1 && !padded;
-  const { row, column } = inside(window);
-  const begin = apart ? `${types.sum} sums[${wide}] = { 0 };\n        ` : "";
-  const tap = apart
-    ? `sums[k] += ${input("p[k]")} * w[k];`
-    : `${padded ? `{\n              if (${column}) continue;\n              ` : ""}sum += ${input("p[k]")} * w[k];${padded ? "\n            }" : ""}`;
-  const end = apart ? `for (${index} k = 0; k < ${wide}; k++) sum += sums[k];\n        ` : "";
-  return `  for (${index} j = 0; j < ${outputs}; j++) {
-    for (${index} r = 0; r < ${rows}; r++) {
-      for (${index} c = 0; c < ${columns}; c++) {
-        ${types.sum} sum = ${name}_biases[j];
-        ${begin}for (${index} channel = 0; channel < ${channels}; channel++) {
-          for (${index} i = 0; i < ${tall}; i++) {
-            const ${types.weight} *w = ${name}_weights + j * ${inputs} + (channel * ${tall} + i) * ${wide};
-            ${padded ? `if (${row}) continue;\n            ` : ""}const ${types.from} *p = x + (${pixels(window)});
-            for (${index} k = 0; k < ${wide}; k++) ${tap}
-          }
-        }
-        ${end}y[j * ${positions} + r * ${columns} + c] = ${finish("sum", "j")};
-      }
-    }
-  }
-`;
-}
-
-/** Window by window, a sum for each filter. */
-function manyFilters(
-  { outputs, positions, types, input, finish }: CodedLayer,
-  window: Window,
-  name: string,
-  index: string,
-  padded: boolean,
-): string {
-  const {
-    kernel: [tall, wide],
-    from: [channels],
-    to: [, rows, columns],
-  } = window;
-  const { row, column } = inside(window);
-  return `  for (${index} r = 0; r < ${rows}; r++) {
+  const many = layer.vectors && outputs >= SIDE_BY_SIDE;
+  const { data, code } = many ? sideBySide(layer, name, index, place) : unitByUnit(layer, name, index, place);
+  return {
+    data,
+    code: `  ${patch} patch[${inputs}];
+  for (${index} r = 0; r < ${rows}; r++) {
     for (${index} c = 0; c < ${columns}; c++) {
-      ${types.sum} sums[${outputs}];
-      for (${index} j = 0; j < ${outputs}; j++) sums[j] = ${name}_biases[j];
+      ${patch} *p = patch;
       for (${index} channel = 0; channel < ${channels}; channel++) {
         for (${index} i = 0; i < ${tall}; i++) {
-          ${padded ? `if (${row}) continue;\n          ` : ""}const ${types.from} *p = x + (${pixels(window)});
-          for (${index} k = 0; k < ${wide}; k++) {
-            ${padded ? `if (${column}) continue;\n            ` : ""}const ${types.weight} *w = ${name}_weights + ((channel * ${tall} + i) * ${wide} + k) * ${outputs};
-            const ${types.sum} value = ${input("p[k]")};
-            for (${index} j = 0; j < ${outputs}; j++) sums[j] += value * w[j];
-          }
+          for (${index} k = 0; k < ${wide}; k++) *p++ = ${taken};
         }
       }
-      for (${index} j = 0; j < ${outputs}; j++) {
-        const ${types.sum} sum = sums[j];
-        y[j * ${positions} + r * ${columns} + c] = ${finish("sum", "j")};
-      }
-    }
+${code}    }
   }
-`;
+`,
+  };
 }

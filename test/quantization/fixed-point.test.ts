@@ -1,0 +1,77 @@
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { openEnvironment } from "../../src/environment/open.ts";
+import { recordObservations } from "../../src/evaluation/recording.ts";
+import { loadPolicy } from "../../src/importing/load.ts";
+import { argmax } from "../../src/network/action.ts";
+import { inputSize } from "../../src/network/architecture.ts";
+import { predictor } from "../../src/network/predict.ts";
+import { type Bits, quantize } from "../../src/quantization/fixed-point.ts";
+import { rangesOf } from "../../src/quantization/ranges.ts";
+import { fixedPredictor } from "../../src/quantization/run.ts";
+import { stream } from "../../src/random/pcg64.ts";
+import { architectures, randomParameters } from "../network/architectures.ts";
+
+const ROWS = 50;
+
+/** Largest difference between a network and itself in whole numbers on what it was calibrated on, of its largest output. */
+function difference(architecture: Parameters<typeof randomParameters>[0], seed: number, bits: Bits): number {
+  const width = inputSize(architecture);
+  const random = stream(seed, "rows");
+  const rows = Float32Array.from({ length: ROWS * width }, () => random.normal());
+  const network = { architecture, parameters: randomParameters(architecture, seed) };
+  const fixed = quantize(network, rangesOf(network, rows), bits, false);
+  const [predict, whole] = [predictor(network), fixedPredictor(fixed)];
+  let [largest, most] = [0, 1e-3];
+  for (let row = 0; row < ROWS; row++) {
+    const observation = rows.subarray(row * width, (row + 1) * width);
+    const outputs = predict(observation);
+    for (const [at, value] of whole(observation).entries()) {
+      largest = Math.max(largest, Math.abs(value * fixed.scale - outputs[at]!));
+      most = Math.max(most, Math.abs(outputs[at]!));
+    }
+  }
+  return largest / most;
+}
+
+describe("networks in whole numbers", () => {
+  it("are those that they were, with weights of 16 bits within a hundredth of the largest output", () => {
+    fc.assert(
+      fc.property(architectures, fc.integer({ min: 0, max: 1e6 }), (architecture, seed) => {
+        expect(difference(architecture, seed, 16)).toBeLessThan(0.01);
+      }),
+    );
+  });
+
+  it.each(["CartPole-v1", "LunarLander-v3"])(
+    "act on 99 %% of observations as they did, with weights of 8 bits, in %s",
+    { timeout: 120_000 },
+    async (id) => {
+      const policy = await loadPolicy(fileURLToPath(new URL(`../../zoo/${id}-policy.safetensors`, import.meta.url)));
+      const opened = await openEnvironment(id, { workers: 1 });
+      const record = (set: string) =>
+        recordObservations(policy, opened, { seed: 1, set, rows: 4_000, acting: "greedy" });
+      const [seen, others] = [await record("calibration"), await record("verification")];
+      await opened.close();
+      const whole = fixedPredictor(quantize(policy, rangesOf(policy, seen), 8, false));
+      const predict = predictor(policy);
+      const width = inputSize(policy.architecture);
+      let equal = 0;
+      for (let at = 0; at < others.length; at += width) {
+        const observation = Float32Array.from(others.subarray(at, at + width));
+        if (argmax(whole(observation)) === argmax(predict(observation))) equal++;
+      }
+      expect(equal / 4_000).toBeGreaterThanOrEqual(0.99);
+    },
+  );
+
+  it("hit few weights exactly: of one row, all", () => {
+    const architecture = {
+      input: [3],
+      layers: [{ kind: "dense" as const, units: 1, activation: "none" as const }],
+      head: "q-values" as const,
+    };
+    expect(difference(architecture, 1, 8)).toBeLessThan(2e-3);
+  });
+});
