@@ -196,6 +196,16 @@ it.each<[parameters: string, code: number, message: string]>([
     'format: there is no format "onxx"; did you mean "onnx"?',
   ],
   ["export onnx FOLDER/good.safetensors --half --output FOLDER/x", 2, "--half: is for safetensors, not for onnx"],
+  [
+    "export js FOLDER/good.safetensors --output FOLDER/x.ts",
+    2,
+    "--output: FOLDER/x.ts is to be a module: name it .js or .mjs",
+  ],
+  [
+    "export html FOLDER/good.safetensors --env gymnasium:CartPole-v1 --output FOLDER/x.html",
+    2,
+    `environment: gymnasium:CartPole-v1 cannot run in a page: state one that is built in (${known})`,
+  ],
   ["export onnx FOLDER/good.safetensors", 2, "required option '--output <file>' not specified"],
   [
     "export onnx FOLDER/good.safetensors --output FOLDER/none/x.onnx",

@@ -195,6 +195,12 @@ it.each<[string, readonly string[], number, string]>([
     3,
     `${join(run, "policies", "teacher.safetensors")}: holds a black box, which has no layers: expected a policy of layers`,
   ],
+  ...["js", "html"].map((format): [string, readonly string[], number, string] => [
+    `an export as ${format}`,
+    ["export", format, model, "--output", join(folder, `x.${format}`)],
+    2,
+    `format: ${format} is for networks of layers, ${model} holds a black box: compress it first (pops compress), and export what comes out`,
+  ]),
   [
     "a student that is no smaller",
     compress(join(folder, "none"), "--set", "pops.student.hidden=[10,10]"),

@@ -98,6 +98,15 @@ it("gives a policy of the zoo", () => {
   expect(pops("evaluate", "CartPole-v1-policy.safetensors").stdout).toContain(" on CartPole-v1, 100 greedy episodes");
 });
 
+it("exports a policy as a module and as a page", () => {
+  const file = join("node_modules", "pops-rl", "zoo", "LunarLander-v3-policy.safetensors");
+  expect(pops("export", "js", file, "--output", "lander.mjs")).toMatchObject({ status: 0, stderr: "" });
+  expect(pops("export", "html", file, "--output", "lander.html")).toMatchObject({ status: 0, stderr: "" });
+  const asked = 'import("./lander.mjs").then(({ act }) => console.log(act(new Array(8).fill(0))))';
+  expect(run(project, process.execPath, "-e", asked)).toMatchObject({ status: 0, stdout: "0\n" });
+  expect(readFileSync(join(project, "lander.html"), "utf8")).toContain('pops.play(window, act, "LunarLander-v3");');
+});
+
 it("makes a whole run, with students in worker threads", () => {
   const { status, stdout, stderr } = pops("run", "CartPole-v1", ...tiny(), "--out", "run", "--workers", "2");
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });

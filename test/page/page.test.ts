@@ -43,8 +43,9 @@ it("every built-in environment says how it is shown", () => {
 it.each(["gymnasium:CartPole-v1", "ale:Pong", "Mine-v0", undefined])(
   "a page for %s is refused",
   async (environment) => {
-    const { environment: _, ...nameless } = clumsy;
-    const page = policyToPage({ ...nameless, ...(environment !== undefined && { environment }) });
+    const { parameters, provenance } = clumsy;
+    const made = environment === undefined ? {} : { environment };
+    const page = policyToPage({ architecture, parameters, provenance, ...made });
     await expect(page).rejects.toThrow(UsageError);
     await expect(page).rejects.toThrow(/^environment: .*: state one that is built in \(CartPole-v0, CartPole-v1, /);
   },

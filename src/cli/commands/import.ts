@@ -1,4 +1,5 @@
 import { extname } from "node:path";
+import { UsageError } from "../../errors.ts";
 import type { ImportOptions } from "../../importing/dense-layers.ts";
 import { type ForeignKind, loadPolicy } from "../../importing/load.ts";
 import { readTfCheckpoint } from "../../importing/tf-checkpoint.ts";
@@ -25,6 +26,10 @@ async function importPolicy(
   flags: ImportFlags,
   read: (options: ImportOptions) => Policy | Promise<Policy>,
 ): Promise<void> {
+  const format = extname(flags.output).slice(1);
+  if (format !== "safetensors" && format !== "onnx") {
+    throw new UsageError("--output", `${flags.output} is to be a policy file: name it .safetensors or .onnx`);
+  }
   const known = flags.env === undefined ? undefined : await knownEnvironment(flags.env, flags);
   const policy = await read(importOptions(flags, known?.spec));
   const { architecture, provenance } = policy;
@@ -38,5 +43,5 @@ async function importPolicy(
     return value === undefined ? [] : [`${key} ${value}`];
   });
   if (told.length > 0) process.stdout.write(`  ${told.join(", ")}\n`);
-  await writePolicy({ ...policy, ...wordsOf(known?.gymnasium) }, extname(flags.output).slice(1), flags.output);
+  await writePolicy({ ...policy, ...wordsOf(known?.gymnasium) }, format, flags.output);
 }
