@@ -17,7 +17,6 @@ import {
   quantizeDynamic,
   quantizeStatic,
 } from "./quantization.ts";
-import type { Entry } from "./quantization-entry.ts";
 
 /**
  * `qdq`: QuantizeLinear and DequantizeLinear around what goes into the layers, by calibrated ranges. `dynamic`:
@@ -106,15 +105,20 @@ function boxOf(
 }
 
 /** Observations as the first layer takes them. */
-function entered(graph: Graph, { architecture }: Policy, entry: Entry | undefined, observation: string): string {
-  if (!entry) return observation;
+function entered(
+  graph: Graph,
+  { architecture }: Policy,
+  { entry, normalized }: Omit<Quantized<QuantizedLayer>, "layers">,
+): string {
+  const observation = graph.observation();
+  let x = normalized ? graph.normalized(observation) : observation;
+  if (!entry) return x;
   const images = layoutOf(architecture)[0]?.window !== undefined;
   const { origin, step } = entry;
   const tensor = (name: string, data: Float32Array): string => {
     const dims = data.length === 1 ? [] : images ? architecture.input : [data.length];
     return graph.tensor({ name, dtype: "float32", dims, data });
   };
-  let x = observation;
   if (origin.some((value) => value !== 0)) x = graph.append("Sub", [x, tensor("entry.origin", origin)], "moved");
   if (step.some((value) => value !== 1)) x = graph.append("Div", [x, tensor("entry.step", step)], "scaled");
   return x;
@@ -124,10 +128,10 @@ function entered(graph: Graph, { architecture }: Policy, entry: Entry | undefine
 function staticNetwork(
   graph: Graph,
   policy: Policy,
-  { entry, layers }: Quantized<IntegerLayer>,
+  { layers, ...front }: Quantized<IntegerLayer>,
   bits: ActivationBits,
 ): string {
-  let x = entered(graph, policy, entry, graph.observation());
+  let x = entered(graph, policy, front);
   for (const [l, layer] of layers.entries()) {
     const { layout, grid, scales, units, integers } = layer;
     const { name, outputs, activation, window } = layout;
@@ -158,13 +162,8 @@ function staticNetwork(
 }
 
 /** Each layer's inputs become integers by their own range, when they come; sums become numbers again. */
-function dynamicNetwork(
-  graph: Graph,
-  policy: Policy,
-  { entry, normalized, layers }: Quantized<QuantizedLayer>,
-): string {
-  const observation = graph.observation();
-  let x = entered(graph, policy, entry, normalized ? graph.normalized(observation) : observation);
+function dynamicNetwork(graph: Graph, policy: Policy, { layers, ...front }: Quantized<QuantizedLayer>): string {
+  let x = entered(graph, policy, front);
   for (const [l, layer] of layers.entries()) {
     const { layout, scales, biases } = layer;
     const { name, outputs, activation, window } = layout;

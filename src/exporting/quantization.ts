@@ -42,7 +42,7 @@ export interface Quantized<Layer extends QuantizedLayer> {
 /**
  * Post-training quantisation by calibrated ranges: unsigned integers of 8 or 16 bits go into a layer, on one grid a layer;
  * weights are int8 with one scale an output, biases and sums int32. The outputs are the numbers that the last sums stand for:
- * rounded to few levels, different actions would be equals. What goes beyond the ranges is limited to them.
+ * rounded to few levels, different actions would be equals. What goes beyond a grid is limited to it.
  *
  * @param normalized observations come normalised already
  * @throws ShapeError when the parameters do not fit the architecture
@@ -55,7 +55,8 @@ export function quantizeStatic(
 ): Quantized<IntegerLayer> {
   const levels = 2 ** bits - 1;
   checkParameters(network.architecture, network.parameters);
-  const first = firstStatic(network, ranges, levels, normalized);
+  const inFront = normalized || limits(network);
+  const first = firstStatic(network, ranges, levels, inFront);
   const grids = [{ step: 1, zero: first.zero }, ...ranges.layers.map((range) => gridOf(range, levels))];
   const layers = layoutOf(network.architecture).map((layout, l): IntegerLayer => {
     const grid = grids[l]!;
@@ -63,7 +64,7 @@ export function quantizeStatic(
     const units = layer.scales.map((scale) => grid.step * scale);
     return { ...layer, grid, units, integers: Int32Array.from(layer.biases, (b, o) => Math.round(b / units[o]!)) };
   });
-  return { entry: first.entry, normalized, layers };
+  return { entry: first.entry, normalized: inFront, layers };
 }
 
 /**
@@ -74,14 +75,16 @@ export function quantizeStatic(
  */
 export function quantizeDynamic(network: Network, ranges: Ranges, normalized = false): Quantized<QuantizedLayer> {
   checkParameters(network.architecture, network.parameters);
-  // Nothing is limited to a range here, so a normalisation that limits stands in front.
-  const inFront = normalized || network.architecture.normalization?.clip !== undefined;
+  const inFront = normalized || limits(network);
   const first = firstDynamic(network, ranges, inFront);
   const layers = layoutOf(network.architecture).map((layout, l) =>
     quantizeLayer(layout, network.parameters, l === 0 ? first : undefined),
   );
   return { entry: first.entry, normalized: inFront, layers };
 }
+
+/** A normalisation that limits stands in front of the entry: grids reach further than what was seen, or have no ends. */
+const limits = ({ architecture }: Network): boolean => architecture.normalization?.clip !== undefined;
 
 /** @param step of what goes in, where biases are to be whole multiples of that and a scale, within int32 */
 function quantizeLayer(layout: LayerLayout, parameters: Float32Array, first?: First, step?: number): QuantizedLayer {
