@@ -29,6 +29,8 @@ const NAMES = [
   "evaluate",
   "inspect",
   "export",
+  "verify",
+  "analyze",
   "new environment",
   "import tf-checkpoint",
   "import sb3",
