@@ -6,6 +6,7 @@ import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadPolicy } from "../../src/importing/load.ts";
 import { readResult } from "../../src/run/read.ts";
+import { compiler } from "../../src/verification/compiler.ts";
 import { launchChromium, NEEDS_CHROMIUM, open, withChromium } from "../browser.ts";
 import { command, newFolder, remove, temporaryFolder } from "../cli/fixtures/pops.ts";
 import { expectAgreement } from "../end-to-end/agreement.ts";
@@ -24,7 +25,12 @@ function program(folder: string, name: string, ...words: readonly string[]): voi
 }
 
 /** Files of a tutorial say their names in a comment. */
-const NAMES = { python: /^# (\w+\.py)\n/, js: /^\/\/ (\w+\.mjs)\n/, html: /^<!-- (\w+\.html) -->\n/ };
+const NAMES = {
+  python: /^# (\w+\.py)\n/,
+  js: /^\/\/ (\w+\.mjs)\n/,
+  html: /^<!-- (\w+\.html) -->\n/,
+  c: /^\/\/ (\w+\.c)\n/,
+};
 
 /** What the commands of a tutorial print, to both streams. */
 async function follow(document: string, heading: string, folder: string): Promise<string> {
@@ -157,5 +163,22 @@ describe.skipIf(process.platform === "win32")("docs/deploy.md (needs a POSIX she
     await browser.close();
     server.close();
     expect(readdirSync(folder)).toContain("lander.html");
+  });
+
+  const withCompiler = compiler() !== undefined;
+
+  it.skipIf(!withCompiler).each(["In C", "On a microcontroller"])(
+    "shows a policy under the heading %s (needs a compiler of C)",
+    { timeout: MINUTES },
+    async (heading) => {
+      const output = await follow(deploying, heading, temporaryFolder());
+      expect(output).toMatch(/\n16 of 16 observations agree\n$/);
+    },
+  );
+
+  it.skipIf(!withCompiler)("shows how exports are proven (needs a compiler of C)", { timeout: MINUTES }, async () => {
+    const output = await follow(deploying, "Prove it", temporaryFolder());
+    expect(output.match(/ passed\n/g)).toHaveLength(3);
+    expect(output).toMatch(/\nlayer +units +parameters/);
   });
 });
