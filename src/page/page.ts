@@ -1,5 +1,4 @@
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
 import type { Picture } from "../environment/environment.ts";
 import { builtInIds, specOf } from "../environment/registry.ts";
 import { UsageError } from "../errors.ts";
@@ -100,6 +99,8 @@ function facts(policy: Policy, code: string): [name: string, value: string][] {
 
 /** The program that plays, with all environments: a script that declares `pops`. */
 async function playerCode(): Promise<string> {
+  // Loading it takes some 40 ms, which other commands need not wait for.
+  const { build } = await import("esbuild");
   const { outputFiles } = await build({
     entryPoints: [moduleOf("player")],
     alias: { zod: moduleOf("no-schemas") },

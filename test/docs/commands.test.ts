@@ -58,7 +58,7 @@ beforeAll(async () => {
     });
   };
   await Promise.all(["", ...NAMES].map(helpOf));
-});
+}, 300_000);
 
 interface Parsed {
   readonly positional: readonly string[];
