@@ -6,7 +6,7 @@ import { type Interface, ownInterface } from "../network/interface.ts";
 import { transposed } from "../network/parameters.ts";
 import type { BlackBoxMetadata, Policy } from "../network/policy.ts";
 import type { Ranges } from "../network/ranges.ts";
-import { DTYPES } from "../tensor/onnx-model.ts";
+import { DTYPES, type OnnxTensor } from "../tensor/onnx-model.ts";
 import { metadataOf } from "./metadata.ts";
 import { Graph, placesOf } from "./onnx-graph.ts";
 import {
@@ -124,7 +124,11 @@ function entered(
   return x;
 }
 
-/** Each layer's inputs, weights and biases are integers, of which DequantizeLinear says what numbers they stand for. */
+/**
+ * Each layer's inputs, weights and biases are integers, of which DequantizeLinear says what numbers they stand for. ONNX Runtime
+ * makes products of integers of that where zeros are stated, though they are 0. Weights are turned (`transB`): as they are, it would
+ * take them for those of a language model where inputs have 16 bits, and round these to 8 (1.32: MatMulNBits).
+ */
 function staticNetwork(
   graph: Graph,
   policy: Policy,
@@ -145,17 +149,30 @@ function staticNetwork(
     // On integers, so that what is dequantised goes straight into the product.
     if (!window && layers[l - 1]?.layout.window) x = graph.flatten(x, `${name}_flat`);
     x = graph.append("DequantizeLinear", [x, ...onGrid], `${name}_input`);
-    const dequantized = (tensor: string, scale: Float32Array, axis: number): string => {
-      const scaled = graph.tensor({ name: `${tensor}_scale`, dtype: "float32", dims: [outputs], data: scale });
-      return graph.append("DequantizeLinear", [tensor, scaled], `${tensor}_dequantized`, {
-        axis: { kind: "int", value: axis },
+    const dequantized = (integer: OnnxTensor, scale: Float32Array, zero: OnnxTensor): string => {
+      const dims = [outputs];
+      const scales = graph.tensor({ name: `${integer.name}_scale`, dtype: "float32", dims, data: scale });
+      const inputs = [graph.tensor(integer), scales, graph.tensor(zero)];
+      return graph.append("DequantizeLinear", inputs, `${integer.name}_dequantized`, {
+        axis: { kind: "int", value: 0 },
       });
     };
-    const weight = dequantized(weightsOf(graph, layer), scales, window ? 0 : 1);
-    const biases = graph.tensor({ name: `${name}.bias`, dtype: "int32", dims: [outputs], data: integers });
-    const operands = [x, weight, dequantized(biases, units, 0)];
+    const weight = dequantized(weightsOf(layer, true), scales, {
+      dims: [outputs],
+      name: `${name}.weight_zero`,
+      dtype: "int8",
+      data: new Int8Array(outputs),
+    });
+    const bias = dequantized({ name: `${name}.bias`, dtype: "int32", dims: [outputs], data: integers }, units, {
+      dims: [outputs],
+      name: `${name}.bias_zero`,
+      dtype: "int32",
+      data: new Int32Array(outputs),
+    });
     const linear = activation === "none" ? name : `${name}_linear`;
-    x = window ? graph.append("Conv", operands, linear, placesOf(window)) : graph.append("Gemm", operands, linear);
+    x = window
+      ? graph.append("Conv", [x, weight, bias], linear, placesOf(window))
+      : graph.append("Gemm", [x, weight, bias], linear, { transB: { kind: "int", value: 1 } });
     x = graph.activate(activation, x, name);
   }
   return x;
@@ -173,7 +190,7 @@ function dynamicNetwork(graph: Graph, policy: Policy, { layers, ...front }: Quan
       [x],
       [`${name}_input`, `${name}_input_scale`, `${name}_input_zero`],
     );
-    const operands = [bytes, weightsOf(graph, layer), zero];
+    const operands = [bytes, graph.tensor(weightsOf(layer, false)), zero];
     const sums = window
       ? graph.append("ConvInteger", operands, `${name}_sums`, placesOf(window))
       : graph.append("MatMulInteger", operands, `${name}_sums`);
@@ -189,10 +206,11 @@ function dynamicNetwork(graph: Graph, policy: Policy, { layers, ...front }: Quan
   return x;
 }
 
-/** The weights as a product or a convolution takes them. */
-function weightsOf(graph: Graph, { layout, weights }: QuantizedLayer): string {
+/** The weights as a convolution takes them, or as a product does: [inputs, outputs], or turned. */
+function weightsOf({ layout, weights }: QuantizedLayer, turned: boolean): OnnxTensor {
   const { name, inputs, outputs, window } = layout;
-  if (!window) return graph.tensor({ name: `${name}.weight`, dtype: "int8", dims: [inputs, outputs], data: weights });
-  const dims = [outputs, window.from[0], ...window.kernel];
-  return graph.tensor({ name: `${name}.weight`, dtype: "int8", dims, data: transposed(weights, inputs, outputs) });
+  const tensor = { name: `${name}.weight`, dtype: "int8" } as const;
+  if (!window && !turned) return { ...tensor, dims: [inputs, outputs], data: weights };
+  const dims = window ? [outputs, window.from[0], ...window.kernel] : [outputs, inputs];
+  return { ...tensor, dims, data: transposed(weights, inputs, outputs) };
 }

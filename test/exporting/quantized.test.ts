@@ -108,7 +108,7 @@ it.each(VARIANTS)(
       { numRuns: 60 },
     );
   },
-  120_000,
+  300_000,
 );
 
 /** What an observation goes through: its policy, in one thread and by all optimisations of ONNX Runtime. */
@@ -167,7 +167,7 @@ print(json.dumps(results))`;
       for (const [k, value] of values.entries()) expect(value).toBeCloseTo(expected[index]![k]!, 4);
     }
   },
-  120_000,
+  300_000,
 );
 
 it.each(cases)(
