@@ -23,7 +23,7 @@ import {
  * DynamicQuantizeLinear, whose ranges are those of each observation, MatMulInteger and ConvInteger.
  */
 export const QUANTIZATIONS = ["qdq", "dynamic"] as const;
-export type Quantization = (typeof QUANTIZATIONS)[number];
+type Quantization = (typeof QUANTIZATIONS)[number];
 
 export interface QuantizedOptions {
   readonly scheme: Quantization;

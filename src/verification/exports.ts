@@ -25,7 +25,7 @@ export type ExportName = (typeof EXPORTS)[number];
 const BITS: Readonly<Partial<Record<ExportName, Bits>>> = { "c-int8": 8, "c-int16": 16 };
 
 /** What an export answers to [rows, observation size]: [rows, outputs], and [rows] choices or [rows, outputs] numbers. */
-export interface Answers {
+interface Answers {
   readonly outputs: Float32Array;
   readonly actions: Float32Array;
 }
@@ -48,7 +48,7 @@ export interface Built {
 }
 
 /** C of a policy, for bytes if its observations are, quantised where the name says so. */
-export function codeOf(
+function codeOf(
   policy: Policy,
   name: ExportName,
   calibration: Observations,

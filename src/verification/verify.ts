@@ -9,9 +9,9 @@ import type { Built } from "./exports.ts";
 /** Observations that are asked about at once. */
 const BATCH = 100;
 /** Of actions of quantised exports, at least. */
-export const QUANTIZED_AGREEMENT = 0.99;
+const QUANTIZED_AGREEMENT = 0.99;
 /** Of outputs of the others, relative to the largest where that is beyond 1. */
-export const FLOAT_DIFFERENCE = 1e-5;
+const FLOAT_DIFFERENCE = 1e-5;
 
 /** How far an export is from its policy. */
 export interface Verified {

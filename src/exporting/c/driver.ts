@@ -3,7 +3,7 @@ import type { CodeOptions } from "./source.ts";
 
 /** Decisions of a timed round take at least so many seconds of the processor's. */
 const ROUND_SECONDS = 0.004;
-export const ROUNDS = 15;
+const ROUNDS = 15;
 
 /**
  * A program around exported C that decides for others, in the byte order of the machine. It reads a number of rows (uint32) and so
