@@ -12,6 +12,7 @@ import { renderReport } from "../report/report.ts";
 import type { RunDirectory } from "../run/directory.ts";
 import { readEvents } from "../run/read.ts";
 import type { Result, Side } from "../run/result.ts";
+import { provenCode } from "./c-files.ts";
 import { type Config, subjectOf } from "./config.ts";
 import { wordsOf } from "./environment.ts";
 import { measureLatency } from "./latency.ts";
@@ -157,6 +158,8 @@ export async function finish(
   const policy = answerOf(config, teacher, answer);
   writeAtomically(join(files.policies, "policy.safetensors"), policyToSafetensors(policy));
   writeAtomically(join(files.policies, "policy.onnx"), "model" in policy ? policy.file : policyToOnnx(policy));
+  const code = "model" in policy ? undefined : await provenCode(config, policy, join(files.policies, "policy.c"));
+  for (const [path, content] of code?.files ?? []) writeAtomically(path, Buffer.from(content));
   const events = readEvents(files.events);
   const teacherSide = await sideOf(teacher, answer.teacher);
   const policySide = await sideOf(policy, answer);
@@ -170,6 +173,7 @@ export async function finish(
     policy: policySide,
     ratio: policySide.weights / teacherSide.weights,
     smaller: answer.smaller,
+    ...(code && config.pops.quantize && { target: `c-${config.pops.quantize}` as const }),
     steps: stepsOf(events),
     seconds: { ...seconds, total: Object.values(seconds).reduce((total, x) => total + x, 0) },
     versions: versions(),

@@ -114,6 +114,12 @@ function runOptions(command: Command): Command {
       'time for this session, as "45m" or "2h": after four fifths of it nothing smaller is tried and the best is proven',
       duration,
     )
+    .option("--target <export>", "try and prove policies as they are shipped: c-int8 or c-int16, written beside them")
+    .option(
+      "--max-bytes <n>",
+      "code and constants that the policy may have there; of those that fit the best is taken",
+      integer(1),
+    )
     .option("--resume", "go on with the run in --out")
     .option(...workersOption)
     .option("--checkpoint-every <seconds>", "time between checkpoints; it never changes a result", seconds, 10)

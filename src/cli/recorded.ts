@@ -1,5 +1,5 @@
 import { UsageError } from "../errors.ts";
-import { recordObservations } from "../evaluation/recording.ts";
+import { CALIBRATION, recordObservations } from "../evaluation/recording.ts";
 import { inputSize } from "../network/architecture.ts";
 import type { AnyPolicy } from "../network/policy.ts";
 import { checkObserved } from "../observations/log.ts";
@@ -9,7 +9,7 @@ import { integer } from "../report/format.ts";
 import { type EnvironmentFlags, environmentOf, openNamed } from "./environment.ts";
 
 /** Observations of a set, where nothing else is said. */
-export const RECORDED = 10_000;
+export const RECORDED = CALIBRATION.rows;
 
 /** Where recorded observations come from. */
 export interface RecordedFlags extends EnvironmentFlags {
@@ -20,7 +20,7 @@ export interface RecordedFlags extends EnvironmentFlags {
 }
 
 /** Two sets of observations that share no episode. */
-const SETS = ["calibration", "verification"] as const;
+const SETS = [CALIBRATION.set, "verification"] as const;
 type RecordedSet = (typeof SETS)[number];
 
 /** Where the observations of a policy come from. */

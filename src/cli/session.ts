@@ -16,6 +16,7 @@ import { readResult } from "../run/read.ts";
 import { record } from "../run/record.ts";
 import type { Result } from "../run/result.ts";
 import type { Teacher } from "../teacher/teacher.ts";
+import { bytesIn } from "./c-files.ts";
 import { type Config, formatConfig, parseConfig, subjectOf } from "./config.ts";
 import { digestOf, type OwnModule, ownEnvironment } from "./environment.ts";
 import { finish, type GivenTeacher, saveTeacher, teacherPath } from "./finish.ts";
@@ -182,7 +183,7 @@ function planOf(
 ): Plan {
   const { preset, seed, command } = config;
   const { workers = availableParallelism(), workers: processes, timeout } = options;
-  const shared = { preset, seed, workers, outOfTime: deadline(options.budget) };
+  const shared = { preset, seed, workers, outOfTime: deadline(options.budget), bytesOf: bytesIn(config) };
   const network = teacher && networkOf(teacher);
   if (!("environment" in config)) {
     if (!observations || !network)
@@ -303,7 +304,8 @@ function show({ files }: RunDirectory, result: Result, progress: Progress, json:
     return;
   }
   const policy = join(files.policies, "policy");
-  const written = [`${policy}.safetensors`, `${policy}.onnx`, files.result, files.report];
+  const code = result.target ? [`${policy}.c`] : [];
+  const written = [`${policy}.safetensors`, `${policy}.onnx`, ...code, files.result, files.report];
   progress.line(`\n${comparison(result)}\n\n${written.map((file) => `  ${file}`).join("\n")}`);
 }
 

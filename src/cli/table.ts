@@ -85,7 +85,7 @@ export function comparison(result: Result): string {
   const [head = "", ...lines] = columns(rows);
   const percent = `${(100 * result.ratio).toPrecision(2)} %`;
   const verdict = result.smaller
-    ? `${subject}: ${integer(teacher.weights)} weights became ${integer(policy.weights)} (${percent}), proven on ${integer(policy.score.episodes)} held-out ${unit}s.`
+    ? `${subject}: ${integer(teacher.weights)} weights became ${integer(policy.weights)} (${percent}), proven${result.target ? ` as ${result.target}` : ""} on ${integer(policy.score.episodes)} held-out ${unit}s.`
     : `${subject}: nothing smaller than the teacher holds the objective; the answer is the teacher.`;
   const caution = `NO RETURN WAS MEASURED: there was no environment. What was measured is how often the policy acts as the teacher does on ${integer(result.observations?.proof.observations ?? 0)} logged observations that it has not learned from.`;
   return [

@@ -207,7 +207,7 @@ export interface LabelledUnits {
 /** What policies are held against, and when two actions count as the same. */
 export interface AgreementContext {
   readonly teacher: Acts;
-  readonly parts: Readonly<Record<Purpose, LabelledUnits>>;
+  readonly parts: Readonly<Record<"selection" | "proof", LabelledUnits>>;
   /** Of continuous actions: the greatest distance in any dimension, in ranges of the action. */
   readonly tolerance: number;
   readonly temperatures: Temperatures;
@@ -229,7 +229,12 @@ export class AgreementExamination implements Examination {
 
   /** All that there are. */
   units(purpose: Purpose): number {
-    return this.#context.parts[purpose].starts.length - 1;
+    return this.#part(purpose).starts.length - 1;
+  }
+
+  #part(purpose: Purpose): LabelledUnits {
+    const { selection, proof } = this.#context.parts;
+    return purpose === "gate" || purpose === "selection" ? selection : proof;
   }
 
   async examiner(player: Architecture | BlackBox, purpose: Purpose): Promise<Examiner> {
@@ -241,8 +246,8 @@ export class AgreementExamination implements Examination {
       };
     }
     const architecture = player;
-    const { teacher, parts, tolerance } = this.#context;
-    const part = parts[purpose];
+    const { teacher, tolerance } = this.#context;
+    const part = this.#part(purpose);
     const { starts } = part;
     const outputs = outputSize(architecture);
     const comparison = await Comparison.compile(

@@ -206,9 +206,9 @@ export async function* distill(
   const name = `distill/${describe(architecture)}/${job.start}`;
   const taught = LabelledStates.of(context.states.training, inputSize(architecture), outputSize(architecture));
   const trainer = await compileDistillation(architecture, options, { bytes: taught.bytes });
-  const gateUnits = examination.units("selection", options.gateEpisodes);
+  const gateUnits = examination.units("gate", options.gateEpisodes);
   const selectionUnits = examination.units("selection", options.selectionEpisodes);
-  const gate = await examination.examiner(architecture, "selection", gateUnits);
+  const gate = await examination.examiner(architecture, "gate", gateUnits);
   const selector = await examination.examiner(architecture, "selection", Math.min(100, selectionUnits));
   const lanes = options.rounds > 0 ? examination.makeLanes?.(options.lanes) : undefined;
   const own = lanes ? await OwnStates.create(architecture, context.teacher, lanes, examination.acting, options) : null;

@@ -1,11 +1,19 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
+import { ShapeError } from "../errors.ts";
 import type { Acting } from "../network/action.ts";
 import type { Architecture } from "../network/architecture.ts";
 import type { BlackBox, Network } from "../network/policy.ts";
+import { type Bits, quantize } from "../quantization/fixed-point.ts";
+import { FixedProgram } from "../quantization/program.ts";
+import { rangesOf } from "../quantization/ranges.ts";
 import { Evaluator } from "./evaluate.ts";
+import { CALIBRATION, recordObservations } from "./recording.ts";
 
-/** What a look at a policy is for: gates and selection decide what goes on, a proof is on what no decision has seen. */
-export type Purpose = "selection" | "proof";
+/**
+ * What a look at a policy is for: gates see whether something is worth going on with, selection decides what passed, a proof is on
+ * what no decision has seen, as is the teacher's own. What is quantised in the end is so in selection and proofs.
+ */
+export type Purpose = "gate" | "selection" | "proof" | "teacher";
 
 /** Looks at networks of one architecture, or at a black box, which has no parameters (`null`). */
 export interface Examiner {
@@ -51,23 +59,53 @@ export class EpisodeExamination implements Examination {
   readonly divergence = null;
   readonly acting: Acting;
   readonly #seed: number;
+  readonly #bits: Bits | null;
 
-  constructor(makeLanes: (size: number) => VectorEnvironment, seed: number, acting: Acting = "greedy") {
+  /** @param bits of weights in whole numbers, which candidates are tried and proven in; `null` for float32 */
+  constructor(
+    makeLanes: (size: number) => VectorEnvironment,
+    seed: number,
+    acting: Acting = "greedy",
+    bits: Bits | null = null,
+  ) {
     this.makeLanes = makeLanes;
     this.#seed = seed;
     this.acting = acting;
+    this.#bits = bits;
   }
 
   units(_purpose: Purpose, wished: number): number {
     return wished;
   }
 
-  async examiner(player: Architecture | BlackBox, _purpose: Purpose, most: number): Promise<Examiner> {
+  async examiner(player: Architecture | BlackBox, purpose: Purpose, most: number): Promise<Examiner> {
+    if (this.#bits && !("model" in player) && (purpose === "selection" || purpose === "proof"))
+      return this.#quantized(player, this.#bits, most);
     const evaluator = await Evaluator.create(player, this.makeLanes(most));
     return {
       measure: (parameters, set, count, acting = this.acting, first) =>
         evaluator.returns(parameters, this.#seed, set, count, acting, first),
       dispose: () => evaluator.dispose(),
+    };
+  }
+
+  /** Looks at networks as the whole numbers that an export makes of them: calibrated on the same observations. */
+  #quantized(architecture: Architecture, bits: Bits, most: number): Examiner {
+    const lanes = this.makeLanes(most);
+    const source = { vector: this.makeLanes };
+    const calibration = { ...CALIBRATION, seed: this.#seed, acting: this.acting };
+    return {
+      measure: async (parameters, set, count, acting = this.acting, first) => {
+        if (parameters === null) throw new ShapeError("examination", "a network is measured with its parameters");
+        const network = { architecture, parameters };
+        const rows = await recordObservations(network, source, calibration);
+        const fixed = quantize(network, rangesOf(network, rows), bits, rows instanceof Uint8Array);
+        const evaluator = new Evaluator(architecture, lanes, new FixedProgram(fixed, lanes.size));
+        return evaluator.returns(null, this.#seed, set, count, acting, first);
+      },
+      dispose: async () => {
+        await lanes.close();
+      },
     };
   }
 }

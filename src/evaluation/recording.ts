@@ -6,6 +6,9 @@ import { stream } from "../random/pcg64.ts";
 import { episodeSeed } from "./episode-seed.ts";
 import { compileFixed } from "./evaluate.ts";
 
+/** Observations that quantisation is calibrated on, where nothing else is said, from a set of episodes of this name. */
+export const CALIBRATION = { set: "calibration", rows: 10_000 } as const;
+
 /** Which observations are recorded. */
 export interface RecordingOptions {
   readonly seed: number;

@@ -9,6 +9,7 @@ import { checkFits } from "../network/architecture.ts";
 import type { BlackBox, Network } from "../network/policy.ts";
 import { checkObserved, type ObservationLog } from "../observations/log.ts";
 import { type ObservedUnits, splitLog } from "../observations/split.ts";
+import type { Bits } from "../quantization/fixed-point.ts";
 
 /** An environment by id: plain data, since functions don't cross threads. */
 export interface EnvironmentSource {
@@ -35,6 +36,8 @@ export interface GroundContext {
   readonly seed: number;
   readonly tolerance: number;
   readonly acting: Acting;
+  /** Of weights in which candidates are tried and proven; `null` for float32. */
+  readonly bits: Bits | null;
   readonly options: DistillOptions;
 }
 
@@ -61,7 +64,7 @@ export function environmentGround(opened: OpenEnvironment, context: GroundContex
   const makeLanes = (size: number) => opened.vector(size);
   checkFits(context.teacher.architecture, opened.spec);
   return {
-    examination: new EpisodeExamination(makeLanes, context.seed, context.acting),
+    examination: new EpisodeExamination(makeLanes, context.seed, context.acting, context.bits),
     teacherStates: () => collectTeacherStates({ ...context, makeLanes }),
     close: () => opened.close(),
   };

@@ -81,6 +81,15 @@ export const popsSchema = z.strictObject({
   squeezeGrowth: z.number().min(1).max(4).default(1.15).describe("least ratio of weights between sizes of that search"),
   teacherEpisodes: count.min(2).default(100).describe("held-out episodes of the teacher's score"),
   proofEpisodes: count.min(2).default(1_000).describe("held-out episodes of the final proof"),
+  quantize: z
+    .enum(["int8", "int16"])
+    .nullable()
+    .default(null)
+    .describe("weights of policies as they are tried and proven, in whole numbers; null for float32"),
+  maxBytes: count
+    .nullable()
+    .default(null)
+    .describe("code and constants that the quantised policy may have in C; of those that fit the best is taken"),
   prune: pruneSchema.prefault({}),
   distill: distillSchema.prefault({}),
 });

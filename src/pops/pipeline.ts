@@ -23,6 +23,8 @@ interface Shared {
   readonly workers: number;
   /** Tells that there is no time for more tries (`PopsContext`). */
   readonly outOfTime?: (() => boolean) | undefined;
+  /** Measures policies in C (`PopsContext`). */
+  readonly bytesOf?: PopsContext["bytesOf"];
 }
 
 /** Of a run in an environment: `environment` is a registered id, or `gymnasium:` and one of Python's Gymnasium. */
@@ -85,7 +87,7 @@ async function* stages(
   onTeacher?: (teacher: Teacher) => void,
 ): AsyncGenerator<Emitted, Outcome> {
   const saved = resume as PlanState | undefined;
-  const { environment, gymnasium, seed, workers, outOfTime, modules = [] } = plan;
+  const { environment, gymnasium, seed, workers, outOfTime, bytesOf, modules = [] } = plan;
   const makeLanes = (size: number): VectorEnvironment => opened.vector(size);
   if (!saved) yield startOf(plan, environment);
   let teacher: Teacher | BlackBox;
@@ -98,7 +100,12 @@ async function* stages(
   }
   if (!plan.pops) return { teacher, answer: undefined };
   const source = { environment, modules, gymnasium, opened };
-  return yield* compression({ ...source, options: plan.pops, seed, workers, outOfTime }, teacher, trained, saved);
+  return yield* compression(
+    { ...source, options: plan.pops, seed, workers, outOfTime, bytesOf },
+    teacher,
+    trained,
+    saved,
+  );
 }
 
 async function* training(

@@ -17,6 +17,7 @@ import type { BlackBox, Network, Score } from "../network/policy.ts";
 import type { ObservationLog } from "../observations/log.ts";
 import type { Plain } from "../plain.ts";
 import { type PruneState, prune } from "../pruning/prune.ts";
+import type { Bits } from "../quantization/fixed-point.ts";
 import type { Observations } from "../replay/rows.ts";
 import { redundancyOf } from "../shrinking/redundancy.ts";
 import { ladder, resizeByUnits, resizeByWeights } from "../shrinking/resize.ts";
@@ -32,7 +33,7 @@ import {
 } from "./ground.ts";
 import type { PopsOptions } from "./options.ts";
 import { Pool } from "./pool.ts";
-import { objectiveOf, type Proof, proveCandidate, proveTeacher } from "./proof.ts";
+import { bestThatFits, objectiveOf, type Proof, proveCandidate, proveTeacher } from "./proof.ts";
 import { firstPassing, type JobsState } from "./search.ts";
 import { withCheckpoints } from "./stage.ts";
 import { firstStudent } from "./student.ts";
@@ -114,7 +115,11 @@ interface Compression {
   readonly stepsBefore: number;
   /** Tells that there is no time for more tries: what has passed by then is proven. The caller has the clock. */
   readonly outOfTime?: (() => boolean) | undefined;
+  /** Code and constants that a network takes as it is exported, for `maxBytes`. The caller has the compiler. */
+  readonly bytesOf?: ((network: Network) => Promise<number>) | undefined;
 }
+
+const bitsOf = ({ quantize }: PopsOptions): Bits | null => (quantize === null ? null : quantize === "int8" ? 8 : 16);
 
 /** Policies are tried by playing an environment. */
 export interface PopsInEnvironment extends Compression, EnvironmentSource {
@@ -149,9 +154,16 @@ type Teaching = Examining & {
 export async function* pops(context: PopsContext, resume?: PopsState): AsyncGenerator<Emitted, Answer> {
   const { teacher, options, seed, stepsBefore: step } = context;
   const { tolerance, acting } = options;
-  const ground = { teacher, seed, tolerance, acting, options: options.distill };
+  const bits = bitsOf(options);
+  const ground = { teacher, seed, tolerance, acting, bits, options: options.distill };
   if (acting === "sampled" && ("observations" in context || teacher.architecture.head === "q-values")) {
     throw new UsageError("pops.acting", "sampled actions are drawn from logits or a Gaussian, in an environment");
+  }
+  if (bits !== null && "observations" in context) {
+    throw new UsageError("pops.quantize", "is for environments: on logged observations no quantised policy is tried");
+  }
+  if (options.maxBytes !== null && (bits === null || !context.bytesOf)) {
+    throw new UsageError("pops.maxBytes", "needs pops.quantize, and what measures a policy in C");
   }
   if ("observations" in context) {
     const labelled = await labelLog(context.observations, ground);
@@ -188,7 +200,7 @@ async function* compress(
   if (!resume && s.next) s.next = { ...s.next, architecture: asStudent(s.next.architecture as Architecture) };
   const distilling: DistillContext = { ...shared, examination, states };
   const pool = new Pool(
-    { ...shared, states, source, tolerance: options.tolerance, acting: options.acting },
+    { ...shared, states, source, tolerance: options.tolerance, acting: options.acting, bits: bitsOf(options) },
     context.workers,
   );
   const checkpoint = (): Emitted => {
@@ -410,9 +422,21 @@ async function* proofRound(
     if (s.passing.length > 0) startSqueeze(context, s, countsOf(candidate.architecture).weights);
     return undefined;
   }
-  const answer = candidate ?? teacher;
+  const fitting =
+    candidate && proof
+      ? yield* bestThatFits(
+          context,
+          pool,
+          { network: candidate, proof },
+          s.passing.slice(0, -1).map(load),
+          objective,
+          s.disproved,
+          s.step,
+        )
+      : undefined;
+  const answer = fitting?.network ?? teacher;
   const { architecture } = answer;
-  const { score, sampled, divergence } = proof ?? teacherProof;
+  const { score, sampled, divergence } = fitting?.proof ?? teacherProof;
   const smaller = candidate !== undefined;
   const { weights } = countsOf(architecture);
   const teacherWeights = countsOf(teacher.architecture).weights;

@@ -19,6 +19,7 @@ interface ProofContext {
     readonly retention: number | null;
     readonly teacherEpisodes: number;
     readonly proofEpisodes: number;
+    readonly maxBytes: number | null;
   };
   readonly seed: number;
 }
@@ -72,11 +73,11 @@ export async function* proveTeacher(context: ProofContext, step: number): AsyncG
   const { teacher, options, examination } = context;
   const { architecture } = teacher;
   const { objective } = options;
-  const episodes = examination.units("proof", options.teacherEpisodes);
+  const episodes = examination.units("teacher", options.teacherEpisodes);
   yield { type: "stage-started", step, stage: "proof", iteration: 0, architecture };
   const reaches = ({ mean }: Score): boolean => mean >= objective;
   const [player, parameters] = playerOf(teacher);
-  const examiner = await examination.examiner(player, "proof", Math.min(LANES, episodes));
+  const examiner = await examination.examiner(player, "teacher", Math.min(LANES, episodes));
   const play: Play = (set, acting) => examiner.measure(parameters, set, episodes, acting);
   const { score, sampled, passed } = await judge(context, teacher, "teacher", play, reaches);
   await examiner.dispose();
@@ -124,4 +125,43 @@ export async function* proveCandidate(
   const scores = { score, ...(sampled && { sampled }), ...beside };
   yield { type: "proof", step, role: "candidate", architecture, weights, ...scores, objective, passed };
   return { score, sampled, ...beside, passed };
+}
+
+/** A network with its proof. */
+interface Proven {
+  readonly network: Network;
+  readonly proof: Proof;
+}
+
+/**
+ * Of the policies that take no more than `maxBytes`, the one of the best proven mean: larger ones than the smallest may play better.
+ * @param larger that passed, by descending weights
+ * @throws ObjectiveError when not even the smallest that holds the objective fits
+ */
+export async function* bestThatFits(
+  context: ProofContext & { readonly bytesOf?: ((network: Network) => Promise<number>) | undefined },
+  pool: Pool,
+  smallest: Proven,
+  larger: readonly Network[],
+  objective: number,
+  index: number,
+  step: number,
+): AsyncGenerator<Emitted, Proven> {
+  const { bytesOf, options } = context;
+  const { maxBytes } = options;
+  if (maxBytes === null || !bytesOf) return smallest;
+  const least = await bytesOf(smallest.network);
+  if (least > maxBytes) {
+    throw new ObjectiveError(
+      `the smallest policy that holds the objective, ${describe(smallest.network.architecture)}, takes ${least} bytes, more than ` +
+        `the ${maxBytes} that it may have: allow more, or state a lower objective with --set pops.objective=...`,
+    );
+  }
+  let best = smallest;
+  for (const [k, network] of larger.toReversed().entries()) {
+    if ((await bytesOf(network)) > maxBytes) continue;
+    const { passed, ...proof } = yield* proveCandidate(context, pool, network, objective, index + k + 1, step);
+    if (passed && proof.score.mean > best.proof.score.mean) best = { network, proof };
+  }
+  return best;
 }

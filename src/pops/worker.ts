@@ -11,6 +11,7 @@ import { importModules } from "../environment/module.ts";
 import { EnvironmentError, NumericError, UsageError } from "../errors.ts";
 import type { Acting } from "../network/action.ts";
 import type { Architecture } from "../network/architecture.ts";
+import type { Bits } from "../quantization/fixed-point.ts";
 import { type Ground, openGround, type Source } from "./ground.ts";
 
 /** What every worker gets once. Environments are made by id, since functions don't cross threads. */
@@ -19,6 +20,7 @@ export interface WorkerContext extends Omit<DistillContext, "examination" | "sig
   /** Of agreement on logged observations. */
   readonly tolerance: number;
   readonly acting: Acting;
+  readonly bits: Bits | null;
   /** [1] shared; a job of an earlier generation than this is no longer wanted. */
   readonly generation: Int32Array;
 }

@@ -77,8 +77,8 @@ export async function* prune(
 ): AsyncGenerator<Emitted, Pruned> {
   const { architecture } = network;
   const { objective, lowerBound, seed, states, examination } = context;
-  const episodes = examination.units("selection", options.gateEpisodes);
-  const examiner = await examination.examiner(architecture, "selection", episodes);
+  const episodes = examination.units("gate", options.gateEpisodes);
+  const examiner = await examination.examiner(architecture, "gate", episodes);
   const taught = LabelledStates.of(states.training, inputSize(architecture), outputSize(architecture));
   const trainer = await compileDistillation(architecture, context.options, { masked: true, bytes: taught.bytes });
   const random = stream(seed, "prune", iteration);

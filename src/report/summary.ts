@@ -24,7 +24,7 @@ export function headline({ result }: ReportInput): Markup {
     : undefined;
   return html`<header><p class="over">${subjectOf(result)} · PoPS report</p><div class="hero"><div><h1>${title}</h1><p class="verdict">${verdict(result, holds)}</p>${caution}</div>${squares}</div>
 <dl class="facts"><div><dt>Share of the teacher</dt><dd><span class="figure">${percent(result.ratio)}</span><span class="note">${smallerBy(result.ratio)}</span></dd></div>
-<div><dt>Proven ${name}</dt><dd><span class="figure">${value(policy.score.mean)}</span><span class="note">mean of ${plural(policy.score.episodes, `held-out ${unit}`)}</span></dd></div>
+<div><dt>Proven ${name}</dt><dd><span class="figure">${value(policy.score.mean)}</span><span class="note">mean of ${plural(policy.score.episodes, `held-out ${unit}`)}${result.target === undefined ? undefined : html`, as ${result.target}`}</span></dd></div>
 <div><dt>95 % lower bound</dt><dd><span class="figure">${value(policy.score.lower95)}</span><span class="note">${holds ? "reaches" : "misses"} the objective, ${objectiveText(objective)}</span></dd></div>
 <div><dt>One decision</dt><dd><span class="figure">${significant(policy.latencyMicros)} µs</span><span class="note">teacher: ${significant(teacher.latencyMicros)} µs</span></dd></div></dl></header>`;
 }

@@ -49,6 +49,8 @@ export const resultSchema = z.strictObject({
   policy: sideSchema,
   /** policy.weights / teacher.weights. */
   ratio: z.number(),
+  /** The export in which policies were tried and proven, where that was not float32: whole numbers in C. */
+  target: z.enum(["c-int8", "c-int16"]).exactOptional(),
   /** False when nothing smaller passed: the answer is the teacher itself. */
   smaller: z.boolean(),
   /** Every policy that was tried, in order. */

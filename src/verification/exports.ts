@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { z } from "zod";
+import { UsageError } from "../errors.ts";
 import { driverOf } from "../exporting/c/driver.ts";
 import { type Code, type CodeOptions, policyToC } from "../exporting/c/source.ts";
 import { policyToJs } from "../exporting/js.ts";
@@ -153,6 +154,24 @@ async function buildJs(policy: Policy, folder: string): Promise<Runs> {
     },
     close: () => Promise.resolve(),
   };
+}
+
+/**
+ * Bytes of code and constants of a policy in C, by the object file that this machine's compiler makes of it at -Os.
+ * @throws UsageError when a compiler or `size` is missing
+ */
+export function measureC(policy: Policy, name: ExportName, calibration: Observations): number {
+  const folder = mkdtempSync(join(tmpdir(), "pops-size-"));
+  try {
+    const { header, source } = codeOf(policy, name, calibration);
+    writeFileSync(join(folder, "policy.h"), header);
+    writeFileSync(join(folder, "policy.c"), source);
+    const footprint = footprintOf(folder, "policy.c", neededCompiler());
+    if (footprint === undefined) throw new UsageError("size", "is missing: install binutils");
+    return footprint.flash;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 const ARM = "arm-none-eabi-";

@@ -188,7 +188,7 @@ it.each<[parameters: string, code: number, message: string]>([
   [
     "export tflite FOLDER/good.safetensors --output FOLDER/x",
     2,
-    'format: there is no format "tflite"; known are onnx, safetensors, sb3, js, html',
+    'format: there is no format "tflite"; known are onnx, safetensors, sb3, js, html, c',
   ],
   [
     "export onxx FOLDER/good.safetensors --output FOLDER/x",

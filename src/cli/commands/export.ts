@@ -1,11 +1,7 @@
-import { basename } from "node:path";
 import type { EnvironmentSpec } from "../../environment/environment.ts";
 import { nearest } from "../../environment/nearest.ts";
 import { environmentIds, specOf } from "../../environment/registry.ts";
-import { isPixels } from "../../environment/spaces.ts";
 import { UsageError } from "../../errors.ts";
-import { policyToC } from "../../exporting/c/source.ts";
-import { testOf } from "../../exporting/c/vectors.ts";
 import { policyToJs } from "../../exporting/js.ts";
 import { policyToOnnx } from "../../exporting/onnx.ts";
 import { policyToHalfSafetensors, policyToSafetensors } from "../../exporting/safetensors.ts";
@@ -15,17 +11,13 @@ import { loadPolicy, loadTeacher } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
 import type { Policy } from "../../network/policy.ts";
 import { playable, policyToPage } from "../../page/page.ts";
-import { type Bits, quantize } from "../../quantization/fixed-point.ts";
-import { rangesOf } from "../../quantization/ranges.ts";
+import { type CodeFlags, cFiles, type Encoded } from "../c-files.ts";
 import { knownEnvironment } from "../environment.ts";
-import { type QuantizeFlags, quantizedOnnx } from "../quantize.ts";
-import { openRecorder, RECORDED } from "../recorded.ts";
+import { quantizedOnnx } from "../quantize.ts";
 
-export interface ExportFlags extends QuantizeFlags {
+export interface ExportFlags extends CodeFlags {
   /** Numbers in half precision. */
   readonly half?: boolean;
-  readonly prefix?: string;
-  readonly scratch?: "static" | "caller";
 }
 
 interface Wishes extends ExportFlags {
@@ -43,11 +35,6 @@ const OPTIONS_OF = {
   scratch: { name: "--scratch", formats: ["c"] },
 };
 
-/** Files by their paths, the one that was asked for first, and what a user should know of them. */
-interface Encoded {
-  readonly files: ReadonlyMap<string, Uint8Array | string>;
-  readonly lines?: readonly string[];
-}
 type Encode = (policy: Policy, output: string, wishes: Wishes) => Encoded | Promise<Encoded>;
 
 /** A format of one file. */
@@ -89,35 +76,6 @@ function jsFiles(policy: Policy, output: string): Encoded {
   const files = new Map([
     [output, code],
     [`${stem}.d.${m}ts`, types],
-  ]);
-  return { files };
-}
-
-const BITS: Readonly<Record<string, Bits>> = { int8: 8, int16: 16 };
-
-/** A source, its header, and a test of them. Whole numbers are calibrated on observations. */
-async function cFiles(policy: Policy, output: string, wishes: Wishes): Promise<Encoded> {
-  const { file, spec, prefix = "policy", scratch = "static", quantize: scheme, calibration = RECORDED } = wishes;
-  const stem = /^(.+)\.c$/.exec(output)?.[1];
-  if (stem === undefined) throw new UsageError("--output", `${output} is to be a source of C: name it .c`);
-  const base = basename(stem);
-  if (!/^[\w.-]+$/.test(base))
-    throw new UsageError("--output", `${output}: letters, digits, "_", "-" and "." name a source`);
-  if (!/^[a-z_]\w*$/i.test(prefix)) throw new UsageError("--prefix", `${prefix} is no identifier of C`);
-  const bits = scheme === undefined ? undefined : BITS[scheme];
-  if (scheme !== undefined && bits === undefined)
-    throw new UsageError("--quantize", `is ${Object.keys(BITS).join(" or ")} for c, not ${scheme}`);
-  const recorder = bits && (await openRecorder(policy, file, wishes, calibration));
-  const rows = recorder && (await recorder.record("calibration").finally(() => recorder.close()));
-  const bytes = rows ? rows instanceof Uint8Array : spec !== undefined && isPixels(spec.observationSpace);
-  const fixed = bits && rows && quantize(policy, rangesOf(policy, rows), bits, bytes);
-  const observations = bytes ? ("uint8_t" as const) : ("float" as const);
-  const options = { prefix, file: base, observations, scratch, calibration: recorder?.source };
-  const { header, source } = policyToC(policy, options, fixed);
-  const files = new Map([
-    [output, source],
-    [`${stem}.h`, header],
-    [`${stem}_test.c`, testOf(policy, options, fixed, rows)],
   ]);
   return { files };
 }

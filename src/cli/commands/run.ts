@@ -33,6 +33,19 @@ export interface RunFlags extends EnvironmentFlags {
   readonly observations?: string;
   readonly observationsKey?: string;
   readonly head?: string;
+  readonly target?: string;
+  readonly maxBytes?: number;
+}
+
+/** Settings that an export to prove policies in stands for, in front of those that are given. */
+function targetSettings({ target, maxBytes }: RunFlags): string[] {
+  if (target === undefined) {
+    if (maxBytes !== undefined) throw new UsageError("--max-bytes", "is for --target: name c-int8 or c-int16");
+    return [];
+  }
+  const form = /^c-(int8|int16)$/.exec(target)?.[1];
+  if (form === undefined) throw new UsageError("--target", `there is no "${target}"; known are c-int8, c-int16`);
+  return [`pops.quantize=${form}`, ...(maxBytes === undefined ? [] : [`pops.maxBytes=${maxBytes}`])];
 }
 
 function sessionOptions(flags: RunFlags, out: string): SessionOptions {
@@ -49,8 +62,16 @@ function presetOf({ preset, quick }: RunFlags): string | undefined {
 /** Goes on with a run. What its configuration holds cannot be given again: it could be another one. */
 function goOn(command: Config["command"], environment: string | undefined, flags: RunFlags, given: Given = {}) {
   if (flags.out === undefined) throw new UsageError("--resume", "name the run's folder with --out");
-  const keys = (["preset", "quick", "set", "seed"] as const).filter((key) => flags[key] !== undefined);
-  const option = keys[0] === undefined ? givenOption(flags) : `--${keys[0]}`;
+  const options = {
+    preset: "--preset",
+    quick: "--quick",
+    set: "--set",
+    seed: "--seed",
+    target: "--target",
+    maxBytes: "--max-bytes",
+  } as const;
+  const key = (Object.keys(options) as (keyof typeof options)[]).find((name) => flags[name] !== undefined);
+  const option = key === undefined ? givenOption(flags) : options[key];
   if (option !== undefined)
     throw new UsageError(option, "cannot be given with --resume: the run's config.yaml decides");
   return resume({ command, environment }, sessionOptions(flags, flags.out), given);
@@ -59,7 +80,8 @@ function goOn(command: Config["command"], environment: string | undefined, flags
 /** Begins a run in an environment. */
 function begin(command: Config["command"], known: KnownEnvironment, flags: RunFlags, teacher?: AnyPolicy) {
   const out = flags.out ?? freeRunPath(known.spec.id);
-  const config = resolveConfig({ ...flags, ...known, preset: presetOf(flags), command, out });
+  const set = [...targetSettings(flags), ...(flags.set ?? [])];
+  const config = resolveConfig({ ...flags, set, ...known, preset: presetOf(flags), command, out });
   // Refused before there is a folder.
   if (teacher) firstStudent(teacher, config.pops);
   return start(config, sessionOptions(flags, out), { teacher, module: known.module });
@@ -85,6 +107,8 @@ export async function train(
 /** Compresses against logged observations. */
 async function compressOnObservations(file: string, policy: string, flags: RunFlags): Promise<number> {
   const { observationsKey: key } = flags;
+  if (flags.target !== undefined)
+    throw new UsageError("--target", "is for environments: on logged observations no quantised policy is tried");
   const observations = await readObservations(file, key);
   const teacher = await loadTeacher(policy, importOptions(flags, undefined));
   checkObserved(teacher.architecture, observations);
