@@ -28,10 +28,15 @@ export async function repeat(work: () => Promise<void> | void): Promise<Times> {
   return { wall: median(wall), cpu: median(cpu) };
 }
 
-export function printMachine(): void {
+/** Processor, cores, version of Node and date, as published figures state them. */
+export function machine(): string {
   const processor = cpus()[0]?.model ?? "unknown processor";
   const date = new Date().toISOString().slice(0, 10);
-  console.log(`${processor}, ${availableParallelism()} cores, Node ${process.versions.node}, ${date}\n`);
+  return `${processor}, ${availableParallelism()} cores, Node ${process.versions.node}, ${date}`;
+}
+
+export function printMachine(): void {
+  console.log(`${machine()}\n`);
 }
 
 /** A Python program of this folder that answers each line of JSON with one. */

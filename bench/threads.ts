@@ -65,7 +65,16 @@ function poolOf(workers: number): Pool {
   const states = { training: none, heldOut: none };
   const teacher = { architecture, parameters };
   const options = distillSchema.parse({});
-  const shared = { teacher, states, options, objective: 0, seed: 1, tolerance: 0, acting: "greedy" as const, bits: null };
+  const shared = {
+    teacher,
+    states,
+    options,
+    objective: 0,
+    seed: 1,
+    tolerance: 0,
+    acting: "greedy" as const,
+    bits: null,
+  };
   return new Pool({ ...shared, source: { environment: ENVIRONMENT } }, workers);
 }
 
