@@ -1,7 +1,7 @@
 /**
  * `npm run bench:exports`: decisions of every export at batch 1 and 256 beside onnxruntime-node, TensorFlow.js, PyTorch and
  * Stable-Baselines3 in the same run; how near C comes to what the processor can do; and where sparse forms pay. TensorFlow.js takes
- * part once it is there (`npm install --no-save @tensorflow/tfjs`), Python where POPS_PYTHON has torch and stable_baselines3, C where
+ * part where the package `@tensorflow/tfjs` is installed beside, Python where POPS_PYTHON has torch and stable_baselines3, C where
  * there is a compiler. With `--write` the tables take the place of the last ones in docs/performance.md.
  */
 import { execFileSync, spawnSync } from "node:child_process";
