@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { openEnvironment } from "../../src/environment/open.ts";
 import { makeEnvironment } from "../../src/environment/registry.ts";
 import { UsageError } from "../../src/errors.ts";
-import { episodeSeed } from "../../src/evaluation/evaluate.ts";
+import { episodeSeed } from "../../src/evaluation/episode-seed.ts";
 import { recordObservations } from "../../src/evaluation/recording.ts";
 import { argmax } from "../../src/network/action.ts";
 import { dense } from "../../src/network/architecture.ts";
