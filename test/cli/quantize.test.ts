@@ -59,8 +59,8 @@ it("calibrates on a log where there is no environment", async () => {
 }, 120_000);
 
 it.each([
-  [["export", "onnx", policy, "--quantize", "int4"], '--quantize: "int4" is neither qdq nor dynamic'],
-  [["export", "safetensors", policy, "--quantize", "qdq"], "--quantize: is for onnx, not for safetensors"],
+  [["export", "onnx", policy, "--quantize", "int4"], "--quantize: is qdq or dynamic for onnx, not int4"],
+  [["export", "safetensors", policy, "--quantize", "qdq"], "--quantize: is for onnx and c, not for safetensors"],
   [["export", "onnx", policy, "--calibration", "5"], "--calibration: is for --quantize"],
   [["export", "onnx", policy, "--observations", "x.npy"], "--observations: is for --quantize"],
   [
