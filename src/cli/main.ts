@@ -161,7 +161,7 @@ const headOption = [
 
 const exportsOption = [
   "--exports <names>",
-  "which, by commas: onnx, js, c, c-int16, c-int8 (default: all)",
+  "which, by commas: onnx, onnx-qdq, onnx-dynamic, js, c, c-int16, c-int8 (default: all but onnx-dynamic)",
   list,
 ] as const;
 

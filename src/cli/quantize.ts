@@ -1,19 +1,13 @@
-import { label, sharedActions } from "../distillation/agreement.ts";
 import { UsageError } from "../errors.ts";
 import { policyToQuantizedOnnx, QUANTIZATIONS } from "../exporting/onnx-quantized.ts";
-import type { ActivationBits } from "../exporting/quantization.ts";
-import { anyPolicyFromOnnx } from "../importing/onnx.ts";
-import { outputSize } from "../network/architecture.ts";
+import { inputSize } from "../network/architecture.ts";
 import { ownInterface } from "../network/interface.ts";
 import type { Policy } from "../network/policy.ts";
-import { rangesOn } from "../network/ranges.ts";
-import { popsSchema } from "../pops/options.ts";
 import { integer } from "../report/format.ts";
+import { compare } from "../verification/compare.ts";
+import { byItself, calibrate, openOnnx, QUANTIZED } from "../verification/onnx-session.ts";
 import { share } from "./progress.ts";
 import { openRecorder, RECORDED, type RecordedFlags } from "./recorded.ts";
-
-/** A smaller share of equal actions is too small. */
-const ENOUGH = 0.99;
 
 /** What the command line says of quantisation. */
 export interface QuantizeFlags extends RecordedFlags {
@@ -38,36 +32,21 @@ export async function quantizedOnnx(policy: Policy, file: string, flags: Quantiz
   if (!scheme) throw new UsageError("--quantize", `is ${QUANTIZATIONS.join(" or ")} for onnx, not ${flags.quantize}`);
   const recorder = await openRecorder(policy, file, flags, flags.calibration ?? RECORDED);
   try {
-    const ranges = await rangesOn(policy, await recorder.record("calibration"));
+    const { opset } = policy.interface ?? ownInterface(policy.architecture);
+    const { ranges, bits } = await calibrate(policy, await recorder.record("calibration"), scheme, opset);
     const held = await recorder.record("verification");
-    const { architecture, interface: face, ...rest } = policy;
-    const outputs = outputSize(architecture);
-    const { tolerance } = popsSchema.parse({ objective: 0, lowerBound: 0 });
-    const expected = await label(policy, held);
-    const rows = integer(expected.length / outputs);
-
-    const attempt = async (bits: ActivationBits): Promise<QuantizedFile & { readonly agreement: number }> => {
-      // Called by itself it is given what the environment gives, whatever the policy's interface wants.
-      const plain = policyToQuantizedOnnx({ ...rest, architecture }, ranges, { scheme, bits });
-      const given = await label(anyPolicyFromOnnx(plain, "the quantised policy"), held);
-      const agreement = sharedActions(architecture, expected, given, outputs, tolerance);
-      const said = { calibration: recorder.source, agreement: `${share(agreement)} on ${rows} other observations` };
-      return {
-        agreement,
-        bytes: policyToQuantizedOnnx(policy, ranges, { scheme, bits, provenance: said }),
-        lines: [
-          `${scheme}: int8 weights, uint${bits} activations, calibrated on ${said.calibration}`,
-          `acts as the float32 policy does: ${said.agreement}`,
-        ],
-      };
+    const session = await openOnnx(policy, policyToQuantizedOnnx(byItself(policy), ranges, { scheme, bits }));
+    const { agreement } = await compare(policy, held, session.ask, QUANTIZED.tolerance);
+    await session.close();
+    const rows = integer(held.length / inputSize(policy.architecture));
+    const said = { calibration: recorder.source, agreement: `${share(agreement)} on ${rows} other observations` };
+    return {
+      bytes: policyToQuantizedOnnx(policy, ranges, { scheme, bits, provenance: said }),
+      lines: [
+        `${scheme}: int8 weights, uint${bits} activations, calibrated on ${said.calibration}`,
+        `acts as the float32 policy does: ${said.agreement}`,
+      ],
     };
-    const bytes = await attempt(8);
-    const { opset } = face ?? ownInterface(architecture);
-    if (bytes.agreement >= ENOUGH || scheme === "dynamic" || opset < 21) return bytes;
-    const words = await attempt(16);
-    return words.agreement > bytes.agreement
-      ? { ...words, lines: [...words.lines, `(with uint8 activations: ${share(bytes.agreement)})`] }
-      : bytes;
   } finally {
     await recorder.close();
   }

@@ -1,7 +1,7 @@
 import { ShapeError } from "../errors.ts";
 import { compileFixed } from "../evaluation/evaluate.ts";
 import type { Divergence, Examination, Examiner, Purpose } from "../evaluation/examination.ts";
-import { type Actions, actionsOf, argmax, boundActions, greedyActions } from "../network/action.ts";
+import { type Actions, actionsOf, greedyActions } from "../network/action.ts";
 import {
   type AnyArchitecture,
   type Architecture,
@@ -12,7 +12,6 @@ import {
 import { forward } from "../network/forward.ts";
 import type { BlackBox, Network } from "../network/policy.ts";
 import type { Plain } from "../plain.ts";
-import type { Observations } from "../replay/rows.ts";
 import { input } from "../tensor/graph.ts";
 import { Program } from "../tensor/program.ts";
 import type { LabelledState } from "./dataset.ts";
@@ -25,7 +24,7 @@ const batchOf = (width: number, rows: number): number =>
   Math.min(rows, 1024, Math.max(1, Math.floor(4_000_000 / width)));
 
 /** The teacher's outputs [rows, outputs] for [rows, observation size] observations. */
-export async function label(teacher: Network | BlackBox, observations: Observations): Promise<Float32Array> {
+export async function label(teacher: Network | BlackBox, observations: Float32Array): Promise<Float32Array> {
   const { architecture } = teacher;
   const [width, outputs] = [inputSize(architecture), outputSize(architecture)];
   const rows = observations.length / width;
@@ -45,32 +44,6 @@ export async function label(teacher: Network | BlackBox, observations: Observati
 /** Zeros in memory that threads share: as many observations as there may be are not copied for each. */
 function shared(length: number): Float32Array {
   return new Float32Array(new SharedArrayBuffer(4 * length));
-}
-
-/**
- * The share of rows on which two sets of outputs [rows, outputs] act alike: by the same choice, or by continuous actions no further
- * apart than `tolerance` in any dimension, in ranges of the action.
- */
-export function sharedActions(
-  acts: Acts,
-  ours: Float32Array,
-  theirs: Float32Array,
-  outputs: number,
-  tolerance: number,
-): number {
-  const rows = ours.length / outputs;
-  const { gaussian } = acts;
-  const [own, other] = [ours.slice(), theirs.slice()];
-  for (const actions of [own, other]) boundActions(acts, actions);
-  let alike = 0;
-  for (let from = 0; from < own.length; from += outputs) {
-    const [a, b] = [own.subarray(from, from + outputs), other.subarray(from, from + outputs)];
-    const agree = gaussian
-      ? a.every((value, d) => Math.abs(value - b[d]!) <= tolerance * (gaussian.high[d]! - gaussian.low[d]!))
-      : argmax(a) === argmax(b);
-    if (agree) alike++;
-  }
-  return alike / rows;
 }
 
 /** What a network's outputs mean. */

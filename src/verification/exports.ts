@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { InferenceSession, Tensor } from "onnxruntime-node";
 import { z } from "zod";
 import { UsageError } from "../errors.ts";
 import { driverOf } from "../exporting/c/driver.ts";
 import { type Code, type CodeOptions, policyToC } from "../exporting/c/source.ts";
 import { policyToJs } from "../exporting/js.ts";
 import { policyToOnnx } from "../exporting/onnx.ts";
+import { policyToQuantizedOnnx } from "../exporting/onnx-quantized.ts";
 import { inputSize, outputSize } from "../network/architecture.ts";
 import { ownInterface } from "../network/interface.ts";
 import type { Policy } from "../network/policy.ts";
@@ -16,20 +16,16 @@ import { type Bits, type FixedPoint, quantize } from "../quantization/fixed-poin
 import { rangesOf } from "../quantization/ranges.ts";
 import type { Observations } from "../replay/rows.ts";
 import { CProcess, timesOf } from "./c-process.ts";
+import type { Ask } from "./compare.ts";
 import { compile, type Footprint, footprintOf, isThere, neededCompiler } from "./compiler.ts";
+import { byItself, calibrate, openOnnx } from "./onnx-session.ts";
 
 /** Forms that a policy is shipped in. */
-export const EXPORTS = ["onnx", "js", "c", "c-int16", "c-int8"] as const;
+export const EXPORTS = ["onnx", "onnx-qdq", "onnx-dynamic", "js", "c", "c-int16", "c-int8"] as const;
 export type ExportName = (typeof EXPORTS)[number];
 
 /** Bits of weights of those that are quantised. */
 const BITS: Readonly<Partial<Record<ExportName, Bits>>> = { "c-int8": 8, "c-int16": 16 };
-
-/** What an export answers to [rows, observation size]: [rows, outputs], and [rows] choices or [rows, outputs] numbers. */
-interface Answers {
-  readonly outputs: Float32Array;
-  readonly actions: Float32Array;
-}
 
 /** An export that has been built and can be asked. */
 export interface Built {
@@ -40,7 +36,7 @@ export interface Built {
   /** Of C: what its object file needs, here and on a Cortex-M4 where a compiler for it is there. */
   readonly footprint?: Footprint;
   readonly cortexM4?: Footprint;
-  answer(observations: Float32Array, rows: number): Promise<Answers>;
+  readonly answer: Ask;
   /** Decides so many times, one observation at a time; C measures itself: nanoseconds a decision, some rounds of it. */
   readonly speed:
     | { decide(observation: Float32Array, times: number): Promise<void> }
@@ -72,16 +68,15 @@ export async function build(policy: Policy, name: ExportName, calibration: Obser
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    const built =
-      name === "onnx"
-        ? await buildOnnx(policy)
-        : name === "js"
-          ? await buildJs(policy, folder)
-          : buildC(policy, name, calibration, folder);
+    const built = name.startsWith("onnx")
+      ? await buildOnnx(policy, name, calibration)
+      : name === "js"
+        ? await buildJs(policy, folder)
+        : buildC(policy, name, calibration, folder);
     return {
       ...built,
       name,
-      quantized: BITS[name] !== undefined,
+      quantized: (BITS[name] ?? SCHEMES[name]) !== undefined,
       close: async () => {
         await built.close();
         clean();
@@ -95,30 +90,21 @@ export async function build(policy: Policy, name: ExportName, calibration: Obser
 
 type Runs = Omit<Built, "name" | "quantized">;
 
-async function buildOnnx(policy: Policy): Promise<Runs> {
-  const { architecture, parameters, provenance } = policy;
-  const model = policyToOnnx({ architecture, parameters, provenance });
-  const session = await InferenceSession.create(model, { intraOpNumThreads: 1, interOpNumThreads: 1 });
-  const { input, outputs } = ownInterface(policy.architecture);
-  const names = outputs.map(({ name }) => name);
-  return {
-    bytes: model.length,
-    answer: async (observations, rows) => {
-      const feed = new Tensor("float32", observations, [rows, ...policy.architecture.input]);
-      const made = await session.run({ [input.name]: feed });
-      const [values, actions] = names.map((name) =>
-        Float32Array.from(made[name]?.data as ArrayLike<number | bigint>, Number),
-      );
-      return { outputs: values ?? new Float32Array(), actions: actions ?? new Float32Array() };
-    },
-    speed: {
-      decide: async (observation, times) => {
-        const feed = { [input.name]: new Tensor("float32", observation, [1, ...policy.architecture.input]) };
-        for (let i = 0; i < times; i++) await session.run(feed);
-      },
-    },
-    close: () => session.release(),
-  };
+const SCHEMES: Readonly<Partial<Record<ExportName, "qdq" | "dynamic">>> = {
+  "onnx-qdq": "qdq",
+  "onnx-dynamic": "dynamic",
+};
+
+async function buildOnnx(policy: Policy, name: ExportName, calibration: Observations): Promise<Runs> {
+  const scheme = SCHEMES[name];
+  const own = byItself(policy);
+  const { opset } = ownInterface(policy.architecture);
+  const quantized = scheme && (await calibrate(policy, calibration, scheme, opset));
+  const model = quantized
+    ? policyToQuantizedOnnx(own, quantized.ranges, { scheme, bits: quantized.bits })
+    : policyToOnnx(own);
+  const session = await openOnnx(policy, model);
+  return { bytes: model.length, answer: session.ask, speed: session, close: () => session.close() };
 }
 
 const moduleSchema = z.object({

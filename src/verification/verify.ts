@@ -1,26 +1,21 @@
 import type { OpenEnvironment } from "../environment/open.ts";
-import { compileFixed, Evaluator, playerOf } from "../evaluation/evaluate.ts";
-import { actionsOf } from "../network/action.ts";
-import { type Architecture, inputSize, outputSize } from "../network/architecture.ts";
+import { Evaluator, playerOf } from "../evaluation/evaluate.ts";
+import { type Architecture, outputSize } from "../network/architecture.ts";
 import type { Forward } from "../network/black-box.ts";
 import type { Policy, Score } from "../network/policy.ts";
+import { type Comparison, compare } from "./compare.ts";
 import type { Built } from "./exports.ts";
+import { QUANTIZED } from "./onnx-session.ts";
 
-/** Observations that are asked about at once. */
-const BATCH = 100;
-/** Of actions of quantised exports, at least. */
-const QUANTIZED_AGREEMENT = 0.99;
-/** Of outputs of the others, relative to the largest where that is beyond 1. */
-const FLOAT_DIFFERENCE = 1e-5;
+/** Lanes that episodes are played in. */
+const LANES = 100;
+/** Of exports in float32: largest difference of outputs, and how far continuous actions may be apart, in their range. */
+const FLOAT = { difference: 1e-5, tolerance: 1e-4 } as const;
 
 /** How far an export is from its policy. */
-export interface Verified {
+export interface Verified extends Comparison {
   readonly name: Built["name"];
   readonly quantized: boolean;
-  /** Largest difference of an output, relative to the largest output where that is beyond 1. */
-  readonly difference: number;
-  /** Share of observations on which the greedy actions are equal; continuous ones within 1e-4 of their range, quantised 1 %. */
-  readonly agreement: number;
   /** Over the same held-out episodes as the policy's own. */
   readonly score?: Score;
   readonly passed: boolean;
@@ -44,7 +39,7 @@ export async function scoreOf(
   built?: Built,
 ): Promise<Score | undefined> {
   if (environment === undefined) return undefined;
-  const lanes = environment.vector(Math.min(BATCH, episodes));
+  const lanes = environment.vector(Math.min(LANES, episodes));
   const [player, parameters] = playerOf(policy);
   const evaluator = built
     ? new Evaluator(policy.architecture, lanes, new Asked(policy.architecture, built, lanes.size))
@@ -58,48 +53,16 @@ export async function scoreOf(
 
 /** Holds an export against its policy, on observations and, where there is an environment, in its episodes. */
 export async function verify(built: Built, reference: Reference): Promise<Verified> {
-  const { policy, observations } = reference;
-  const { architecture } = policy;
-  const { gaussian } = architecture;
-  const width = inputSize(architecture);
-  const rows = observations.length / width;
-  const program = await compileFixed(policy, BATCH);
-  const own = actionsOf(architecture, program);
-  const size = outputSize(architecture);
-  const acts = gaussian ? size : 1;
-  const batch = new Float32Array(BATCH * width);
-  let [difference, largest, agreed] = [0, 1, 0];
-  for (let from = 0; from < rows; from += BATCH) {
-    const count = Math.min(BATCH, rows - from);
-    batch.set(observations.subarray(from * width, (from + count) * width));
-    program.bind("observations", batch);
-    await program.run();
-    const outputs = program.floats("outputs");
-    const answers = await built.answer(batch.subarray(0, count * width), count);
-    for (let at = 0; at < count * size; at++) {
-      difference = Math.max(difference, Math.abs((outputs[at] ?? 0) - (answers.outputs[at] ?? Number.NaN)));
-      largest = Math.max(largest, Math.abs(outputs[at] ?? 0));
-    }
-    for (let row = 0; row < count; row++) {
-      let equal = true;
-      for (let d = 0; d < acts; d++) {
-        const range = gaussian ? (gaussian.high[d] ?? 0) - (gaussian.low[d] ?? 0) : 0;
-        const tolerance = range * (built.quantized ? 0.01 : 1e-4);
-        const apart = Math.abs((own[row * acts + d] ?? 0) - (answers.actions[row * acts + d] ?? Number.NaN));
-        if (!(apart <= tolerance)) equal = false;
-      }
-      if (equal) agreed++;
-    }
-  }
-  await program.dispose();
+  const { name, quantized } = built;
+  const tolerance = quantized ? QUANTIZED.tolerance : FLOAT.tolerance;
+  const found = await compare(reference.policy, reference.observations, built.answer, tolerance);
   const score = await scoreOf(reference, built);
-  const agreement = agreed / rows;
-  const relative = difference / largest;
-  const near = built.quantized ? agreement >= QUANTIZED_AGREEMENT : agreement === 1 && relative <= FLOAT_DIFFERENCE;
+  const near = quantized
+    ? found.agreement >= QUANTIZED.agreement
+    : found.agreement === 1 && found.difference <= FLOAT.difference;
   const [low, high] = reference.score?.interval95 ?? [0, 0];
   const plays = score === undefined || (score.mean >= low && score.mean <= high);
-  const { name, quantized } = built;
-  return { name, quantized, difference: relative, agreement, ...(score && { score }), passed: near && plays };
+  return { name, quantized, ...found, ...(score && { score }), passed: near && plays };
 }
 
 /** A built export in the place of a network in lock-step. */

@@ -15,7 +15,15 @@ describe.skipIf(compiler() === undefined)("pops verify (needs a compiler of C)",
     const { code, stdout, stderr } = await pops("verify", cartpole, "--rows", "3000", "--episodes", "20", "--json");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const { exports } = JSON.parse(stdout) as { exports: { name: string; quantized: boolean; agreement: number }[] };
-    expect(exports.map(({ name }) => name)).toEqual(["onnx", "js", "c", "c-int16", "c-int8"]);
+    expect(exports.map(({ name }) => name)).toEqual([
+      "onnx",
+      "onnx-qdq",
+      "onnx-dynamic",
+      "js",
+      "c",
+      "c-int16",
+      "c-int8",
+    ]);
     expect(exports.filter(({ quantized }) => !quantized).every(({ agreement }) => agreement === 1)).toBe(true);
     expect(stdout).toContain('"passed":true');
   });
@@ -77,7 +85,10 @@ describe.skipIf(compiler() === undefined)("pops verify (needs a compiler of C)",
 });
 
 it.each([
-  [["verify", cartpole, "--exports", "c,rust"], 'there is no "rust"; known are onnx, js, c, c-int16, c-int8'],
+  [
+    ["verify", cartpole, "--exports", "c,rust"],
+    'there is no "rust"; known are onnx, onnx-qdq, onnx-dynamic, js, c, c-int16, c-int8',
+  ],
   [["compress", cartpole, "--target", "onnx"], 'there is no "onnx"; known are c-int8, c-int16'],
   [["compress", cartpole, "--max-bytes", "100"], "--max-bytes: is for --target"],
   [["export", "js", cartpole, "--output", "x.js", "--prefix", "x"], "--prefix: is for c, not for js"],

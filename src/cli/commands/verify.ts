@@ -30,9 +30,12 @@ export async function layered(file: string, command: string): Promise<Policy> {
   );
 }
 
-/** The exports that a list of names asks for: all without one. */
+/** Ranges of single observations are for large networks: small ones lose their edge, and have to ask for them. */
+const USUAL = EXPORTS.filter((name) => name !== "onnx-dynamic");
+
+/** The exports that a list of names asks for: the usual ones without one. */
 export function exportsOf(names: readonly string[] | undefined): ExportName[] {
-  const wanted = names ?? EXPORTS;
+  const wanted = names ?? USUAL;
   const strange = wanted.find((name) => !EXPORTS.some((known) => known === name));
   if (strange !== undefined)
     throw new UsageError("--exports", `there is no "${strange}"; known are ${EXPORTS.join(", ")}`);
