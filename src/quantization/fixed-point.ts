@@ -1,6 +1,7 @@
 import { type Activation, type Architecture, type LayerLayout, layoutOf } from "../network/architecture.ts";
 import { checkParameters, type Network } from "../network/policy.ts";
-import type { Range, Ranges } from "./ranges.ts";
+import type { Moments, Range, Ranges } from "./ranges.ts";
+import { compensation, roundRow } from "./rounding.ts";
 import { stepSizes } from "./sizes.ts";
 
 /** Bits of weights. What goes from layer to layer has 16, as in TensorFlow Lite's 16x8: with 8, small networks lose their edge. */
@@ -109,7 +110,7 @@ export function quantize(network: Network, ranges: Ranges, bits: Bits, bytes: bo
     const { rows, growth, into } = chosen[l]!;
     const next = chosen[l + 1];
     const size = into.size.map((smallest, unit) => smallest * of(growth, unit));
-    const whole = wholeLayer(layout, parameters, { ...into, size }, rows);
+    const whole = wholeLayer(layout, parameters, { ...into, size }, rows, 2 ** (bits - 1) - 1, ranges.moments[l]);
     if (layout.activation === "tanh") {
       const { range, steps, parts } = TANH[bits];
       const high = range * steps * parts - 1;
@@ -236,7 +237,14 @@ function sizesOf(
 }
 
 /** A layer whose weights are whole numbers of `rows`, or of more where a bias would not fit. */
-function wholeLayer(layout: LayerLayout, parameters: Float32Array, into: Steps, rows: Float64Array): FixedLayer {
+function wholeLayer(
+  layout: LayerLayout,
+  parameters: Float32Array,
+  into: Steps,
+  rows: Float64Array,
+  limit: number,
+  moments: Moments | undefined,
+): FixedLayer {
   const { inputs, outputs, rowsPerUnit, window } = layout;
   const padded = window?.padding.some((zeros) => zeros > 0) === true;
   const zero = padded ? Math.round(-of(into.center, 0) / of(into.size, 0)) : 0;
@@ -244,19 +252,33 @@ function wholeLayer(layout: LayerLayout, parameters: Float32Array, into: Steps, 
   const weights = new Int16Array(outputs * inputs);
   const biases = new Float64Array(outputs);
   let largestSum = 0;
+  const unitOf = (i: number): number => Math.floor(i / rowsPerUnit);
+  const means = moments?.means;
+  const triangle =
+    moments &&
+    compensation(
+      moments.covariance.map((value, at) => {
+        const [i, k] = [Math.floor(at / inputs), at % inputs];
+        return value / (of(into.size, unitOf(i)) * of(into.size, unitOf(k)));
+      }),
+      inputs,
+    );
   for (let j = 0; j < outputs; j++) {
     let bias = parameters[layout.biases.offset + j]!;
     let sum = 0;
-    for (let i = 0; i < inputs; i++) {
-      const unit = Math.floor(i / rowsPerUnit);
+    const exact = Float64Array.from({ length: inputs }, (_, i) => {
+      return parameters[layout.weights.offset + i * outputs + j]! * of(into.size, unitOf(i));
+    });
+    const row = roundRow(exact, rows[j]!, limit, triangle);
+    for (const [i, whole] of row.entries()) {
+      const unit = unitOf(i);
       const weight = parameters[layout.weights.offset + i * outputs + j]!;
       bias += weight * (of(into.center, unit) + zero * of(into.size, unit));
-      const whole = Math.round((weight * of(into.size, unit)) / rows[j]!);
       weights[j * inputs + i] = whole;
       // What is lost of a weight is made up for where its input is as usual.
       bias +=
         (weight - (whole * rows[j]!) / of(into.size, unit)) *
-        (of(into.mean, unit) - (of(into.center, unit) + zero * of(into.size, unit)));
+        ((means?.[i] ?? of(into.mean, unit)) - (of(into.center, unit) + zero * of(into.size, unit)));
       sum += Math.abs(whole) * largestInput;
     }
     biases[j] = Math.round(bias / rows[j]!);

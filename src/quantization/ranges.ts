@@ -1,4 +1,4 @@
-import { inputSize, layoutOf } from "../network/architecture.ts";
+import { inputSize, type LayerLayout, layoutOf, type Window } from "../network/architecture.ts";
 import type { Network } from "../network/policy.ts";
 import { normalizer, predictor } from "../network/predict.ts";
 import type { Observations } from "../replay/rows.ts";
@@ -17,6 +17,8 @@ export interface Ranges {
   readonly inputs: readonly Range[];
   /** By layer: of what each unit put out, behind its activation. */
   readonly layers: readonly (readonly Range[])[];
+  /** By layer: how its inputs went together, one window of an image at a time; not of layers of many inputs. */
+  readonly moments: readonly (Moments | undefined)[];
 }
 
 /**
@@ -29,17 +31,114 @@ export function rangesOf(network: Network, observations: Observations): Ranges {
   const layers = layoutOf(architecture);
   const inputs = new Statistics(width, 1);
   const seen = layers.map(({ outputs, positions }) => new Statistics(outputs, positions));
+  const rows = observations.length / width;
+  const moments = layers.map((layer) => (layer.inputs > MOST_INPUTS ? undefined : new Moments(layer, rows)));
   const predict = predictor(network, (l, values) => {
     seen[l]!.add(values);
+    moments[l + 1]?.add(values);
   });
   const normalize = normalizer(architecture);
   const row = new Float32Array(width);
   for (let from = 0; from < observations.length; from += width) {
     row.set(observations.subarray(from, from + width));
-    inputs.add(normalize(row));
+    const normalized = normalize(row);
+    inputs.add(normalized);
+    moments[0]?.add(normalized);
     predict(row);
   }
-  return { inputs: inputs.ranges(), layers: seen.map((statistics) => statistics.ranges()) };
+  return { inputs: inputs.ranges(), layers: seen.map((statistics) => statistics.ranges()), moments };
+}
+
+/** Covariances of more inputs take too much room and time. */
+const MOST_INPUTS = 512;
+/** So many windows of a layer are looked at, evenly spread over all. */
+const WINDOWS = 20_000;
+
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+
+/** Means and covariances of what a layer's units multiply. */
+export class Moments {
+  readonly #layer: LayerLayout;
+  readonly #sums: Float64Array;
+  readonly #products: Float64Array;
+  readonly #window: Float64Array;
+  readonly #apart: number;
+  #at = 0;
+  #count = 0;
+
+  constructor(layer: LayerLayout, rows: number) {
+    const { inputs, positions } = layer;
+    this.#layer = layer;
+    this.#sums = new Float64Array(inputs);
+    this.#products = new Float64Array(inputs * inputs);
+    this.#window = new Float64Array(inputs);
+    // All positions of an image have their turn.
+    let apart = Math.max(1, Math.floor((rows * positions) / WINDOWS));
+    while (gcd(apart, positions) > 1) apart++;
+    this.#apart = apart;
+  }
+
+  /** @param x what the layer takes */
+  add(x: Float32Array): void {
+    const { window, positions } = this.#layer;
+    for (let position = 0; position < positions; position++) {
+      if (this.#at++ % this.#apart !== 0) continue;
+      if (window === undefined) this.#window.set(x);
+      else this.#takeWindow(x, window, position);
+      this.#take();
+    }
+  }
+
+  #takeWindow(x: Float32Array, window: Window, position: number): void {
+    const {
+      kernel: [tall, wide],
+      stride,
+      padding,
+      from: [channels, height, width],
+      to: [, , columns],
+    } = window;
+    const top = Math.floor(position / columns) * stride[0] - padding[0];
+    const left = (position % columns) * stride[1] - padding[1];
+    let to = 0;
+    for (let channel = 0; channel < channels; channel++) {
+      for (let i = top; i < top + tall; i++) {
+        for (let k = left; k < left + wide; k++) {
+          const inside = i >= 0 && i < height && k >= 0 && k < width;
+          this.#window[to++] = inside ? x[(channel * height + i) * width + k]! : 0;
+        }
+      }
+    }
+  }
+
+  #take(): void {
+    const n = this.#sums.length;
+    for (let i = 0; i < n; i++) {
+      const value = this.#window[i]!;
+      this.#sums[i]! += value;
+      if (value !== 0) for (let k = 0; k <= i; k++) this.#products[i * n + k]! += value * this.#window[k]!;
+    }
+    this.#count++;
+  }
+
+  /** [inputs] */
+  get means(): Float64Array {
+    return this.#sums.map((sum) => sum / this.#count);
+  }
+
+  /** [inputs, inputs] */
+  get covariance(): Float64Array {
+    const n = this.#sums.length;
+    const means = this.means;
+    const covariance = new Float64Array(n * n);
+    for (let i = 0; i < n; i++) {
+      for (let k = 0; k <= i; k++) {
+        const value = this.#products[i * n + k]! / this.#count - means[i]! * means[k]!;
+        covariance[i * n + k] = value;
+        covariance[k * n + i] = value;
+      }
+    }
+    return covariance;
+  }
 }
 
 /** Of units that put out so many numbers at once. */

@@ -44,8 +44,8 @@ it("gives the same bytes again", async () => {
 it("calibrates on a log where there is no environment", async () => {
   const folder = temporaryFolder();
   const [file, log] = [join(folder, "p.safetensors"), join(folder, "log.safetensors")];
-  const { environment: _, ...placeless } = randomPolicy(dense(3, [8], 4, "logits"));
-  writeFileSync(file, policyToSafetensors(placeless));
+  const { architecture, parameters, provenance } = randomPolicy(dense(3, [8], 4, "logits"));
+  writeFileSync(file, policyToSafetensors({ architecture, parameters, provenance }));
   const random = stream(1, "log");
   const data = Float32Array.from({ length: 6000 }, () => random.normal());
   writeFileSync(log, encodeSafetensors(new Map([["observations", { shape: [2000, 3], data }]]), {}));

@@ -89,7 +89,8 @@ async function outputsOf(
 ): Promise<[Float32Array, Float32Array, number]> {
   const ranges = await rangesOn(policy, observations);
   const box = anyPolicyFromOnnx(policyToQuantizedOnnx(policy, ranges, variant), "x");
-  return [await label(policy, observations), await label(box, observations), boundOf(policy, ranges, variant)];
+  const seen = Float32Array.from(observations);
+  return [await label(policy, seen), await label(box, seen), boundOf(policy, ranges, variant)];
 }
 
 it.each(VARIANTS)(
