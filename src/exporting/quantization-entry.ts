@@ -1,6 +1,6 @@
 import { type Architecture, type LayerLayout, layoutOf } from "../network/architecture.ts";
 import type { Network } from "../network/policy.ts";
-import { normalizedRanges, type Range, type Ranges } from "../network/ranges.ts";
+import { type ElementRange, normalizedRanges, type Range, type Ranges } from "../network/ranges.ts";
 import { inputSteps, pick } from "./quantization-scales.ts";
 
 /** Integers from 0 on that stand for the numbers (integer - zero) * step. */
@@ -16,14 +16,18 @@ export interface Entry {
 }
 
 /**
- * How the first layer takes the elements x of normalised observations: as (x - origin) / step, of which it is given the nearest
- * integer. One number for all of its inputs, or one each; an input of step 0 is the constant `reference`. Where x is `reference`
- * rounded weights are to change nothing: it is a value that x can have.
+ * How a layer takes its inputs x: as (x - origin) / step. One number for all of them, or one each; an input of step 0 is the
+ * constant `reference`. Where x is its `reference`, its mean, rounded weights change nothing: what they would do on average
+ * stands in the biases (bias correction, Nagel et al. 2019).
  */
-export interface First {
+export interface Taken {
   readonly steps: Float64Array;
   readonly origins: Float64Array;
   readonly references: Float64Array;
+}
+
+/** How the first layer takes normalised observations: it is given the nearest integers. */
+export interface First extends Taken {
   /** The integer that stands for 0. */
   readonly zero: number;
   /** The same in front of the normalisation. */
@@ -52,7 +56,7 @@ export function firstStatic(network: Network, ranges: Ranges, levels: number, no
   const seen = normalizedRanges(architecture, ranges);
   if (layer?.window) {
     const { step, zero } = gridOf(union(seen), levels);
-    return finished(architecture, normalized, { steps: [step], origins: [0], references: [0], zero });
+    return finished(architecture, normalized, { steps: [step], origins: [0], references: [meanOf(seen)], zero });
   }
   const zero = (levels + 1) / 2;
   const finest = Float64Array.from(seen, ({ low, high }) => (high - low) / levels);
@@ -66,19 +70,19 @@ export function firstStatic(network: Network, ranges: Ranges, levels: number, no
         )
       : finest;
   const origins = seen.map(({ low, high }, i) => (low + high + steps[i]!) / 2);
-  return finished(architecture, normalized, { steps, origins, references: seen.map(nearestToZero), zero });
+  return finished(architecture, normalized, { steps, origins, references: seen.map(({ mean }) => mean), zero });
 }
 
-/** The same for grids that come with the observations: what matters is that the elements have comparable sizes, and 0 is kept. */
+/** The same for grids that come with the observations: what matters is that the elements have comparable sizes, counted from their means. */
 export function firstDynamic(network: Network, ranges: Ranges, normalized: boolean): First {
   const { architecture } = network;
   const [layer] = layoutOf(architecture);
   if (isWhole(architecture, ranges, normalized)) return wholeOf(architecture, ranges);
-  if (layer?.window) {
-    return finished(architecture, normalized, { steps: [1], origins: [0], references: [0], zero: 0 });
-  }
   const seen = normalizedRanges(architecture, ranges);
-  const references = seen.map(nearestToZero);
+  if (layer?.window) {
+    return finished(architecture, normalized, { steps: [1], origins: [0], references: [meanOf(seen)], zero: 0 });
+  }
+  const references = seen.map(({ mean }) => mean);
   const greatest = seen.map(({ low, high }, i) => Math.max(high - references[i]!, references[i]! - low));
   const steps = fitted(Float64Array.from(greatest), network, layer!);
   return finished(architecture, normalized, { steps, origins: references, references, zero: 0 });
@@ -87,7 +91,7 @@ export function firstDynamic(network: Network, ranges: Ranges, normalized: boole
 const fitted = (steps: Float64Array, { parameters }: Network, { weights, outputs }: LayerLayout): Float64Array =>
   inputSteps(steps, parameters.subarray(weights.offset, weights.offset + weights.length), outputs);
 
-const nearestToZero = ({ low, high }: Range): number => Math.min(Math.max(0, low), high);
+const meanOf = (seen: readonly ElementRange[]): number => seen.reduce((sum, { mean }) => sum + mean, 0) / seen.length;
 
 function union(ranges: readonly Range[]): Range {
   return ranges.reduce((all, { low, high }) => ({ low: Math.min(all.low, low), high: Math.max(all.high, high) }));
@@ -111,7 +115,7 @@ function wholeOf(architecture: Architecture, ranges: Ranges): First {
   return {
     steps: each((i) => 1 / pick(deviation, i)),
     origins: each((i) => -pick(mean, i) / pick(deviation, i)),
-    references: each((i) => nearestToZero(seen[i]!)),
+    references: count === 1 ? Float64Array.of(meanOf(seen)) : each((i) => seen[i]!.mean),
     zero: 0,
     entry: undefined,
   };

@@ -1,7 +1,7 @@
 import { type LayerLayout, layoutOf } from "../network/architecture.ts";
 import { checkParameters, type Network } from "../network/policy.ts";
-import type { Ranges } from "../network/ranges.ts";
-import { type Entry, type First, firstDynamic, firstStatic, type Grid, gridOf } from "./quantization-entry.ts";
+import type { LayerRange, Ranges } from "../network/ranges.ts";
+import { type Entry, firstDynamic, firstStatic, type Grid, gridOf, type Taken } from "./quantization-entry.ts";
 import { MOST_WEIGHT, outputScales, pick } from "./quantization-scales.ts";
 
 /** Bits of the unsigned integers that go into a layer. Weights have 8. */
@@ -60,7 +60,12 @@ export function quantizeStatic(
   const grids = [{ step: 1, zero: first.zero }, ...ranges.layers.map((range) => gridOf(range, levels))];
   const layers = layoutOf(network.architecture).map((layout, l): IntegerLayer => {
     const grid = grids[l]!;
-    const layer = quantizeLayer(layout, network.parameters, l === 0 ? first : undefined, grid.step);
+    const layer = quantizeLayer(
+      layout,
+      network.parameters,
+      l === 0 ? first : behind(ranges.layers[l - 1]!, layout),
+      grid.step,
+    );
     const units = layer.scales.map((scale) => grid.step * scale);
     return { ...layer, grid, units, integers: Int32Array.from(layer.biases, (b, o) => Math.round(b / units[o]!)) };
   });
@@ -78,7 +83,7 @@ export function quantizeDynamic(network: Network, ranges: Ranges, normalized = f
   const inFront = normalized || limits(network);
   const first = firstDynamic(network, ranges, inFront);
   const layers = layoutOf(network.architecture).map((layout, l) =>
-    quantizeLayer(layout, network.parameters, l === 0 ? first : undefined),
+    quantizeLayer(layout, network.parameters, l === 0 ? first : behind(ranges.layers[l - 1]!, layout)),
   );
   return { entry: first.entry, normalized: inFront, layers };
 }
@@ -87,18 +92,18 @@ export function quantizeDynamic(network: Network, ranges: Ranges, normalized = f
 const limits = ({ architecture }: Network): boolean => architecture.normalization?.clip !== undefined;
 
 /** @param step of what goes in, where biases are to be whole multiples of that and a scale, within int32 */
-function quantizeLayer(layout: LayerLayout, parameters: Float32Array, first?: First, step?: number): QuantizedLayer {
+function quantizeLayer(layout: LayerLayout, parameters: Float32Array, taken: Taken, step?: number): QuantizedLayer {
   const { inputs, outputs, weights: place, biases: behind } = layout;
   const stretched = new Float64Array(inputs * outputs);
   const biases = Float64Array.from(parameters.subarray(behind.offset, behind.offset + outputs));
   /** What biases may come to. */
   const greatest = new Float64Array(outputs);
-  const references = first ? referencesOf(first) : Float64Array.of(0);
+  const references = referencesOf(taken);
   for (let i = 0, w = 0; i < inputs; i++) {
     for (let o = 0; o < outputs; o++, w++) {
       const weight = parameters[place.offset + w]!;
-      stretched[w] = weight * (first ? pick(first.steps, i) : 1);
-      biases[o]! += weight * (first ? pick(first.references, i) : 0);
+      stretched[w] = weight * pick(taken.steps, i);
+      biases[o]! += weight * pick(taken.references, i);
       greatest[o]! += Math.abs(stretched[w]! * pick(references, i));
     }
   }
@@ -107,7 +112,7 @@ function quantizeLayer(layout: LayerLayout, parameters: Float32Array, first?: Fi
     // A bias that dwarfs its weights has to be so many units at most: then the weights are rounded more coarsely.
     let shift = 0;
     for (let i = 0; i < inputs; i++) shift += Math.abs(pick(references, i)) / 2;
-    const room = step * Math.max(MOST_INT32 - shift, MOST_INT32 / 2);
+    const room = Math.max(step * MOST_INT32 - shift, (step * MOST_INT32) / 2);
     for (let o = 0; o < outputs; o++) {
       scales[o] = Math.max(scales[o]!, (1.001 * (Math.abs(biases[o]!) + greatest[o]!)) / room);
     }
@@ -124,6 +129,15 @@ function quantizeLayer(layout: LayerLayout, parameters: Float32Array, first?: Fi
 }
 
 /** Where the references lie on the grid of their inputs. */
-function referencesOf({ steps, origins, references }: First): Float64Array {
-  return steps.map((step, i) => (step > 0 ? (references[i]! - origins[i]!) / step : 0));
+function referencesOf({ steps, origins, references }: Taken): Float64Array {
+  return references.map((reference, i) => {
+    const step = pick(steps, i);
+    return step > 0 ? (reference - pick(origins, i)) / step : 0;
+  });
+}
+
+/** How a layer takes what the one before it puts out: as it is. */
+function behind({ means }: LayerRange, { inputs, rowsPerUnit }: LayerLayout): Taken {
+  const references = Float64Array.from({ length: inputs }, (_, i) => means[Math.floor(i / rowsPerUnit)]!);
+  return { steps: Float64Array.of(1), origins: Float64Array.of(0), references };
 }

@@ -26,6 +26,11 @@ it("are the least and the greatest of what each layer puts out", async () => {
         const size = Math.max(...all.map(Math.abs), weights.length);
         expect(Math.abs(layers[l]!.low - Math.min(...all))).toBeLessThan(1e-5 * size);
         expect(Math.abs(layers[l]!.high - Math.max(...all))).toBeLessThan(1e-5 * size);
+        if (rows > 256) continue;
+        for (const [unit, mean] of layers[l]!.means.entries()) {
+          const own = all.filter((_, at) => at % outputs === unit);
+          expect(Math.abs(mean - own.reduce((sum, x) => sum + x, 0) / rows)).toBeLessThan(1e-5 * size);
+        }
       }
     }),
     { numRuns: 40 },
@@ -36,14 +41,14 @@ const network = { architecture: dense(2, [], 1, "q-values"), parameters: Float32
 
 it("have those of each element of an observation, before and behind its normalisation", async () => {
   const architecture = { ...network.architecture, normalization: { mean: [1], deviation: [2], clip: 1.5 } };
-  const ranges = await rangesOn({ ...network, architecture }, Float32Array.of(3, -1, -1, -1, 0, 7));
+  const ranges = await rangesOn({ ...network, architecture }, Float32Array.of(3, -1, -1, -1, 1, 8));
   expect(ranges.observation).toEqual([
-    { low: -1, high: 3 },
-    { low: -1, high: 7 },
+    { low: -1, high: 3, mean: 1 },
+    { low: -1, high: 8, mean: 2 },
   ]);
   expect(normalizedRanges(architecture, ranges)).toEqual([
-    { low: -1, high: 1 },
-    { low: -1, high: 1.5 },
+    { low: -1, high: 1, mean: 0 },
+    { low: -1, high: 1.5, mean: 0.5 },
   ]);
 });
 
@@ -51,11 +56,11 @@ it("take bytes for what bytes can be, and layers for what was seen", async () =>
   const ranges = await rangesOn(network, Uint8Array.of(3, 4, 10, 20));
   expect(ranges).toEqual({
     observation: [
-      { low: 0, high: 255 },
-      { low: 0, high: 255 },
+      { low: 0, high: 255, mean: 6.5 },
+      { low: 0, high: 255, mean: 12 },
     ],
     bytes: true,
-    layers: [{ low: 7, high: 30 }],
+    layers: [{ low: 7, high: 30, means: [18.5] }],
   });
 });
 
