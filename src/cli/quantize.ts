@@ -35,7 +35,11 @@ export async function quantizedOnnx(policy: Policy, file: string, flags: Quantiz
     const { opset } = policy.interface ?? ownInterface(policy.architecture);
     const { ranges, bits } = await calibrate(policy, await recorder.record("calibration"), scheme, opset);
     const held = await recorder.record("verification");
-    const session = await openOnnx(policy, policyToQuantizedOnnx(byItself(policy), ranges, { scheme, bits }));
+    const session = await openOnnx(
+      policy,
+      policyToQuantizedOnnx(byItself(policy), ranges, { scheme, bits }),
+      scheme === "dynamic",
+    );
     const { agreement } = await compare(policy, held, session.ask, QUANTIZED.tolerance);
     await session.close();
     const rows = integer(held.length / inputSize(policy.architecture));

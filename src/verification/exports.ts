@@ -103,7 +103,7 @@ async function buildOnnx(policy: Policy, name: ExportName, calibration: Observat
   const model = quantized
     ? policyToQuantizedOnnx(own, quantized.ranges, { scheme, bits: quantized.bits })
     : policyToOnnx(own);
-  const session = await openOnnx(policy, model);
+  const session = await openOnnx(policy, model, scheme === "dynamic");
   return { bytes: model.length, answer: session.ask, speed: session, close: () => session.close() };
 }
 

@@ -18,21 +18,32 @@ export interface OnnxSession {
   close(): Promise<void>;
 }
 
-export async function openOnnx(policy: Policy, model: Uint8Array): Promise<OnnxSession> {
+/** @param alone whether it is asked about one observation at a time: dynamic ranges are those of all that come together */
+export async function openOnnx(policy: Policy, model: Uint8Array, alone = false): Promise<OnnxSession> {
   const session = await InferenceSession.create(model, { intraOpNumThreads: 1, interOpNumThreads: 1 });
   const { input, outputs } = ownInterface(policy.architecture);
   const shape = policy.architecture.input;
   const feedOf = (observations: Float32Array, rows: number) => ({
     [input.name]: new Tensor("float32", observations, [rows, ...shape]),
   });
+  const ask: Ask = async (observations, rows) => {
+    const made = await session.run(feedOf(observations, rows));
+    const [values, actions] = outputs.map(({ name }) =>
+      Float32Array.from(made[name]?.data as ArrayLike<number | bigint>, Number),
+    );
+    return { outputs: values ?? new Float32Array(), actions: actions ?? new Float32Array() };
+  };
+  const askEach: Ask = async (observations, rows) => {
+    const width = observations.length / rows;
+    const answers: Awaited<ReturnType<Ask>>[] = [];
+    for (let row = 0; row < rows; row++) answers.push(await ask(observations.slice(row * width, (row + 1) * width), 1));
+    return {
+      outputs: Float32Array.from(answers.flatMap((answer) => Array.from(answer.outputs))),
+      actions: Float32Array.from(answers.flatMap((answer) => Array.from(answer.actions))),
+    };
+  };
   return {
-    ask: async (observations, rows) => {
-      const made = await session.run(feedOf(observations, rows));
-      const [values, actions] = outputs.map(({ name }) =>
-        Float32Array.from(made[name]?.data as ArrayLike<number | bigint>, Number),
-      );
-      return { outputs: values ?? new Float32Array(), actions: actions ?? new Float32Array() };
-    },
+    ask: alone ? askEach : ask,
     decide: async (observation, times) => {
       const feed = feedOf(observation, 1);
       for (let i = 0; i < times; i++) await session.run(feed);
