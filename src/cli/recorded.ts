@@ -21,7 +21,7 @@ export interface RecordedFlags extends EnvironmentFlags {
 
 /** Two sets of observations that share no episode. */
 const SETS = ["calibration", "verification"] as const;
-export type RecordedSet = (typeof SETS)[number];
+type RecordedSet = (typeof SETS)[number];
 
 /** Where the observations of a policy come from. */
 export interface Recorder {

@@ -23,8 +23,10 @@ import {
  * DynamicQuantizeLinear, whose ranges are those of each observation, MatMulInteger and ConvInteger.
  */
 export const QUANTIZATIONS = ["qdq", "dynamic"] as const;
+/** A scheme of quantisation. */
 export type Quantization = (typeof QUANTIZATIONS)[number];
 
+/** How a policy is quantised. */
 export interface QuantizedOptions {
   readonly scheme: Quantization;
   /** Bits of what goes into the layers, 8 if not given; dynamic ones always have 8. */

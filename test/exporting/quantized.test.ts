@@ -280,7 +280,10 @@ it("leaves the outputs of a linear policy where they are on average, however wei
   const seen = observationsOf(linear.architecture, 500, 2).map((value) => value + 30);
   const ranges = await rangesOn(linear, seen);
   const exact = await label(linear, seen);
-  const given = await label(anyPolicyFromOnnx(policyToQuantizedOnnx(linear, ranges, { scheme: "qdq", bits: 16 }), "x"), seen);
+  const given = await label(
+    anyPolicyFromOnnx(policyToQuantizedOnnx(linear, ranges, { scheme: "qdq", bits: 16 }), "x"),
+    seen,
+  );
   for (const output of [0, 1, 2]) {
     const errors = Array.from(given, (value, at) => (at % 3 === output ? value - exact[at]! : 0));
     const bias = errors.reduce((sum, error) => sum + error, 0) / 500;
