@@ -83,7 +83,7 @@ async function logRecorder(
       const all = rowsOf(set);
       const taken = new (whole ? Uint8Array : Float32Array)(rows * width);
       for (let row = 0; row < rows; row++) {
-        copyRow(log.observations, all[Math.floor((row * all.length) / rows)]!, width, taken, row);
+        copyRow(log.observations, all[Math.floor((row * all.length) / rows)] ?? 0, width, taken, row);
       }
       return Promise.resolve(taken);
     },

@@ -44,7 +44,7 @@ it("gives the same bytes again", async () => {
 it("calibrates on a log where there is no environment", async () => {
   const folder = temporaryFolder();
   const [file, log] = [join(folder, "p.safetensors"), join(folder, "log.safetensors")];
-  const { environment: _, ...placeless } = randomPolicy(dense(3, [8], 4, "logits"));
+  const placeless = { ...randomPolicy(dense(3, [8], 4, "logits")), environment: undefined };
   writeFileSync(file, policyToSafetensors(placeless));
   const random = stream(1, "log");
   const data = Float32Array.from({ length: 6000 }, () => random.normal());
