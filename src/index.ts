@@ -39,6 +39,8 @@ export {
 // Scores.
 export { Evaluator } from "./evaluation/evaluate.ts";
 export type { Divergence } from "./evaluation/examination.ts";
+// Observations that a policy meets, and what quantisation takes from them.
+export { type RecordingOptions, recordObservations } from "./evaluation/recording.ts";
 // What a run records.
 export {
   type Checkpoint,
@@ -53,6 +55,7 @@ export {
 export { type JsModule, policyToJs } from "./exporting/js.ts";
 export type { Form } from "./exporting/js-layers.ts";
 export { policyToOnnx } from "./exporting/onnx.ts";
+export { policyToQuantizedOnnx, type Quantization, type QuantizedOptions } from "./exporting/onnx-quantized.ts";
 export { policyToHalfSafetensors, policyToSafetensors } from "./exporting/safetensors.ts";
 export { policyToSb3 } from "./exporting/sb3.ts";
 export { VERSION } from "./exporting/version.ts";
@@ -85,6 +88,7 @@ export {
 export { countNonZero } from "./network/parameters.ts";
 export { checkParameters, type Policy, type PolicyMetadata, type Score } from "./network/policy.ts";
 export { predictor } from "./network/predict.ts";
+export { type Ranges, rangesOn } from "./network/ranges.ts";
 // Logged observations, to compress on where there is no environment.
 export type { ObservationLog } from "./observations/log.ts";
 export { readObservations } from "./observations/read.ts";
