@@ -23,7 +23,8 @@ import {
  * DynamicQuantizeLinear, whose ranges are those of each observation, MatMulInteger and ConvInteger.
  */
 export const QUANTIZATIONS = ["qdq", "dynamic"] as const;
-type Quantization = (typeof QUANTIZATIONS)[number];
+/** A scheme of quantisation. */
+export type Quantization = (typeof QUANTIZATIONS)[number];
 
 export interface QuantizedOptions {
   readonly scheme: Quantization;
