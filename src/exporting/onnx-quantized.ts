@@ -26,6 +26,7 @@ export const QUANTIZATIONS = ["qdq", "dynamic"] as const;
 /** A scheme of quantisation. */
 export type Quantization = (typeof QUANTIZATIONS)[number];
 
+/** How a policy is quantised. */
 export interface QuantizedOptions {
   readonly scheme: Quantization;
   /** Bits of what goes into the layers, 8 if not given; dynamic ones always have 8. */

@@ -95,6 +95,8 @@ it("prints its version, and help with every command", async () => {
     "evaluate",
     "inspect",
     "export",
+    "verify",
+    "analyze",
     "import",
     "new",
     "zoo",
