@@ -3,7 +3,7 @@
  *
  *   npm run curve -- runs/Pong-v0-1 --output docs/images/pong-training.svg
  */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { drawChart } from "../src/report/charts.ts";
@@ -40,14 +40,18 @@ const trained = eventsOf(events, "train");
 const evaluated = eventsOf(events, "teacher-evaluated");
 const environment = eventsOf(events, "run-started")[0]?.environment ?? "";
 const best = Math.max(...evaluated.map((event) => event.score.mean));
-const greedy = evaluated.map((event) => [event.environmentSteps, event.score.mean] as const);
+// The teacher acts by draws where its configuration says so.
+const acting = /^teacher:\n(?: {2}.*\n)*? {2}acting: sampled$/m.test(readFileSync(join(run, "config.yaml"), "utf8"))
+  ? "drawn"
+  : "greedy";
+const looks = evaluated.map((event) => [event.environmentSteps, event.score.mean] as const);
 const entropy = trained.flatMap((event) =>
   event.entropy === undefined ? [] : [[event.environmentSteps, event.entropy] as const],
 );
 const chart = drawChart({
   id: "training",
   title: `Training of the teacher on ${environment}`,
-  description: `Mean return over environment steps, of training episodes and of greedy evaluations, the best of which is ${score(best)}.`,
+  description: `Mean return over environment steps, of training episodes and of ${acting} evaluations, the best of which is ${score(best)}.`,
   width: WIDTH - 2 * MARGIN,
   x: { label: "environment steps" },
   panels: [
@@ -60,7 +64,7 @@ const chart = drawChart({
           tone: "faint",
           points: trained.map((event) => [event.environmentSteps, event.episodeReturn] as const),
         },
-        { name: "greedy", tone: "accent", points: greedy },
+        { name: acting, tone: "accent", points: looks },
       ],
     },
     ...(entropy.length > 0
@@ -80,4 +84,4 @@ const height = Number(/ height="([\d.]+)"/.exec(chart.text)?.[1]);
 const whole = height + 2 * MARGIN;
 const picture = html`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${whole}" width="${WIDTH}" height="${whole}"><style>${trusted(STYLE)}</style><rect class="paper" width="${WIDTH}" height="${whole}" rx="6"/><g transform="translate(${MARGIN} ${MARGIN})">${chart}</g></svg>\n`;
 writeFileSync(output, picture.text);
-console.log(`${output}: best greedy evaluation ${score(best)} of ${evaluated.length}`);
+console.log(`${output}: best ${acting} evaluation ${score(best)} of ${evaluated.length}`);
