@@ -70,16 +70,21 @@ it("decides as a batched program does, whatever the architecture", async () => {
     await program.run();
     const predict = predictor(policy);
     const last = { ...architecture.layers.at(-1)!, activation: "none" as const };
-    const sums = predictor({
-      ...policy,
-      architecture: { ...architecture, layers: architecture.layers.with(-1, last) },
-    });
+    let largest = 0;
+    const sums = predictor(
+      { ...policy, architecture: { ...architecture, layers: architecture.layers.with(-1, last) } },
+      (_, values) => {
+        largest = Math.max(largest, ...values.map(Math.abs));
+      },
+    );
     for (let row = 0; row < rows; row++) {
       const expected = predict(observations.subarray(row * width, (row + 1) * width));
       const size = outputSize(architecture);
       const actual = program.floats("outputs").subarray(row * size, (row + 1) * size);
-      // Relative to the largest sum in front of the output's activation: its rounding does not shrink with a tanh.
-      const scale = 1 + Math.max(...sums(observations.subarray(row * width, (row + 1) * width)).map(Math.abs));
+      // Relative to the largest number on the way: its rounding does not shrink with a tanh behind it.
+      largest = 0;
+      sums(observations.subarray(row * width, (row + 1) * width));
+      const scale = 1 + largest;
       for (const [i, value] of actual.entries()) expect(Math.abs(value - expected[i]!) / scale).toBeLessThan(1e-5);
       const action = actual.slice();
       boundActions(architecture, action);
