@@ -1,7 +1,10 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { AxeResults } from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll } from "vitest";
 
 const { POPS_CHROMIUM: executablePath = "/usr/bin/chromium" } = process.env;
 
@@ -21,6 +24,26 @@ export function launchChromium(): Promise<Browser> {
       "--disable-sync",
     ],
   });
+}
+
+/** A browser and a folder for its files, while the tests of a group run. */
+export function browserFor(prefix: string): { readonly folder: string; readonly browser: Browser } {
+  const folder = mkdtempSync(join(tmpdir(), prefix));
+  let browser: Browser | undefined;
+  beforeAll(async () => {
+    browser = await launchChromium();
+  });
+  afterAll(async () => {
+    await browser?.close();
+    rmSync(folder, { recursive: true });
+  });
+  return {
+    folder,
+    get browser() {
+      if (browser === undefined) throw new Error("the browser is there while tests run");
+      return browser;
+    },
+  };
 }
 
 /** A page with what it says on the console and what it asks for. */

@@ -5,14 +5,14 @@ import { UsageError } from "../errors.ts";
 import { policyToC } from "../exporting/c/source.ts";
 import { testOf } from "../exporting/c/vectors.ts";
 import type { Network, Policy } from "../network/policy.ts";
-import { type Bits, quantize } from "../quantization/fixed-point.ts";
+import { BITS, FIXED_FORMS, quantize } from "../quantization/fixed-point.ts";
 import { rangesOf } from "../quantization/ranges.ts";
 import { neededCompiler } from "../verification/compiler.ts";
-import { measureC } from "../verification/exports.ts";
+import { calibrationOf, measureC } from "../verification/exports.ts";
 import type { Config } from "./config.ts";
 import { wordsOf } from "./environment.ts";
 import type { QuantizeFlags } from "./quantize.ts";
-import { openRecorder, RECORDED } from "./recorded.ts";
+import { RECORDED, recordOne } from "./recorded.ts";
 
 /** Files by their paths, the one that was asked for first, and what a user should know of them. */
 export interface Encoded {
@@ -32,8 +32,6 @@ interface CodeWishes extends CodeFlags {
   readonly spec?: EnvironmentSpec | undefined;
 }
 
-const BITS: Readonly<Record<string, Bits>> = { int8: 8, int16: 16 };
-
 /** A source, its header, and a test of them. Whole numbers are calibrated on observations. */
 export async function cFiles(policy: Policy, output: string, wishes: CodeWishes): Promise<Encoded> {
   const { file, spec, prefix = "policy", scratch = "static", quantize: scheme, calibration = RECORDED } = wishes;
@@ -43,15 +41,16 @@ export async function cFiles(policy: Policy, output: string, wishes: CodeWishes)
   if (!/^[\w.-]+$/.test(base))
     throw new UsageError("--output", `${output}: letters, digits, "_", "-" and "." name a source`);
   if (!/^[a-z_]\w*$/i.test(prefix)) throw new UsageError("--prefix", `${prefix} is no identifier of C`);
-  const bits = scheme === undefined ? undefined : BITS[scheme];
-  if (scheme !== undefined && bits === undefined)
-    throw new UsageError("--quantize", `is ${Object.keys(BITS).join(" or ")} for c, not ${scheme}`);
-  const recorder = bits && (await openRecorder(policy, file, wishes, calibration));
-  const rows = recorder && (await recorder.record("calibration").finally(() => recorder.close()));
+  const form = FIXED_FORMS.find((name) => name === scheme);
+  if (scheme !== undefined && form === undefined)
+    throw new UsageError("--quantize", `is ${FIXED_FORMS.join(" or ")} for c, not ${scheme}`);
+  const bits = form && BITS[form];
+  const recorded = bits && (await recordOne(policy, file, wishes, calibration));
+  const rows = recorded?.observations;
   const bytes = rows ? rows instanceof Uint8Array : spec !== undefined && isPixels(spec.observationSpace);
   const fixed = bits && rows && quantize(policy, rangesOf(policy, rows), bits, bytes);
   const observations = bytes ? ("uint8_t" as const) : ("float" as const);
-  const options = { prefix, file: base, observations, scratch, calibration: recorder?.source };
+  const options = { prefix, file: base, observations, scratch, calibration: recorded?.source };
   const { header, source } = policyToC(policy, options, fixed);
   const files = new Map([
     [output, source],
@@ -90,9 +89,8 @@ export function bytesIn(config: Config): ((network: Network) => Promise<number>)
   const name = `c-${config.pops.quantize}` as const;
   return async (network) => {
     const policy = { ...network, ...about };
-    const recorder = await openRecorder(policy, "the policy", flags, RECORDED);
-    const rows = await recorder.record("calibration").finally(() => recorder.close());
-    return measureC(policy, name, rows);
+    const { observations } = await recordOne(policy, "the policy", flags, RECORDED);
+    return measureC(policy, name, calibrationOf(policy, observations));
   };
 }
 

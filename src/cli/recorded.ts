@@ -1,3 +1,4 @@
+import type { OpenEnvironment } from "../environment/open.ts";
 import { UsageError } from "../errors.ts";
 import { CALIBRATION, recordObservations } from "../evaluation/recording.ts";
 import { inputSize } from "../network/architecture.ts";
@@ -32,6 +33,8 @@ export interface Recorder {
   record(set: RecordedSet): Promise<Observations>;
   /** In words, for people and for the provenance. */
   readonly source: string;
+  /** What is played, if anything is; it is closed with the recorder. */
+  readonly environment?: OpenEnvironment;
   close(): Promise<void>;
 }
 
@@ -61,8 +64,24 @@ export async function openRecorder(
   return {
     record: (set) => recordObservations(policy, opened, { seed, set, rows, acting }),
     source: `${integer(rows)} observations of ${opened.spec.id}, seed ${seed}`,
+    environment: opened,
     close: () => opened.close(),
   };
+}
+
+/** The observations of one set alone. */
+export async function recordOne(
+  policy: AnyPolicy,
+  file: string,
+  flags: RecordedFlags,
+  rows: number,
+): Promise<{ readonly observations: Observations; readonly source: string }> {
+  const recorder = await openRecorder(policy, file, flags, rows);
+  try {
+    return { observations: await recorder.record(CALIBRATION.set), source: recorder.source };
+  } finally {
+    await recorder.close();
+  }
 }
 
 async function logRecorder(

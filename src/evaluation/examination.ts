@@ -4,7 +4,7 @@ import type { Acting } from "../network/action.ts";
 import type { Architecture } from "../network/architecture.ts";
 import type { BlackBox, Network } from "../network/policy.ts";
 import { type Bits, quantize } from "../quantization/fixed-point.ts";
-import { FixedProgram } from "../quantization/program.ts";
+import { fixedProgram } from "../quantization/program.ts";
 import { rangesOf } from "../quantization/ranges.ts";
 import { Evaluator } from "./evaluate.ts";
 import { CALIBRATION, recordObservations } from "./recording.ts";
@@ -100,7 +100,7 @@ export class EpisodeExamination implements Examination {
         const network = { architecture, parameters };
         const rows = await recordObservations(network, source, calibration);
         const fixed = quantize(network, rangesOf(network, rows), bits, rows instanceof Uint8Array);
-        const evaluator = new Evaluator(architecture, lanes, new FixedProgram(fixed, lanes.size));
+        const evaluator = new Evaluator(architecture, lanes, fixedProgram(fixed, lanes.size));
         return evaluator.returns(null, this.#seed, set, count, acting, first);
       },
       dispose: async () => {

@@ -2,13 +2,51 @@ import { NumericError, reasonOf, ShapeError } from "../errors.ts";
 import { input } from "../tensor/graph.ts";
 import { ModelSession } from "../tensor/model-session.ts";
 import { Program } from "../tensor/program.ts";
-import { greedyActions } from "./action.ts";
-import { inputSize } from "./architecture.ts";
+import { type Actions, greedyActions } from "./action.ts";
+import { type Architecture, inputSize, outputSize } from "./architecture.ts";
 import type { BlackBox } from "./policy.ts";
 import { normalizer } from "./predict.ts";
 
 /** A network for batches of one size: reads `observations`, leaves `outputs` and greedy `actions`. */
 export type Forward = Pick<Program, "bind" | "floats" | "ints" | "run" | "dispose">;
+
+/** What decides about a batch by other means than a compiled program: it writes outputs, and greedy actions. */
+type Decide = (observations: Float32Array, outputs: Float32Array, actions: Actions) => Promise<void> | void;
+
+/** That in the place of a program, for batches of one size. Whoever made what decides frees it. */
+export class Decider implements Forward {
+  readonly #decide: Decide;
+  readonly #outputs: Float32Array;
+  readonly #actions: Actions;
+  #observations = new Float32Array();
+
+  constructor(architecture: Architecture, batch: number, decide: Decide) {
+    const size = outputSize(architecture);
+    this.#decide = decide;
+    this.#outputs = new Float32Array(batch * size);
+    this.#actions = architecture.gaussian ? new Float32Array(batch * size) : new Int32Array(batch);
+  }
+
+  bind(_: "observations", values: Float32Array): void {
+    this.#observations = values as Float32Array<ArrayBuffer>;
+  }
+
+  floats(name: string): Float32Array {
+    return name === "actions" && this.#actions instanceof Float32Array ? this.#actions : this.#outputs;
+  }
+
+  ints(): Int32Array {
+    return this.#actions instanceof Int32Array ? this.#actions : new Int32Array();
+  }
+
+  async run(): Promise<void> {
+    await this.#decide(this.#observations, this.#outputs, this.#actions);
+  }
+
+  dispose(): Promise<void> {
+    return Promise.resolve();
+  }
+}
 
 /** A black box for batches of one size, which it runs in parts of as many rows as it takes at once. */
 export class BlackBoxProgram implements Forward {

@@ -7,7 +7,7 @@ import { policyToSafetensors } from "../exporting/safetensors.ts";
 import { checkFits, countsOf, describe } from "../network/architecture.ts";
 import { nonZeroOf, type Policy } from "../network/policy.ts";
 import { integer, plural, score as scoreText } from "../report/format.ts";
-import { contentPolicy, html, type Markup, trusted } from "../report/html.ts";
+import { html, type Markup, pageHead, trusted } from "../report/html.ts";
 import { palette } from "../report/style.ts";
 import { sha256 } from "../seal.ts";
 
@@ -32,15 +32,7 @@ export async function policyToPage(policy: Policy, environment = policy.environm
   checkFits(policy.architecture, spec);
   const { code } = policyToJs(policy);
   const script = `${await playerCode()}\n${code}\npops.play(window, act, ${JSON.stringify(id)});\n`;
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${contentPolicy(styleSheet, script)}">
-<title>${id}: ${describe(policy.architecture)} · PoPS</title>
-<style>${trusted(styleSheet)}</style>
-</head>
+  return html`${pageHead(`${id}: ${describe(policy.architecture)} · PoPS`, styleSheet, script)}
 <body>
 <main>
 <h1>${id}</h1>

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { distillSchema } from "../distillation/distill.ts";
 import { ACTING } from "../network/action.ts";
 import { pruneSchema } from "../pruning/prune.ts";
+import { FIXED_FORMS } from "../quantization/fixed-point.ts";
 import { networkShape } from "../teacher/teacher.ts";
 
 const count = z.number().int().min(1);
@@ -82,7 +83,7 @@ export const popsSchema = z.strictObject({
   teacherEpisodes: count.min(2).default(100).describe("held-out episodes of the teacher's score"),
   proofEpisodes: count.min(2).default(1_000).describe("held-out episodes of the final proof"),
   quantize: z
-    .enum(["int8", "int16"])
+    .enum(FIXED_FORMS)
     .nullable()
     .default(null)
     .describe("weights of policies as they are tried and proven, in whole numbers; null for float32"),

@@ -17,7 +17,7 @@ import type { BlackBox, Network, Score } from "../network/policy.ts";
 import type { ObservationLog } from "../observations/log.ts";
 import type { Plain } from "../plain.ts";
 import { type PruneState, prune } from "../pruning/prune.ts";
-import type { Bits } from "../quantization/fixed-point.ts";
+import { BITS, type Bits } from "../quantization/fixed-point.ts";
 import type { Observations } from "../replay/rows.ts";
 import { redundancyOf } from "../shrinking/redundancy.ts";
 import { ladder, resizeByUnits, resizeByWeights } from "../shrinking/resize.ts";
@@ -119,7 +119,7 @@ interface Compression {
   readonly bytesOf?: ((network: Network) => Promise<number>) | undefined;
 }
 
-const bitsOf = ({ quantize }: PopsOptions): Bits | null => (quantize === null ? null : quantize === "int8" ? 8 : 16);
+const bitsOf = ({ quantize }: PopsOptions): Bits | null => quantize && BITS[quantize];
 
 /** Policies are tried by playing an environment. */
 export interface PopsInEnvironment extends Compression, EnvironmentSource {

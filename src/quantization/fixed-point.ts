@@ -7,6 +7,10 @@ import { stepSizes } from "./sizes.ts";
 /** Bits of weights. What goes from layer to layer has 16, as in TensorFlow Lite's 16x8: with 8, small networks lose their edge. */
 export type Bits = 8 | 16;
 
+/** Names of them, as users give them. */
+export const FIXED_FORMS = ["int8", "int16"] as const;
+export const BITS = { int8: 8, int16: 16 } as const satisfies Record<(typeof FIXED_FORMS)[number], Bits>;
+
 /** What 1 is in a signed activation; those behind a relu go up to twice that and 1. */
 export const LIMIT = 2 ** 15 - 1;
 const LIMIT_RELU = 2 ** 16 - 1;

@@ -1,3 +1,4 @@
+import { ShapeError } from "../errors.ts";
 import { inputSize, type LayerLayout, layoutOf, type Window } from "../network/architecture.ts";
 import type { Network } from "../network/policy.ts";
 import { normalizer, predictor } from "../network/predict.ts";
@@ -23,7 +24,7 @@ export interface Ranges {
 
 /**
  * Ranges over [rows, width] observations. One decision an observation.
- * @throws ShapeError when the observations are no whole rows
+ * @throws ShapeError when there are none, or they are no whole rows
  */
 export function rangesOf(network: Network, observations: Observations): Ranges {
   const { architecture } = network;
@@ -32,6 +33,8 @@ export function rangesOf(network: Network, observations: Observations): Ranges {
   const inputs = new Statistics(width, 1);
   const seen = layers.map(({ outputs, positions }) => new Statistics(outputs, positions));
   const rows = observations.length / width;
+  if (!Number.isInteger(rows) || rows === 0)
+    throw new ShapeError("ranges", `needs rows of ${width} numbers, got ${observations.length} numbers`);
   const moments = layers.map((layer) => (layer.inputs > MOST_INPUTS ? undefined : new Moments(layer, rows)));
   const predict = predictor(network, (l, values) => {
     seen[l]!.add(values);

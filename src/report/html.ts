@@ -47,8 +47,20 @@ function textOf(piece: Piece): string {
   return piece.map(textOf).join("");
 }
 
-/** Content security policy of a page without requests: it admits exactly this inline style sheet and script. */
-export function contentPolicy(style: string, script: string): string {
+/** Beginning of a page without requests, up to its body: it admits exactly its inline style sheet and the script that is to come. */
+export function pageHead(title: string, style: string, script: string): Markup {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="${contentPolicy(style, script)}">
+<title>${title}</title>
+<style>${trusted(style)}</style>
+</head>`;
+}
+
+function contentPolicy(style: string, script: string): string {
   const admitted = [style, script].map((text) => createHash("sha256").update(text, "utf8").digest("base64"));
   return `default-src 'none'; style-src 'sha256-${admitted[0]}'; script-src 'sha256-${admitted[1]}'; base-uri 'none'; form-action 'none'`;
 }

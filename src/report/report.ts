@@ -1,5 +1,5 @@
 import { pruning, redundancy, teacherTraining, weights } from "./curves.ts";
-import { contentPolicy, html, trusted } from "./html.ts";
+import { html, pageHead, trusted } from "./html.ts";
 import type { ReportInput, Section } from "./input.ts";
 import { subjectOf } from "./measure.ts";
 import { readoutScript } from "./readout.ts";
@@ -29,15 +29,7 @@ export function renderReport(input: ReportInput): string {
     reproduction(input),
     glossary(input),
   ].filter((section): section is Section => section !== undefined);
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${contentPolicy(styleSheet, readoutScript)}">
-<title>${subjectOf(result)}: ${result.teacher.layers} to ${result.policy.layers} · PoPS report</title>
-<style>${trusted(styleSheet)}</style>
-</head>
+  return html`${pageHead(`${subjectOf(result)}: ${result.teacher.layers} to ${result.policy.layers} · PoPS report`, styleSheet, readoutScript)}
 <body>
 ${headline(input)}
 <main>

@@ -5,15 +5,15 @@ import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import { UsageError } from "../errors.ts";
 import { driverOf } from "../exporting/c/driver.ts";
-import { type Code, type CodeOptions, policyToC } from "../exporting/c/source.ts";
+import { type CodeOptions, policyToC } from "../exporting/c/source.ts";
 import { policyToJs } from "../exporting/js.ts";
 import { policyToOnnx } from "../exporting/onnx.ts";
 import { policyToQuantizedOnnx } from "../exporting/onnx-quantized.ts";
 import { inputSize, outputSize } from "../network/architecture.ts";
 import { ownInterface } from "../network/interface.ts";
 import type { Policy } from "../network/policy.ts";
-import { type Bits, type FixedPoint, quantize } from "../quantization/fixed-point.ts";
-import { rangesOf } from "../quantization/ranges.ts";
+import { BITS, type Bits, type FixedPoint, quantize } from "../quantization/fixed-point.ts";
+import { type Ranges, rangesOf } from "../quantization/ranges.ts";
 import type { Observations } from "../replay/rows.ts";
 import { CProcess, timesOf } from "./c-process.ts";
 import type { Ask } from "./compare.ts";
@@ -25,7 +25,7 @@ export const EXPORTS = ["onnx", "onnx-qdq", "onnx-dynamic", "js", "c", "c-int16"
 export type ExportName = (typeof EXPORTS)[number];
 
 /** Bits of weights of those that are quantised. */
-const BITS: Readonly<Partial<Record<ExportName, Bits>>> = { "c-int8": 8, "c-int16": 16 };
+const BITS_OF: Readonly<Partial<Record<ExportName, Bits>>> = { "c-int8": BITS.int8, "c-int16": BITS.int16 };
 
 /** An export that has been built and can be asked. */
 export interface Built {
@@ -44,39 +44,56 @@ export interface Built {
   close(): Promise<void>;
 }
 
-/** C of a policy, for bytes if its observations are, quantised where the name says so. */
-function codeOf(
+/** What quantised exports of a policy are calibrated on. */
+export interface Calibration {
+  /** [rows, observation size]; bytes if its observations are. */
+  readonly observations: Observations;
+  /** What they say of it in whole numbers: found out when it is asked for, once for all exports. */
+  readonly ranges: () => Ranges;
+}
+
+export function calibrationOf(policy: Policy, observations: Observations): Calibration {
+  let ranges: Ranges | undefined;
+  return { observations, ranges: () => (ranges ??= rangesOf(policy, observations)) };
+}
+
+/** Writes C of a policy into a folder, `policy.c` and its header, quantised where the name says so. */
+function writeCode(
   policy: Policy,
   name: ExportName,
-  calibration: Observations,
-): Code & { options: CodeOptions; fixed?: FixedPoint } {
-  const bits = BITS[name];
-  const bytes = calibration instanceof Uint8Array;
-  const observations = bytes ? "uint8_t" : "float";
-  const options: CodeOptions = { prefix: "policy", file: "policy", observations, scratch: "static" };
-  const fixed = bits && quantize(policy, rangesOf(policy, calibration), bits, bytes);
-  return { ...policyToC(policy, options, fixed), options, ...(fixed && { fixed }) };
+  { observations, ranges }: Calibration,
+  folder: string,
+): { readonly source: string; readonly options: CodeOptions; readonly fixed: FixedPoint | undefined } {
+  const bits = BITS_OF[name];
+  const bytes = observations instanceof Uint8Array;
+  const type = bytes ? "uint8_t" : "float";
+  const options: CodeOptions = { prefix: "policy", file: "policy", observations: type, scratch: "static" };
+  const fixed = bits && quantize(policy, ranges(), bits, bytes);
+  const { header, source } = policyToC(policy, options, fixed);
+  writeFileSync(join(folder, "policy.h"), header);
+  writeFileSync(join(folder, "policy.c"), source);
+  return { source, options, fixed };
 }
 
 /**
  * Builds an export as it is shipped, and what it takes to ask it.
  * @throws UsageError when a compiler of C is needed and missing
  */
-export async function build(policy: Policy, name: ExportName, calibration: Observations): Promise<Built> {
+export async function build(policy: Policy, name: ExportName, calibration: Calibration): Promise<Built> {
   const folder = mkdtempSync(join(tmpdir(), "pops-export-"));
   const clean = (): void => {
     rmSync(folder, { recursive: true, force: true });
   };
   try {
     const built = name.startsWith("onnx")
-      ? await buildOnnx(policy, name, calibration)
+      ? await buildOnnx(policy, name, calibration.observations)
       : name === "js"
         ? await buildJs(policy, folder)
         : buildC(policy, name, calibration, folder);
     return {
       ...built,
       name,
-      quantized: (BITS[name] ?? SCHEMES[name]) !== undefined,
+      quantized: (BITS_OF[name] ?? SCHEMES[name]) !== undefined,
       close: async () => {
         await built.close();
         clean();
@@ -146,12 +163,10 @@ async function buildJs(policy: Policy, folder: string): Promise<Runs> {
  * Bytes of code and constants of a policy in C, by the object file that this machine's compiler makes of it at -Os.
  * @throws UsageError when a compiler or `size` is missing
  */
-export function measureC(policy: Policy, name: ExportName, calibration: Observations): number {
+export function measureC(policy: Policy, name: ExportName, calibration: Calibration): number {
   const folder = mkdtempSync(join(tmpdir(), "pops-size-"));
   try {
-    const { header, source } = codeOf(policy, name, calibration);
-    writeFileSync(join(folder, "policy.h"), header);
-    writeFileSync(join(folder, "policy.c"), source);
+    writeCode(policy, name, calibration, folder);
     const footprint = footprintOf(folder, "policy.c", neededCompiler());
     if (footprint === undefined) throw new UsageError("size", "is missing: install binutils");
     return footprint.flash;
@@ -162,12 +177,10 @@ export function measureC(policy: Policy, name: ExportName, calibration: Observat
 
 const ARM = "arm-none-eabi-";
 
-function buildC(policy: Policy, name: ExportName, calibration: Observations, folder: string): Runs {
+function buildC(policy: Policy, name: ExportName, calibration: Calibration, folder: string): Runs {
   const { architecture } = policy;
   const program = neededCompiler();
-  const { header, source, options, fixed } = codeOf(policy, name, calibration);
-  writeFileSync(join(folder, "policy.h"), header);
-  writeFileSync(join(folder, "policy.c"), source);
+  const { source, options, fixed } = writeCode(policy, name, calibration, folder);
   writeFileSync(join(folder, "driver.c"), driverOf(architecture, options, fixed !== undefined));
   compile(program, ["-O3", "-march=native", "driver.c", "policy.c", "-lm", "-o", "driver"], folder);
   const footprint = footprintOf(folder, "policy.c", program);
@@ -177,7 +190,7 @@ function buildC(policy: Policy, name: ExportName, calibration: Observations, fol
   const size = outputSize(architecture);
   const width = size + (architecture.gaussian ? size : 1);
   const given = (rows: Float32Array): Observations =>
-    calibration instanceof Uint8Array ? Uint8Array.from(rows) : rows;
+    calibration.observations instanceof Uint8Array ? Uint8Array.from(rows) : rows;
   const child = new CProcess(join(folder, "driver"), name, width);
   return {
     bytes: footprint?.flash ?? Buffer.byteLength(source),

@@ -1,7 +1,7 @@
 import type { OpenEnvironment } from "../environment/open.ts";
 import { Evaluator, playerOf } from "../evaluation/evaluate.ts";
-import { type Architecture, outputSize } from "../network/architecture.ts";
-import type { Forward } from "../network/black-box.ts";
+import type { Architecture } from "../network/architecture.ts";
+import { Decider } from "../network/black-box.ts";
 import type { Policy, Score } from "../network/policy.ts";
 import { type Comparison, compare } from "./compare.ts";
 import type { Built } from "./exports.ts";
@@ -42,7 +42,7 @@ export async function scoreOf(
   const lanes = environment.vector(Math.min(LANES, episodes));
   const [player, parameters] = playerOf(policy);
   const evaluator = built
-    ? new Evaluator(policy.architecture, lanes, new Asked(policy.architecture, built, lanes.size))
+    ? new Evaluator(policy.architecture, lanes, inPlaceOf(policy.architecture, built, lanes.size))
     : await Evaluator.create(player, lanes);
   try {
     return await evaluator.score(built ? null : parameters, seed, "verification", episodes);
@@ -66,41 +66,10 @@ export async function verify(built: Built, reference: Reference): Promise<Verifi
 }
 
 /** A built export in the place of a network in lock-step. */
-class Asked implements Forward {
-  readonly #built: Built;
-  readonly #rows: number;
-  readonly #outputs: Float32Array;
-  readonly #actions: Int32Array | Float32Array;
-  #observations = new Float32Array();
-
-  constructor(architecture: Architecture, built: Built, rows: number) {
-    const size = outputSize(architecture);
-    this.#built = built;
-    this.#rows = rows;
-    this.#outputs = new Float32Array(rows * size);
-    this.#actions = architecture.gaussian ? new Float32Array(rows * size) : new Int32Array(rows);
-  }
-
-  bind(_: string, values: Float32Array): void {
-    this.#observations = values as Float32Array<ArrayBuffer>;
-  }
-
-  floats(name: string): Float32Array {
-    return name === "actions" && this.#actions instanceof Float32Array ? this.#actions : this.#outputs;
-  }
-
-  ints(): Int32Array {
-    return this.#actions instanceof Int32Array ? this.#actions : new Int32Array();
-  }
-
-  async run(): Promise<void> {
-    const { outputs, actions } = await this.#built.answer(this.#observations, this.#rows);
-    this.#outputs.set(outputs);
-    this.#actions.set(actions);
-  }
-
-  /** Whoever built it closes it. */
-  dispose(): Promise<void> {
-    return Promise.resolve();
-  }
+function inPlaceOf(architecture: Architecture, built: Built, rows: number): Decider {
+  return new Decider(architecture, rows, async (observations, outputs, actions) => {
+    const answers = await built.answer(observations, rows);
+    outputs.set(answers.outputs);
+    actions.set(answers.actions);
+  });
 }

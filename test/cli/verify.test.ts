@@ -8,6 +8,7 @@ import { compiler } from "../../src/verification/compiler.ts";
 import { pops, temporaryFolder } from "./fixtures/pops.ts";
 
 const MINUTES = 60_000;
+const compress = ["compress", zooPath(zooEntry("CartPole-v1-teacher")), "--quick", "--set", "pops.student.hidden=[2]"];
 const cartpole = zooPath(zooEntry("CartPole-v1-policy"));
 
 describe.skipIf(compiler() === undefined)("pops verify (needs a compiler of C)", () => {
@@ -43,15 +44,8 @@ describe.skipIf(compiler() === undefined)("pops verify (needs a compiler of C)",
 
   it("proves the policies of a run in whole numbers, and writes them in C", { timeout: 4 * MINUTES }, async () => {
     const out = join(temporaryFolder(), "run");
-    const policy = [
-      "compress",
-      zooPath(zooEntry("CartPole-v1-teacher")),
-      "--quick",
-      "--set",
-      "pops.student.hidden=[2]",
-    ];
     const target = ["--target", "c-int8", "--max-bytes", "450", "--out", out, "--json"];
-    const { code, stdout } = await pops(...policy, ...target);
+    const { code, stdout } = await pops(...compress, ...target);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ target: "c-int8", smaller: true });
     const again = join(out, "again.c");
@@ -63,14 +57,7 @@ describe.skipIf(compiler() === undefined)("pops verify (needs a compiler of C)",
 
   it("ends with exit code 5 where nothing that fits holds the objective", { timeout: 4 * MINUTES }, async () => {
     const out = join(temporaryFolder(), "run");
-    const policy = [
-      "compress",
-      zooPath(zooEntry("CartPole-v1-teacher")),
-      "--quick",
-      "--set",
-      "pops.student.hidden=[2]",
-    ];
-    const { code, stderr } = await pops(...policy, "--target", "c-int8", "--max-bytes", "20", "--out", out);
+    const { code, stderr } = await pops(...compress, "--target", "c-int8", "--max-bytes", "20", "--out", out);
     expect(code).toBe(5);
     expect(stderr).toMatch(/takes \d+ bytes, more than the 20 that it may have/);
   });

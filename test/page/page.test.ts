@@ -1,10 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import fc from "fast-check";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { zooEntry, zooPath } from "../../src/cli/zoo.ts";
 import { builtInIds, specOf } from "../../src/environment/registry.ts";
 import { makeVector } from "../../src/environment/vector.ts";
@@ -18,7 +17,7 @@ import type { Policy } from "../../src/network/policy.ts";
 import { predictor } from "../../src/network/predict.ts";
 import { policyToPage } from "../../src/page/page.ts";
 import { stream } from "../../src/random/pcg64.ts";
-import { barriersOf, launchChromium, NEEDS_CHROMIUM, type Opened, open, withChromium } from "../browser.ts";
+import { barriersOf, browserFor, NEEDS_CHROMIUM, type Opened, open, withChromium } from "../browser.ts";
 import { randomParameters } from "../network/architectures.ts";
 
 const MINUTES = 60_000;
@@ -81,15 +80,8 @@ it("nothing that a policy says of itself ends the page's script or begins markup
 });
 
 describe.skipIf(!withChromium)(`in a browser (${NEEDS_CHROMIUM})`, () => {
-  const folder = mkdtempSync(join(tmpdir(), "pops-page-"));
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchChromium();
-  });
-  afterAll(async () => {
-    await browser.close();
-    rmSync(folder, { recursive: true });
-  });
+  const running = browserFor("pops-page-");
+  const { folder } = running;
 
   async function openPage(
     policy: Policy,
@@ -98,7 +90,7 @@ describe.skipIf(!withChromium)(`in a browser (${NEEDS_CHROMIUM})`, () => {
   ): Promise<Opened> {
     const file = join(folder, "page.html");
     writeFileSync(file, await policyToPage(policy, environment));
-    return open(browser, pathToFileURL(file).href, options);
+    return open(running.browser, pathToFileURL(file).href, options);
   }
   const textOf = (page: Page, id: string): Promise<string | null> => page.locator(`#${id}`).textContent();
 
@@ -205,7 +197,7 @@ describe.skipIf(!withChromium)(`in a browser (${NEEDS_CHROMIUM})`, () => {
   });
 
   it("a module decides in a browser as in Node", { timeout: 2 * MINUTES }, async () => {
-    const { page, complaints } = await open(browser, "about:blank", {});
+    const { page, complaints } = await open(running.browser, "about:blank", {});
     for (const name of ["LunarLander-v3-teacher", "LunarLanderContinuous-v3-policy", "MiniBreakout-v0-policy"]) {
       const policy = await fromZoo(name);
       const random = stream(1, "observations");

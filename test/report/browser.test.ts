@@ -1,12 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { dense } from "../../src/network/architecture.ts";
 import { type ReportInput, renderReport } from "../../src/report/report.ts";
-import { barriersOf, launchChromium, NEEDS_CHROMIUM, type Opened, open, withChromium } from "../browser.ts";
+import { barriersOf, browserFor, NEEDS_CHROMIUM, type Opened, open, withChromium } from "../browser.ts";
 import { cartPoleRun, imageRun, nothingSmallerRun, policyOf, sideOf } from "./synthetic.ts";
 
 const run = cartPoleRun();
@@ -42,23 +41,14 @@ const screens = [
 ] as const;
 
 describe.skipIf(!withChromium)(`the report in a browser (${NEEDS_CHROMIUM})`, () => {
-  const folder = mkdtempSync(join(tmpdir(), "pops-report-"));
-  let browser: Browser;
-
-  beforeAll(async () => {
-    browser = await launchChromium();
-  });
-
-  afterAll(async () => {
-    await browser.close();
-    rmSync(folder, { recursive: true });
-  });
+  const running = browserFor("pops-report-");
+  const { folder } = running;
 
   /** Opens the report from a file. */
   function openReport(input: ReportInput, options: Parameters<Browser["newPage"]>[0]): Promise<Opened> {
     const file = join(folder, "report.html");
     writeFileSync(file, renderReport(input));
-    return open(browser, pathToFileURL(file).href, options);
+    return open(running.browser, pathToFileURL(file).href, options);
   }
 
   /** The usual page on every screen; the unusual ones, whose styles are the same, on each kind once. */
@@ -91,7 +81,10 @@ describe.skipIf(!withChromium)(`the report in a browser (${NEEDS_CHROMIUM})`, ()
   });
 
   it("shows all of its figures without scripts", async () => {
-    const context = await browser.newContext({ javaScriptEnabled: false, viewport: { width: 1280, height: 900 } });
+    const context = await running.browser.newContext({
+      javaScriptEnabled: false,
+      viewport: { width: 1280, height: 900 },
+    });
     const file = join(folder, "plain.html");
     writeFileSync(file, renderReport(run));
     const page = await context.newPage();

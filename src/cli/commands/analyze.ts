@@ -2,12 +2,13 @@ import { countsOf, describe, inputSize, layoutOf } from "../../network/architect
 import { nonZeroOf, type Policy } from "../../network/policy.ts";
 import { integer } from "../../report/format.ts";
 import { compiler } from "../../verification/compiler.ts";
-import { type Built, build } from "../../verification/exports.ts";
+import { type Built, build, calibrationOf } from "../../verification/exports.ts";
 import { exportLatency, measureLatency } from "../latency.ts";
 import { share } from "../progress.ts";
-import { openRecorder, type RecordedFlags } from "../recorded.ts";
+import { type RecordedFlags, recordOne } from "../recorded.ts";
 import { columns } from "../table.ts";
-import { exportsOf, layered } from "./verify.ts";
+import { layersIn } from "./export.ts";
+import { exportsOf } from "./verify.ts";
 
 export interface AnalyzeFlags extends RecordedFlags {
   readonly exports?: string[];
@@ -29,16 +30,17 @@ type ExportCost = Pick<Built, "name" | "bytes" | "footprint" | "cortexM4"> & { r
 
 /** Shows what each layer of a policy costs, and what each of its exports takes here: bytes, memory and time. */
 export async function analyze(file: string, flags: AnalyzeFlags): Promise<void> {
-  const policy = await layered(file, "analyze");
-  const wanted = exportsOf(flags.exports).filter((name) => !name.startsWith("c") || compiler() !== undefined);
-  const recorder = await openRecorder(policy, file, flags, flags.rows);
-  const rows = await recorder.record("calibration").finally(() => recorder.close());
-  const observation = Float32Array.from(rows.subarray(0, inputSize(policy.architecture)));
+  const policy = await layersIn(file, "analyze", "policy");
+  const compiles = compiler() !== undefined;
+  const wanted = exportsOf(flags.exports).filter((name) => compiles || !name.startsWith("c"));
+  const { observations } = await recordOne(policy, file, flags, flags.rows);
+  const observation = Float32Array.from(observations.subarray(0, inputSize(policy.architecture)));
+  const calibration = calibrationOf(policy, observations);
   const layers = layersOf(policy);
   const micros = await measureLatency(policy);
   const exports: ExportCost[] = [];
   for (const name of wanted) {
-    const built = await build(policy, name, rows);
+    const built = await build(policy, name, calibration);
     try {
       const { bytes, footprint, cortexM4 } = built;
       const cost = { name, bytes, micros: await exportLatency(built, observation) };

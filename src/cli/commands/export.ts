@@ -54,12 +54,15 @@ const formats: Record<string, Encode> = {
 /** Formats that are code. */
 const CODE = ["js", "html", "c"];
 
-/** @throws UsageError when the file holds a black box, which would take ONNX Runtime along */
-async function layersIn(file: string, format: string): Promise<Policy> {
+/**
+ * A policy whose layers are known, which `what` is for.
+ * @throws UsageError when the file holds a black box, which would take ONNX Runtime along
+ */
+export async function layersIn(file: string, what: string, option = "format"): Promise<Policy> {
   const policy = await loadTeacher(file);
   if ("parameters" in policy) return policy;
   const advice = "compress it first (pops compress), and export what comes out";
-  throw new UsageError("format", `${format} is for networks of layers, ${file} holds a black box: ${advice}`);
+  throw new UsageError(option, `${what} is for networks of layers, ${file} holds a black box: ${advice}`);
 }
 
 async function onnxFiles(policy: Policy, output: string, wishes: Wishes): Promise<Encoded> {

@@ -1,33 +1,20 @@
 import { UsageError, VerificationError } from "../../errors.ts";
-import { loadTeacher } from "../../importing/load.ts";
 import { checkFits, countsOf, describe } from "../../network/architecture.ts";
 import type { Policy, Score } from "../../network/policy.ts";
 import { integer } from "../../report/format.ts";
-import { type Built, build, EXPORTS, type ExportName } from "../../verification/exports.ts";
+import { type Built, build, calibrationOf, EXPORTS, type ExportName } from "../../verification/exports.ts";
 import { scoreOf, type Verified, verify } from "../../verification/verify.ts";
-import { environmentOf, openNamed } from "../environment.ts";
+import { openNamed } from "../environment.ts";
 import { share } from "../progress.ts";
 import { openRecorder, type RecordedFlags } from "../recorded.ts";
 import { columns } from "../table.ts";
+import { layersIn } from "./export.ts";
 
 export interface VerifyFlags extends RecordedFlags {
   readonly exports?: string[];
   readonly rows: number;
   readonly episodes: number;
   readonly json?: boolean;
-}
-
-/**
- * A policy whose layers are known.
- * @throws UsageError for a black box
- */
-export async function layered(file: string, command: string): Promise<Policy> {
-  const policy = await loadTeacher(file);
-  if ("parameters" in policy) return policy;
-  throw new UsageError(
-    command,
-    `is for networks of layers, ${file} holds a black box: compress it first (pops compress)`,
-  );
 }
 
 /** Ranges of single observations are for large networks: small ones lose their edge, and have to ask for them. */
@@ -50,16 +37,15 @@ type Row = Verified & Pick<Built, "bytes" | "footprint" | "cortexM4">;
  * @throws VerificationError when one is not what the policy is
  */
 export async function verifyExports(file: string, flags: VerifyFlags): Promise<void> {
-  const policy = await layered(file, "verify");
+  const policy = await layersIn(file, "verify", "policy");
   const wanted = exportsOf(flags.exports);
   const recorder = await openRecorder(policy, file, flags, flags.rows);
-  const [calibration, observations] = [await recorder.record("calibration"), await recorder.record("verification")];
-  await recorder.close();
-  const logged = flags.observations !== undefined;
-  const named =
-    flags.env !== undefined ? ([flags.env, flags] as const) : logged ? undefined : environmentOf(policy, file, flags);
-  const environment = named && (await openNamed(...named));
+  // A log has no environment of its own; one may be named beside it.
+  const beside = recorder.environment || flags.env === undefined ? undefined : await openNamed(flags.env, flags);
+  const environment = recorder.environment ?? beside;
   try {
+    const calibration = calibrationOf(policy, await recorder.record("calibration"));
+    const observations = await recorder.record("verification");
     if (environment) checkFits(policy.architecture, environment.spec);
     const asked = { policy, environment, observations, seed: flags.seed, episodes: flags.episodes };
     const score = await scoreOf(asked);
@@ -89,7 +75,8 @@ export async function verifyExports(file: string, flags: VerifyFlags): Promise<v
     const wrong = rows.filter(({ passed }) => !passed).map(({ name }) => name);
     if (wrong.length > 0) throw new VerificationError(`${wrong.join(", ")}: not what ${file} is`);
   } finally {
-    await environment?.close();
+    await beside?.close();
+    await recorder.close();
   }
 }
 

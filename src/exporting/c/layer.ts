@@ -139,18 +139,19 @@ function sideBySide(layer: CodedLayer, name: string, index: string, { read, writ
   const order = blocks.flatMap(([from, size]) =>
     Array.from({ length: inputs * size }, (_, at) => (from + (at % size)) * inputs + Math.floor(at / size)),
   );
+  const unitOf = (from: number): string => (from === 0 ? "j" : `(${from} + j)`);
   const code = blocks.map(
     ([from, size]) => `{
-  const ${types.weight} *w = ${name}_weights + ${from * inputs};
+  const ${types.weight} *w = ${name}_weights${from === 0 ? "" : ` + ${from * inputs}`};
   ${types.sum} sums[${size}];
-  for (${index} j = 0; j < ${size}; j++) sums[j] = ${name}_biases[${from} + j];
+  for (${index} j = 0; j < ${size}; j++) sums[j] = ${name}_biases[${unitOf(from)}];
   for (${index} i = 0; i < ${inputs}; i++) {
     const ${types.sum} value = ${read("i")};
     for (${index} j = 0; j < ${size}; j++) sums[j] += value * w[${size} * i + j];
   }
   for (${index} j = 0; j < ${size}; j++) {
     const ${types.sum} sum = sums[j];
-    ${write(`(${from} + j)`)} = ${finish("sum", `(${from} + j)`)};
+    ${write(unitOf(from))} = ${finish("sum", unitOf(from))};
   }
 }
 `,

@@ -47,7 +47,7 @@ export function policyToC(policy: Policy, options: CodeOptions, fixed?: FixedPoi
   const index = largestIndex(layers, inputSize(architecture)) > 32_767 ? "long" : "int";
   const takesIn = fixed ? !fixed.bytes : intakeOf(architecture) === "normalized";
   const room = roomOf(layers, takesIn ? inputSize(architecture) : 0, fixed);
-  const writer = new Writer(policy, options, layers, room, index, fixed);
+  const writer = new Writer(policy, options, layers, room, takesIn, index, fixed);
   return { header: writer.header(), source: writer.source() };
 }
 
@@ -72,6 +72,8 @@ class Writer {
   readonly #options: CodeOptions;
   readonly #layers: readonly CodedLayer[];
   readonly #room: Room;
+  /** Whether observations are brought into other numbers in front of the first layer. */
+  readonly #takesIn: boolean;
   readonly #index: string;
   readonly #fixed: FixedPoint | undefined;
 
@@ -80,6 +82,7 @@ class Writer {
     options: CodeOptions,
     layers: readonly CodedLayer[],
     room: Room,
+    takesIn: boolean,
     index: string,
     fixed: FixedPoint | undefined,
   ) {
@@ -87,6 +90,7 @@ class Writer {
     this.#options = options;
     this.#layers = layers;
     this.#room = room;
+    this.#takesIn = takesIn;
     this.#index = index;
     this.#fixed = fixed;
   }
@@ -204,12 +208,12 @@ ${this.#acting()}`)}`;
 
   /** What brings observations into the first layer's numbers, if anything does. */
   #intake(): string {
+    if (!this.#takesIn) return "";
     const { architecture } = this.#policy;
     const { observations } = this.#options;
     const size = inputSize(architecture);
     const fixed = this.#fixed;
     if (fixed) {
-      if (fixed.bytes) return "";
       const [center, factor] = [fixed.centers, fixed.factors].map((values, at) =>
         numbersOf(`policy_${at === 0 ? "centers" : "factors"}`, values),
       ) as [Numbers, Numbers];
@@ -226,11 +230,9 @@ static void policy_quantize(const ${observations} *x, int16_t *y)
 
 `;
     }
-    const { normalization } = architecture;
-    if (normalization === undefined || intakeOf(architecture) !== "normalized") return "";
-    const { clip } = normalization;
-    const mean = numbersOf("policy_mean", normalization.mean);
-    const deviation = numbersOf("policy_deviation", normalization.deviation);
+    const { clip, ...statistics } = architecture.normalization ?? { mean: [], deviation: [] };
+    const mean = numbersOf("policy_mean", statistics.mean);
+    const deviation = numbersOf("policy_deviation", statistics.deviation);
     const limited =
       clip === undefined
         ? "value"
@@ -254,8 +256,7 @@ static void policy_normalize(const ${observations} *x, float *y)
     let calls = this.#parameter !== "" && this.#scratch === 0 ? "  (void)scratch;\n" : "";
     let from = "observation";
     let turn = 0;
-    const intake = this.#intake();
-    if (intake !== "") {
+    if (this.#takesIn) {
       calls += `  ${this.#fixed ? "policy_quantize" : "policy_normalize"}(observation, ${buffers[0]});\n`;
       from = buffers[0]!;
       turn = 1;
