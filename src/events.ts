@@ -197,6 +197,8 @@ export type QuickScore = z.infer<typeof quick>;
 export interface Checkpoint {
   readonly type: "checkpoint";
   readonly state: () => Plain;
+  /** The end of a stage that may be made longer: saved, however new the checkpoint before it is. */
+  readonly last?: boolean;
 }
 
 /** What an algorithm yields. */

@@ -264,6 +264,34 @@ export function resolveObservationConfig(
   return config;
 }
 
+/** What may still change once a training has begun: how long it goes on. */
+const EXTENSIBLE = ["teacher.totalSteps", "teacher.stopScore"];
+
+/**
+ * The configuration of a training that goes on for longer: with more `totalSteps`, or a higher `stopScore`.
+ *
+ * @throws UsageError for other settings, and for less than the training had
+ */
+export function extendConfig(config: Config, set: readonly string[]): Config {
+  if (config.command !== "train" || !("teacher" in config))
+    throw new UsageError("--set", "cannot be given with --resume: the run's config.yaml decides");
+  const settings = set.map(parseSetting).reduce(merge, {});
+  const other = set.find((setting) => !EXTENSIBLE.includes(setting.split("=")[0] ?? ""));
+  if (other !== undefined)
+    throw new UsageError(
+      "--set",
+      `${other} cannot be given with --resume; ${EXTENSIBLE.join(" and ")} can, to train longer`,
+    );
+  const longer = validate(environmentConfigSchema, merge(config, settings));
+  if (typeof longer === "string") throw new UsageError("--set", longer);
+  for (const name of ["totalSteps", "stopScore"] as const) {
+    const [before, now] = [config.teacher[name], longer.teacher[name]];
+    if (now < before)
+      throw new UsageError("--set", `teacher.${name} was ${before}: a training can go on for longer, not for less`);
+  }
+  return longer;
+}
+
 /** What a run is about, in a word: its environment's id, or the name of its file of observations. */
 export function subjectOf(config: Config): string {
   return "environment" in config ? config.environment : basename(config.observations.file);

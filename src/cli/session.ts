@@ -11,13 +11,13 @@ import { readObservations } from "../observations/read.ts";
 import { type Outcome, type Plan, pipeline } from "../pops/pipeline.ts";
 import { type Measure, measureOf } from "../report/measure.ts";
 import { RunDirectory } from "../run/directory.ts";
-import { restore } from "../run/generations.ts";
+import { reconfigure, restore } from "../run/generations.ts";
 import { readResult } from "../run/read.ts";
 import { record } from "../run/record.ts";
 import type { Result } from "../run/result.ts";
 import type { Teacher } from "../teacher/teacher.ts";
 import { bytesIn } from "./c-files.ts";
-import { type Config, formatConfig, parseConfig, subjectOf } from "./config.ts";
+import { type Config, extendConfig, formatConfig, parseConfig, subjectOf } from "./config.ts";
 import { digestOf, type OwnModule, ownEnvironment } from "./environment.ts";
 import { finish, type GivenTeacher, saveTeacher, teacherPath } from "./finish.ts";
 import { Progress } from "./progress.ts";
@@ -78,6 +78,8 @@ interface Expected {
   readonly command: Config["command"];
   /** An id, or the path of a module. */
   readonly environment: string | undefined;
+  /** Settings by which a training is to go on for longer. */
+  readonly set: readonly string[] | undefined;
 }
 
 /**
@@ -87,7 +89,7 @@ interface Expected {
 export async function resume(expected: Expected, options: SessionOptions, given: Given): Promise<number> {
   const directory = RunDirectory.open(options.out);
   try {
-    const config = parseConfig(directory.config, directory.files.config);
+    let config = parseConfig(directory.config, directory.files.config);
     if (config.command !== expected.command) {
       throw new UsageError(
         "--resume",
@@ -101,6 +103,10 @@ export async function resume(expected: Expected, options: SessionOptions, given:
     const own = "environment" in config ? config.module : undefined;
     const isNamed = named !== undefined && own !== undefined && isModule(named);
     if (named !== undefined && !isNamed && named !== subjectOf(config)) refuseOther(options, config, named);
+    if (expected.set) {
+      config = extendConfig(config, expected.set);
+      reconfigure(directory, VERSION, formatConfig(config));
+    }
     if (config.command === "compress") keepTeacher(directory, config, given.teacher);
     if (existsSync(directory.files.result)) {
       const result = readResult(directory.files.result);

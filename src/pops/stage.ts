@@ -15,7 +15,7 @@ export async function* withCheckpoints<Result>(
         return next.value;
       }
       const event = next.value;
-      if (event.type === "checkpoint") yield { type: "checkpoint", state: () => wrap(event.state()) };
+      if (event.type === "checkpoint") yield { ...event, state: () => wrap(event.state()) };
       else yield event;
     }
   } finally {

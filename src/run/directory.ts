@@ -7,7 +7,7 @@ import type { Result } from "./result.ts";
 
 /** Where everything of a run lies. */
 export interface RunFiles {
-  /** The effective configuration, exactly as it was when the run began. A folder that has it is a run. */
+  /** The effective configuration. A folder that has it is a run. */
   readonly config: string;
   readonly events: string;
   readonly tensorboard: string;
@@ -47,14 +47,13 @@ const MAX_CONFIG_BYTES = 1_000_000;
 export class RunDirectory {
   readonly path: string;
   readonly files: RunFiles;
-  /** Text of `config.yaml`. */
-  readonly config: string;
+  #config: string;
   readonly #unlock: () => void;
 
   private constructor(path: string, config: string, unlock: () => void) {
     this.path = path;
     this.files = runFiles(path);
-    this.config = config;
+    this.#config = config;
     this.#unlock = unlock;
   }
 
@@ -104,6 +103,18 @@ export class RunDirectory {
       unlock();
       throw error;
     }
+  }
+
+  /** Text of `config.yaml`. */
+  get config(): string {
+    return this.#config;
+  }
+
+  /** Gives the run another `config.yaml`, once `seal` has saved a checkpoint that is for it. */
+  reconfigure(config: string, seal: () => void): void {
+    this.#config = config;
+    seal();
+    writeAtomically(this.files.config, Buffer.from(config));
   }
 
   writeResult(result: Result): void {

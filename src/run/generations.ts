@@ -36,15 +36,29 @@ export function saveCheckpoint(directory: RunDirectory, state: Plain, header: Om
 }
 
 /**
- * The checkpoint that a run goes on from: the latest that is intact. `undefined` when the run was killed before its first.
+ * Gives a run another configuration, for which its state is one as well. Killed in between, it has the old one still.
+ *
+ * @throws FileError as `restore`
+ */
+export function reconfigure(directory: RunDirectory, program: string, config: string): void {
+  const restored = restore(directory, program);
+  directory.reconfigure(config, () => {
+    if (!restored) return;
+    const { state, lengths, seconds, stage } = restored;
+    saveCheckpoint(directory, state, { program, lengths, seconds, stage });
+  });
+}
+
+/**
+ * The checkpoint that a run goes on from: the latest that is intact and of its configuration. `undefined` when the run was killed before its first.
  *
  * @throws FileError when no checkpoint is intact, or when the configuration or the program has changed since
  */
 export function restore(directory: RunDirectory, program: string): Restored | undefined {
   const { latest, previous, config } = directory.files;
-  const restored = newestIntact(latest, previous);
+  const restored = newestIntact(latest, previous, sha256(directory.config));
   if (restored === undefined) return undefined;
-  if (restored.config !== sha256(directory.config)) {
+  if (restored === "of another configuration") {
     throw new FileError(
       config,
       "was changed since the run began: put it back as it was, or start a new run in another folder",
@@ -59,12 +73,22 @@ export function restore(directory: RunDirectory, program: string): Restored | un
   return restored;
 }
 
-function newestIntact(latest: string, previous: string): Restored | undefined {
+function newestIntact(
+  latest: string,
+  previous: string,
+  config: string,
+): Restored | "of another configuration" | undefined {
   const problems: string[] = [];
+  let another = false;
   // A process killed between the two renames of saveCheckpoint leaves the previous one alone: then that is the latest.
   for (const path of [latest, previous].filter((file) => existsSync(file))) {
     try {
       const { state, header } = decodeState(readBounded(path, MAX_CHECKPOINT_BYTES), path);
+      // Of the latest alone when `reconfigure` was killed: the one before it is of the configuration that stands.
+      if (header.config !== config) {
+        another = true;
+        continue;
+      }
       // Over a damaged latest: it must not become the previous one of the next checkpoint.
       if (path === previous) renameSync(previous, latest);
       const [damage] = problems;
@@ -74,6 +98,7 @@ function newestIntact(latest: string, previous: string): Restored | undefined {
       problems.push(error.message);
     }
   }
+  if (another) return "of another configuration";
   if (problems.length === 0) return undefined;
   throw new FileError(
     dirname(latest),

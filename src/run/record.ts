@@ -58,7 +58,8 @@ export async function record<Result>(
         continue;
       }
       const interrupted = signal?.aborted === true;
-      if (!interrupted && performance.now() - taken < 1000 * options.checkpointEvery) continue;
+      const due = emitted.last === true || performance.now() - taken >= 1000 * options.checkpointEvery;
+      if (!interrupted && !due) continue;
       saveCheckpoint(directory, emitted.state(), {
         program: options.program,
         lengths: logs.sync(),

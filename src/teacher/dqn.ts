@@ -278,7 +278,7 @@ export async function* trainDqn(
         lossSum = 0;
         lossCount = 0;
       }
-      yield { type: "checkpoint", state: getState };
+      yield { type: "checkpoint", state: getState, last: steps >= options.totalSteps || judge.passed };
     }
     const left = [leftBehind("target network", trained)];
     yield { type: "teacher-trained", step: trainer.steps, algorithm: "dqn", architecture, leftBehind: left };

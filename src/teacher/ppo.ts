@@ -174,7 +174,7 @@ export async function* trainPpo(
         yield { type: "train", ...train, ...learned, explainedVariance: explained };
         yield evaluated;
       }
-      yield { type: "checkpoint", state: getState };
+      yield { type: "checkpoint", state: getState, last: steps >= options.totalSteps || judge.passed };
     }
     const { network } = judge;
     const left = [leftBehind("critic", model.critic)];

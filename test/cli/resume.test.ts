@@ -6,13 +6,33 @@ import { tiny } from "./fixtures/tiny.ts";
 
 const FILES = ["events.jsonl", "policies/policy.safetensors", "policies/teacher.safetensors", "policies/policy.onnx"];
 
+/** Settings of a short training by PPO, which no score ends. */
+function training(steps: number): string[] {
+  const set = {
+    "teacher.algorithm": "ppo",
+    "teacher.environments": 4,
+    "teacher.nSteps": 64,
+    "teacher.batchSize": 64,
+    "teacher.evaluationInterval": 512,
+    "teacher.evaluationEpisodes": 5,
+    "teacher.stopScore": 1000,
+    "teacher.totalSteps": steps,
+  };
+  return Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+}
+
 const folder = newFolder();
+/** A training of 1,024 steps that is over; of 2,048 once it has gone on. */
+const trained = join(folder, "trained");
 const expected = new Map<string, Buffer>();
 
 beforeAll(async () => {
   const out = join(folder, "run");
   expect(await pops("run", "CartPole-v1", ...tiny(), "--out", out)).toMatchObject({ code: 0 });
   for (const file of FILES) expected.set(file, readFileSync(join(out, file)));
+});
+beforeAll(async () => {
+  expect(await pops("train", "CartPole-v1", ...training(1024), "--out", trained)).toMatchObject({ code: 0 });
 });
 afterAll(() => {
   remove(folder);
@@ -55,6 +75,17 @@ it.skipIf(process.platform === "win32")(
   },
 );
 
+it("goes on with a training that is over, to the bytes of one that was as long from the start", async () => {
+  const longer = ["--set", "teacher.totalSteps=2048"];
+  const extended = await pops("train", "--resume", "--out", trained, ...longer);
+  expect(extended).toMatchObject({ code: 0, stderr: "" });
+  const whole = join(temporaryFolder(), "whole");
+  expect(await pops("train", "CartPole-v1", ...training(2048), "--out", whole)).toMatchObject({ code: 0 });
+  const teacher = (out: string): Buffer => readFileSync(join(out, "policies/teacher.safetensors"));
+  expect(teacher(trained).equals(teacher(whole))).toBe(true);
+  expect(readFileSync(join(trained, "config.yaml"))).toEqual(readFileSync(join(whole, "config.yaml")));
+});
+
 it("refuses a second process in the same folder with exit code 6, and the first one goes on", async () => {
   const out = join(temporaryFolder(), "run");
   const first = start("run", "CartPole-v1", ...tiny(), "--out", out);
@@ -93,6 +124,18 @@ it.each([
     ["run", "--resume", "--out", "RUN", "--set", "pops.objective=1"],
     "--set: cannot be given with --resume: the run's config.yaml decides",
   ],
+  [
+    ["train", "--resume", "--out", "TRAINED", "--set", "seed=2"],
+    '--set: there is no setting "seed"; see "pops settings"',
+  ],
+  [
+    ["train", "--resume", "--out", "TRAINED", "--set", "teacher.gamma=0.9"],
+    "--set: teacher.gamma=0.9 cannot be given with --resume; teacher.totalSteps and teacher.stopScore can, to train longer",
+  ],
+  [
+    ["train", "--resume", "--out", "TRAINED", "--set", "teacher.totalSteps=1"],
+    "--set: teacher.totalSteps was 2048: a training can go on for longer, not for less",
+  ],
   [["run", "Acrobot-v1", "--resume", "--out", "RUN"], "--resume: RUN is a run of CartPole-v1, not of Acrobot-v1"],
   [["train", "--resume", "--out", "RUN"], '--resume: RUN was begun by "pops run": resume it with that command'],
   [
@@ -100,6 +143,7 @@ it.each([
     "--resume: NONE is not a run: it has no config.yaml. Name the folder that --out named when the run began",
   ],
 ])("refuses pops %j", async (parameters, message) => {
-  const fill = (text: string): string => text.replace("RUN", join(folder, "run")).replace("NONE", join(folder, "none"));
+  const fill = (text: string): string =>
+    text.replace("RUN", join(folder, "run")).replace("NONE", join(folder, "none")).replace("TRAINED", trained);
   expect(await pops(...parameters.map(fill))).toEqual({ code: 2, stdout: "", stderr: `pops: ${fill(message)}\n` });
 });

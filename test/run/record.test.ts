@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { FileError, NumericError } from "../../src/errors.ts";
 import type { Emitted, Event } from "../../src/events.ts";
 import { RunDirectory } from "../../src/run/directory.ts";
-import { restore } from "../../src/run/generations.ts";
+import { reconfigure, restore } from "../../src/run/generations.ts";
 import { readEvents } from "../../src/run/read.ts";
 import { type RecordOptions, record } from "../../src/run/record.ts";
 import { temporaryFolder } from "./fixtures/child.ts";
@@ -157,6 +157,35 @@ it("refuses to go on with another configuration", async () => {
   const changed = RunDirectory.open(directory.path);
   expect(() => restore(changed, program)).toThrow(FileError);
   expect(() => restore(changed, program)).toThrow("config.yaml: was changed");
+});
+
+it("goes on with the configuration that it is given", async () => {
+  const directory = newRun();
+  await sessionUntil(directory, 5);
+  reconfigure(directory, program, "toy: longer\n");
+  directory.close();
+  const changed = RunDirectory.open(directory.path);
+  expect(changed.config).toBe("toy: longer\n");
+  expect(restore(changed, program)).toMatchObject({ state: { step: 5 }, notice: undefined });
+});
+
+it("has its old configuration when it was killed before it had the new one", async () => {
+  const directory = newRun();
+  await sessionUntil(directory, 5);
+  reconfigure(directory, program, "toy: longer\n");
+  directory.close();
+  writeFileSync(directory.files.config, "toy: true\n");
+  expect(restore(RunDirectory.open(directory.path), program)).toMatchObject({ state: { step: 5 }, notice: undefined });
+});
+
+it("takes the checkpoint at an algorithm's end, however new the one before is", async () => {
+  async function* ending(): AsyncGenerator<Emitted, null> {
+    for (const step of [1, 2, 3]) yield { type: "checkpoint", state: () => step, last: step === 2 };
+    return await Promise.resolve(null);
+  }
+  const directory = newRun();
+  await record(directory, ending(), { program, checkpointEvery: Number.POSITIVE_INFINITY });
+  expect(restore(directory, program)?.state).toBe(2);
 });
 
 it("refuses to go on with another version of the program and names both", async () => {

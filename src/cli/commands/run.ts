@@ -65,7 +65,6 @@ function goOn(command: Config["command"], environment: string | undefined, flags
   const options = {
     preset: "--preset",
     quick: "--quick",
-    set: "--set",
     seed: "--seed",
     target: "--target",
     maxBytes: "--max-bytes",
@@ -74,7 +73,7 @@ function goOn(command: Config["command"], environment: string | undefined, flags
   const option = key === undefined ? givenOption(flags) : options[key];
   if (option !== undefined)
     throw new UsageError(option, "cannot be given with --resume: the run's config.yaml decides");
-  return resume({ command, environment }, sessionOptions(flags, flags.out), given);
+  return resume({ command, environment, set: flags.set }, sessionOptions(flags, flags.out), given);
 }
 
 /** Begins a run in an environment. */
