@@ -19,7 +19,7 @@ const mayImport = {
   pruning: ["events", "random", "tensor", "network", "environment", "evaluation", "distillation"],
   distillation: ["events", "random", "tensor", "network", "environment", "replay", "evaluation"],
   shrinking: ["random", "network"],
-  quantization: ["network", "replay"],
+  quantization: ["tensor", "network", "replay"],
   observations: ["random", "thread", "network", "importing"],
   pops: ["events", "teacher", "random", "thread", "tensor", "network", "environment", "replay", "evaluation", "observations", "pruning", "distillation", "shrinking", "quantization"],
   importing: ["network", "environment", "tensor"],

@@ -100,7 +100,12 @@ async function byModule(policy: Policy, batch: number, form?: "straight" | "dens
   return (await timed(1, work)) / times;
 }
 
-function byC(policy: Policy, batch: number, bits?: 8, form?: Form): { micros: number; bytes: number } | undefined {
+async function byC(
+  policy: Policy,
+  batch: number,
+  bits?: 8,
+  form?: Form,
+): Promise<{ micros: number; bytes: number } | undefined> {
   if (cc === undefined) return undefined;
   const { architecture } = policy;
   const image = architecture.input.length === 3;
@@ -113,7 +118,7 @@ function byC(policy: Policy, batch: number, bits?: 8, form?: Form): { micros: nu
     scratch: "static",
     form,
   };
-  const fixed = bits && quantize(policy, rangesOf(policy, given), bits, image);
+  const fixed = bits && quantize(policy, await rangesOf(policy, given), bits);
   const { header, source } = policyToC(policy, options, fixed);
   writeFileSync(join(folder, "policy.h"), header);
   writeFileSync(join(folder, "policy.c"), source);
@@ -216,8 +221,8 @@ async function decisions(): Promise<void> {
       if (large && batch > 1) continue;
       const runtime = await byRuntime(policy, batch);
       const js = large ? undefined : await byModule(policy, batch);
-      const c = large ? undefined : byC(policy, batch)?.micros;
-      const whole = name.endsWith("policy") ? byC(policy, batch, 8)?.micros : undefined;
+      const c = large ? undefined : (await byC(policy, batch))?.micros;
+      const whole = name.endsWith("policy") ? (await byC(policy, batch, 8))?.micros : undefined;
       const flow = tf && !large ? await byTensorFlow(tf, policy, batch) : undefined;
       const question = { layers: architecture.layers, input: architecture.input, batch, calls: callsOf(policy, batch) };
       const peer = (await torch?.ask(question))?.micros;
@@ -266,7 +271,7 @@ async function limit(): Promise<void> {
   const rate = peak();
   if (rate === undefined) return;
   const teacher = await loadPolicy(zooPath(zooEntry("LunarLander-v3-teacher")));
-  const c = byC(teacher, 1)?.micros ?? 0;
+  const c = (await byC(teacher, 1))?.micros ?? 0;
   const macs = layoutOf(teacher.architecture).reduce((sum, { weights }) => sum + weights.length, 0);
   const least = (macs / rate) * 1e6;
   say(`
@@ -296,7 +301,7 @@ Where sparsity pays: one decision of a pruned 8-64-64-64-4 that nobody shrank, m
     const policy = pruned(density);
     const js = { dense: 0, sparse: 0, straight: 0 };
     for (const form of FORMS) js[form] = await byModule(policy, 1, form);
-    const [full, few] = [byC(policy, 1, undefined, "dense"), byC(policy, 1, undefined, "sparse")];
+    const [full, few] = [await byC(policy, 1, undefined, "dense"), await byC(policy, 1, undefined, "sparse")];
     const cells = [
       js.dense,
       js.sparse,

@@ -88,7 +88,6 @@ export {
 export { countNonZero } from "./network/parameters.ts";
 export { checkParameters, type Policy, type PolicyMetadata, type Score } from "./network/policy.ts";
 export { predictor } from "./network/predict.ts";
-export { type Ranges, rangesOn } from "./network/ranges.ts";
 // Logged observations, to compress on where there is no environment.
 export type { ObservationLog } from "./observations/log.ts";
 export { readObservations } from "./observations/read.ts";

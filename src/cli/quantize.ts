@@ -4,6 +4,7 @@ import { inputSize } from "../network/architecture.ts";
 import { ownInterface } from "../network/interface.ts";
 import type { Policy } from "../network/policy.ts";
 import { integer } from "../report/format.ts";
+import { calibrationOf } from "../verification/calibration.ts";
 import { compare } from "../verification/compare.ts";
 import { byItself, calibrate, openOnnx, QUANTIZED } from "../verification/onnx-session.ts";
 import { share } from "./progress.ts";
@@ -33,7 +34,12 @@ export async function quantizedOnnx(policy: Policy, file: string, flags: Quantiz
   const recorder = await openRecorder(policy, file, flags, flags.calibration ?? RECORDED);
   try {
     const { opset } = policy.interface ?? ownInterface(policy.architecture);
-    const { ranges, bits } = await calibrate(policy, await recorder.record("calibration"), scheme, opset);
+    const { ranges, bits } = await calibrate(
+      policy,
+      calibrationOf(policy, await recorder.record("calibration")),
+      scheme,
+      opset,
+    );
     const held = await recorder.record("verification");
     const session = await openOnnx(
       policy,

@@ -99,7 +99,7 @@ export class EpisodeExamination implements Examination {
         if (parameters === null) throw new ShapeError("examination", "a network is measured with its parameters");
         const network = { architecture, parameters };
         const rows = await recordObservations(network, source, calibration);
-        const fixed = quantize(network, rangesOf(network, rows), bits, rows instanceof Uint8Array);
+        const fixed = quantize(network, await rangesOf(network, rows), bits);
         const evaluator = new Evaluator(architecture, lanes, fixedProgram(fixed, lanes.size));
         return evaluator.returns(null, this.#seed, set, count, acting, first);
       },

@@ -5,7 +5,7 @@ import { describe, layoutOf, outputSize } from "../network/architecture.ts";
 import { type Interface, ownInterface } from "../network/interface.ts";
 import { transposed } from "../network/parameters.ts";
 import type { BlackBoxMetadata, Policy } from "../network/policy.ts";
-import type { Ranges } from "../network/ranges.ts";
+import type { Ranges } from "../quantization/ranges.ts";
 import { DTYPES, type OnnxTensor } from "../tensor/onnx-model.ts";
 import { metadataOf } from "./metadata.ts";
 import { Graph, placesOf } from "./onnx-graph.ts";

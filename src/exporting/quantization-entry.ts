@@ -1,6 +1,6 @@
 import { type Architecture, type LayerLayout, layoutOf } from "../network/architecture.ts";
 import type { Network } from "../network/policy.ts";
-import { type ElementRange, normalizedRanges, type Range, type Ranges } from "../network/ranges.ts";
+import { type Range, type Ranges, together } from "../quantization/ranges.ts";
 import { inputSteps, pick } from "./quantization-scales.ts";
 
 /** Integers from 0 on that stand for the numbers (integer - zero) * step. */
@@ -35,7 +35,7 @@ export interface First extends Taken {
 }
 
 /** The grid of a range and of 0, which lies on it. Step 1 where there is nothing but 0. */
-export function gridOf({ low, high }: Range, levels: number): Grid {
+export function gridOf({ low, high }: Pick<Range, "low" | "high">, levels: number): Grid {
   const [least, most] = [Math.min(0, low), Math.max(0, high)];
   const step = Math.fround((most - least) / levels) || 1;
   return { step, zero: Math.round(-least / step) };
@@ -52,11 +52,12 @@ export function gridOf({ low, high }: Range, levels: number): Grid {
 export function firstStatic(network: Network, ranges: Ranges, levels: number, normalized: boolean): First {
   const { architecture } = network;
   const [layer] = layoutOf(architecture);
-  if (isWhole(architecture, ranges, normalized)) return wholeOf(architecture, ranges);
-  const seen = normalizedRanges(architecture, ranges);
+  if (isWhole(architecture, ranges, normalized)) return wholeOf(architecture, ranges.inputs);
+  const { inputs: seen } = ranges;
   if (layer?.window) {
-    const { step, zero } = gridOf(union(seen), levels);
-    return finished(architecture, normalized, { steps: [step], origins: [0], references: [meanOf(seen)], zero });
+    const all = together(seen);
+    const { step, zero } = gridOf(all, levels);
+    return finished(architecture, normalized, { steps: [step], origins: [0], references: [all.mean], zero });
   }
   const zero = (levels + 1) / 2;
   const finest = Float64Array.from(seen, ({ low, high }) => (high - low) / levels);
@@ -77,10 +78,11 @@ export function firstStatic(network: Network, ranges: Ranges, levels: number, no
 export function firstDynamic(network: Network, ranges: Ranges, normalized: boolean): First {
   const { architecture } = network;
   const [layer] = layoutOf(architecture);
-  if (isWhole(architecture, ranges, normalized)) return wholeOf(architecture, ranges);
-  const seen = normalizedRanges(architecture, ranges);
+  if (isWhole(architecture, ranges, normalized)) return wholeOf(architecture, ranges.inputs);
+  const { inputs: seen } = ranges;
   if (layer?.window) {
-    return finished(architecture, normalized, { steps: [1], origins: [0], references: [meanOf(seen)], zero: 0 });
+    const { mean } = together(seen);
+    return finished(architecture, normalized, { steps: [1], origins: [0], references: [mean], zero: 0 });
   }
   const references = seen.map(({ mean }) => mean);
   const greatest = seen.map(({ low, high }, i) => Math.max(high - references[i]!, references[i]! - low));
@@ -90,12 +92,6 @@ export function firstDynamic(network: Network, ranges: Ranges, normalized: boole
 
 const fitted = (steps: Float64Array, { parameters }: Network, { weights, outputs }: LayerLayout): Float64Array =>
   inputSteps(steps, parameters.subarray(weights.offset, weights.offset + weights.length), outputs);
-
-const meanOf = (seen: readonly ElementRange[]): number => seen.reduce((sum, { mean }) => sum + mean, 0) / seen.length;
-
-function union(ranges: readonly Range[]): Range {
-  return ranges.reduce((all, { low, high }) => ({ low: Math.min(all.low, low), high: Math.max(all.high, high) }));
-}
 
 /** Whether bytes can go in as they are: nothing limits them, and zeros around images are zeros. */
 function isWhole({ normalization, ...architecture }: Architecture, { bytes }: Ranges, normalized: boolean): boolean {
@@ -107,15 +103,14 @@ function isWhole({ normalization, ...architecture }: Architecture, { bytes }: Ra
   return mean.length === 1 && deviation.length === 1 && (!padded || mean[0] === 0);
 }
 
-function wholeOf(architecture: Architecture, ranges: Ranges): First {
+function wholeOf(architecture: Architecture, seen: readonly Range[]): First {
   const { mean, deviation } = architecture.normalization ?? { mean: [0], deviation: [1] };
   const count = Math.max(mean.length, deviation.length);
   const each = (of: (i: number) => number): Float64Array => Float64Array.from({ length: count }, (_, i) => of(i));
-  const seen = normalizedRanges(architecture, ranges);
   return {
     steps: each((i) => 1 / pick(deviation, i)),
     origins: each((i) => -pick(mean, i) / pick(deviation, i)),
-    references: count === 1 ? Float64Array.of(meanOf(seen)) : each((i) => seen[i]!.mean),
+    references: count === 1 ? Float64Array.of(together(seen).mean) : each((i) => seen[i]!.mean),
     zero: 0,
     entry: undefined,
   };

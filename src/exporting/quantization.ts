@@ -1,6 +1,6 @@
 import { type LayerLayout, layoutOf } from "../network/architecture.ts";
 import { checkParameters, type Network } from "../network/policy.ts";
-import type { LayerRange, Ranges } from "../network/ranges.ts";
+import { type Range, type Ranges, together } from "../quantization/ranges.ts";
 import { type Entry, firstDynamic, firstStatic, type Grid, gridOf, type Taken } from "./quantization-entry.ts";
 import { MOST_WEIGHT, outputScales, pick } from "./quantization-scales.ts";
 
@@ -57,7 +57,7 @@ export function quantizeStatic(
   checkParameters(network.architecture, network.parameters);
   const inFront = normalized || limits(network);
   const first = firstStatic(network, ranges, levels, inFront);
-  const grids = [{ step: 1, zero: first.zero }, ...ranges.layers.map((range) => gridOf(range, levels))];
+  const grids = [{ step: 1, zero: first.zero }, ...ranges.layers.map((units) => gridOf(together(units), levels))];
   const layers = layoutOf(network.architecture).map((layout, l): IntegerLayer => {
     const grid = grids[l]!;
     const layer = quantizeLayer(
@@ -137,7 +137,7 @@ function referencesOf({ steps, origins, references }: Taken): Float64Array {
 }
 
 /** How a layer takes what the one before it puts out: as it is. */
-function behind({ means }: LayerRange, { inputs, rowsPerUnit }: LayerLayout): Taken {
-  const references = Float64Array.from({ length: inputs }, (_, i) => means[Math.floor(i / rowsPerUnit)]!);
+function behind(units: readonly Range[], { inputs, rowsPerUnit }: LayerLayout): Taken {
+  const references = Float64Array.from({ length: inputs }, (_, i) => units[Math.floor(i / rowsPerUnit)]!.mean);
   return { steps: Float64Array.of(1), origins: Float64Array.of(0), references };
 }

@@ -1,6 +1,6 @@
 import { type Activation, type Architecture, type LayerLayout, layoutOf } from "../network/architecture.ts";
 import { checkParameters, type Network } from "../network/policy.ts";
-import type { Moments, Range, Ranges } from "./ranges.ts";
+import { type Moments, type Range, type Ranges, together } from "./ranges.ts";
 import { compensation, roundRow } from "./rounding.ts";
 import { stepSizes } from "./sizes.ts";
 
@@ -94,16 +94,17 @@ const clamp = (value: number, low: number, high: number): number => Math.min(Mat
 
 /**
  * Quantises a network after its training (Jacob et al. 2018, arXiv 1712.05877, with scales for each unit).
- * @param bytes whether observations are bytes, as those of images; they go in as they are where nothing limits them
+ * Observations of bytes, as those of images, go in as they are where nothing limits them.
+ *
  * @throws ShapeError when the parameters do not fit the architecture or are not finite
  */
-export function quantize(network: Network, ranges: Ranges, bits: Bits, bytes: boolean): FixedPoint {
+export function quantize(network: Network, ranges: Ranges, bits: Bits): FixedPoint {
   const { architecture, parameters } = network;
   checkParameters(architecture, parameters);
   const layouts = layoutOf(architecture);
   const { mean, deviation, clip } = architecture.normalization ?? { mean: [0], deviation: [1] };
   const alike = Math.max(mean.length, deviation.length) === 1;
-  const asTheyAre = bytes && clip === undefined && (alike || layouts[0]?.window === undefined);
+  const asTheyAre = ranges.bytes && clip === undefined && (alike || layouts[0]?.window === undefined);
   const taken = asTheyAre ? bytesIn(ranges, mean, deviation) : takenIn(architecture, ranges);
   const chosen = layouts.map((layout, l) => {
     const previous = layouts[l - 1];
@@ -143,18 +144,6 @@ export function quantize(network: Network, ranges: Ranges, bits: Bits, bytes: bo
 
 const means = (ranges: readonly Range[]): Float64Array => Float64Array.from(ranges, ({ mean }) => mean);
 const deviations = (ranges: readonly Range[]): Float64Array => Float64Array.from(ranges, ({ deviation }) => deviation);
-
-/** One range of all: of the elements of an image. */
-function together(ranges: readonly Range[]): Range {
-  const mean = ranges.reduce((sum, range) => sum + range.mean, 0) / ranges.length;
-  const squares = ranges.reduce((sum, range) => sum + range.deviation ** 2 + (range.mean - mean) ** 2, 0);
-  return {
-    low: ranges.reduce((least, { low }) => Math.min(least, low), Number.POSITIVE_INFINITY),
-    high: ranges.reduce((most, { high }) => Math.max(most, high), Number.NEGATIVE_INFINITY),
-    mean,
-    deviation: Math.sqrt(squares / ranges.length),
-  };
-}
 
 /** Bytes, which are normalised by the layer that takes them. */
 function bytesIn({ inputs }: Ranges, mean: readonly number[], deviation: readonly number[]): Steps {

@@ -1,8 +1,11 @@
 import { ShapeError } from "../errors.ts";
-import { inputSize, type LayerLayout, layoutOf, type Window } from "../network/architecture.ts";
+import { inputSize, type LayerLayout, layoutOf, parameterCount, type Window } from "../network/architecture.ts";
+import { activationsOf } from "../network/forward.ts";
 import type { Network } from "../network/policy.ts";
-import { normalizer, predictor } from "../network/predict.ts";
+import { normalizer } from "../network/predict.ts";
 import type { Observations } from "../replay/rows.ts";
+import { input } from "../tensor/graph.ts";
+import { Program } from "../tensor/program.ts";
 
 /** What some numbers were. */
 export interface Range {
@@ -14,42 +17,89 @@ export interface Range {
 
 /** What the numbers of a network were over recorded observations. */
 export interface Ranges {
+  /** Observations are bytes: their ranges are 0 to 255 whatever was seen, and all numbers in them are whole. */
+  readonly bytes: boolean;
   /** Of each element of an observation, normalised where the network does so. */
   readonly inputs: readonly Range[];
-  /** By layer: of what each unit put out, behind its activation. */
+  /** By layer: of what each unit put out, behind its activation, a filter of a convolution at all its places. */
   readonly layers: readonly (readonly Range[])[];
   /** By layer: how its inputs went together, one window of an image at a time; not of layers of many inputs. */
   readonly moments: readonly (Moments | undefined)[];
 }
 
+/** One range of all of some. */
+export function together(ranges: readonly Range[]): Range {
+  const mean = ranges.reduce((sum, range) => sum + range.mean, 0) / ranges.length;
+  const squares = ranges.reduce((sum, range) => sum + range.deviation ** 2 + (range.mean - mean) ** 2, 0);
+  return {
+    low: ranges.reduce((least, { low }) => Math.min(least, low), Number.POSITIVE_INFINITY),
+    high: ranges.reduce((most, { high }) => Math.max(most, high), Number.NEGATIVE_INFINITY),
+    mean,
+    deviation: Math.sqrt(squares / ranges.length),
+  };
+}
+
+/** Numbers of observations that go through the network at once. */
+const BATCH_NUMBERS = 2_000_000;
+
 /**
- * Ranges over [rows, width] observations. One decision an observation.
+ * The ranges that the numbers of a network have on recorded observations [rows, observation size]: what quantisation after a
+ * training is calibrated by.
+ *
  * @throws ShapeError when there are none, or they are no whole rows
  */
-export function rangesOf(network: Network, observations: Observations): Ranges {
-  const { architecture } = network;
+export async function rangesOf(network: Network, observations: Observations): Promise<Ranges> {
+  const { architecture, parameters } = network;
   const width = inputSize(architecture);
-  const layers = layoutOf(architecture);
-  const inputs = new Statistics(width, 1);
-  const seen = layers.map(({ outputs, positions }) => new Statistics(outputs, positions));
   const rows = observations.length / width;
   if (!Number.isInteger(rows) || rows === 0)
     throw new ShapeError("ranges", `needs rows of ${width} numbers, got ${observations.length} numbers`);
-  const moments = layers.map((layer) => (layer.inputs > MOST_INPUTS ? undefined : new Moments(layer, rows)));
-  const predict = predictor(network, (l, values) => {
-    seen[l]!.add(values);
-    moments[l + 1]?.add(values);
-  });
+  const bytes = observations instanceof Uint8Array;
+  const layers = layoutOf(architecture);
   const normalize = normalizer(architecture);
+  const inputs = new Statistics(width, 1);
+  const seen = layers.map(({ outputs, positions }) => new Statistics(outputs, positions));
+  const moments = layers.map((layer) => (layer.inputs > MOST_INPUTS ? undefined : new Moments(layer, rows)));
+  const size = Math.min(rows, 256, Math.max(1, Math.floor(BATCH_NUMBERS / width)));
+  const given = {
+    parameters: input([parameterCount(architecture)]),
+    observations: input([size, width], bytes ? "uint8" : "float32"),
+  };
+  const made = activationsOf(architecture, given.parameters, given.observations);
+  const program = await Program.compile({
+    inputs: given,
+    outputs: Object.fromEntries(made.map((x, l) => [`layer${l}`, x])),
+  });
+  program.bind("parameters", parameters);
   const row = new Float32Array(width);
-  for (let from = 0; from < observations.length; from += width) {
-    row.set(observations.subarray(from, from + width));
-    const normalized = normalize(row);
-    inputs.add(normalized);
-    moments[0]?.add(normalized);
-    predict(row);
+  for (let first = 0; first < rows; first += size) {
+    // The last batch is filled with rows that were there before.
+    const from = Math.min(first, rows - size);
+    program.numbers("observations").set(observations.subarray(from * width, (from + size) * width));
+    await program.run();
+    for (let at = first - from; at < size; at++) {
+      row.set(observations.subarray((from + at) * width, (from + at + 1) * width));
+      const normalized = normalize(row);
+      inputs.add(normalized);
+      moments[0]?.add(normalized);
+      for (const [l, { outputs, positions }] of layers.entries()) {
+        const numbers = outputs * positions;
+        const values = program.floats(`layer${l}`).subarray(at * numbers, (at + 1) * numbers);
+        seen[l]!.add(values);
+        moments[l + 1]?.add(values);
+      }
+    }
   }
-  return { inputs: inputs.ranges(), layers: seen.map((statistics) => statistics.ranges()), moments };
+  await program.dispose();
+  const ends = [0, 255].map((byte) => normalize(new Float32Array(width).fill(byte)).slice());
+  const possible = (range: Range, i: number): Range => ({ ...range, low: ends[0]![i]!, high: ends[1]![i]! });
+  const ofInputs = inputs.ranges();
+  return {
+    bytes,
+    inputs: bytes ? ofInputs.map(possible) : ofInputs,
+    layers: seen.map((statistics) => statistics.ranges()),
+    moments,
+  };
 }
 
 /** Covariances of more inputs take too much room and time. */

@@ -13,9 +13,9 @@ import { inputSize, outputSize } from "../network/architecture.ts";
 import { ownInterface } from "../network/interface.ts";
 import type { Policy } from "../network/policy.ts";
 import { BITS, type Bits, type FixedPoint, quantize } from "../quantization/fixed-point.ts";
-import { type Ranges, rangesOf } from "../quantization/ranges.ts";
 import type { Observations } from "../replay/rows.ts";
 import { CProcess, timesOf } from "./c-process.ts";
+import type { Calibration } from "./calibration.ts";
 import type { Ask } from "./compare.ts";
 import { compile, type Footprint, footprintOf, isThere, neededCompiler } from "./compiler.ts";
 import { byItself, calibrate, openOnnx } from "./onnx-session.ts";
@@ -44,31 +44,18 @@ export interface Built {
   close(): Promise<void>;
 }
 
-/** What quantised exports of a policy are calibrated on. */
-export interface Calibration {
-  /** [rows, observation size]; bytes if its observations are. */
-  readonly observations: Observations;
-  /** What they say of it in whole numbers: found out when it is asked for, once for all exports. */
-  readonly ranges: () => Ranges;
-}
-
-export function calibrationOf(policy: Policy, observations: Observations): Calibration {
-  let ranges: Ranges | undefined;
-  return { observations, ranges: () => (ranges ??= rangesOf(policy, observations)) };
-}
-
 /** Writes C of a policy into a folder, `policy.c` and its header, quantised where the name says so. */
-function writeCode(
+async function writeCode(
   policy: Policy,
   name: ExportName,
   { observations, ranges }: Calibration,
   folder: string,
-): { readonly source: string; readonly options: CodeOptions; readonly fixed: FixedPoint | undefined } {
+): Promise<{ readonly source: string; readonly options: CodeOptions; readonly fixed: FixedPoint | undefined }> {
   const bits = BITS_OF[name];
   const bytes = observations instanceof Uint8Array;
   const type = bytes ? "uint8_t" : "float";
   const options: CodeOptions = { prefix: "policy", file: "policy", observations: type, scratch: "static" };
-  const fixed = bits && quantize(policy, ranges(), bits, bytes);
+  const fixed = bits && quantize(policy, await ranges(), bits);
   const { header, source } = policyToC(policy, options, fixed);
   writeFileSync(join(folder, "policy.h"), header);
   writeFileSync(join(folder, "policy.c"), source);
@@ -86,10 +73,10 @@ export async function build(policy: Policy, name: ExportName, calibration: Calib
   };
   try {
     const built = name.startsWith("onnx")
-      ? await buildOnnx(policy, name, calibration.observations)
+      ? await buildOnnx(policy, name, calibration)
       : name === "js"
         ? await buildJs(policy, folder)
-        : buildC(policy, name, calibration, folder);
+        : await buildC(policy, name, calibration, folder);
     return {
       ...built,
       name,
@@ -112,7 +99,7 @@ const SCHEMES: Readonly<Partial<Record<ExportName, "qdq" | "dynamic">>> = {
   "onnx-dynamic": "dynamic",
 };
 
-async function buildOnnx(policy: Policy, name: ExportName, calibration: Observations): Promise<Runs> {
+async function buildOnnx(policy: Policy, name: ExportName, calibration: Calibration): Promise<Runs> {
   const scheme = SCHEMES[name];
   const own = byItself(policy);
   const { opset } = ownInterface(policy.architecture);
@@ -163,10 +150,10 @@ async function buildJs(policy: Policy, folder: string): Promise<Runs> {
  * Bytes of code and constants of a policy in C, by the object file that this machine's compiler makes of it at -Os.
  * @throws UsageError when a compiler or `size` is missing
  */
-export function measureC(policy: Policy, name: ExportName, calibration: Calibration): number {
+export async function measureC(policy: Policy, name: ExportName, calibration: Calibration): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "pops-size-"));
   try {
-    writeCode(policy, name, calibration, folder);
+    await writeCode(policy, name, calibration, folder);
     const footprint = footprintOf(folder, "policy.c", neededCompiler());
     if (footprint === undefined) throw new UsageError("size", "is missing: install binutils");
     return footprint.flash;
@@ -177,10 +164,10 @@ export function measureC(policy: Policy, name: ExportName, calibration: Calibrat
 
 const ARM = "arm-none-eabi-";
 
-function buildC(policy: Policy, name: ExportName, calibration: Calibration, folder: string): Runs {
+async function buildC(policy: Policy, name: ExportName, calibration: Calibration, folder: string): Promise<Runs> {
   const { architecture } = policy;
   const program = neededCompiler();
-  const { source, options, fixed } = writeCode(policy, name, calibration, folder);
+  const { source, options, fixed } = await writeCode(policy, name, calibration, folder);
   writeFileSync(join(folder, "driver.c"), driverOf(architecture, options, fixed !== undefined));
   compile(program, ["-O3", "-march=native", "driver.c", "policy.c", "-lm", "-o", "driver"], folder);
   const footprint = footprintOf(folder, "policy.c", program);

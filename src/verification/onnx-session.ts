@@ -3,8 +3,8 @@ import { policyToQuantizedOnnx } from "../exporting/onnx-quantized.ts";
 import type { ActivationBits } from "../exporting/quantization.ts";
 import { ownInterface } from "../network/interface.ts";
 import type { Policy } from "../network/policy.ts";
-import { type Ranges, rangesOn } from "../network/ranges.ts";
-import type { Observations } from "../replay/rows.ts";
+import type { Ranges } from "../quantization/ranges.ts";
+import type { Calibration } from "./calibration.ts";
 import { type Ask, compare } from "./compare.ts";
 
 /** Of quantised exports: least share of equal actions, and how far continuous ones may be apart, in their range. */
@@ -73,15 +73,15 @@ export interface QuantizedForOnnx {
  */
 export async function calibrate(
   policy: Policy,
-  observations: Observations,
+  calibration: Calibration,
   scheme: "qdq" | "dynamic",
   opset: number,
 ): Promise<QuantizedForOnnx> {
-  const ranges = await rangesOn(policy, observations);
+  const ranges = await calibration.ranges();
   if (scheme === "dynamic" || opset < 21) return { ranges, bits: 8 };
   const agreement = async (bits: ActivationBits): Promise<number> => {
     const session = await openOnnx(policy, policyToQuantizedOnnx(byItself(policy), ranges, { scheme, bits }));
-    const found = await compare(policy, observations, session.ask, QUANTIZED.tolerance);
+    const found = await compare(policy, calibration.observations, session.ask, QUANTIZED.tolerance);
     await session.close();
     return found.agreement;
   };

@@ -12,7 +12,7 @@ import { anyPolicyFromOnnx, policyFromOnnx } from "../../src/importing/onnx.ts";
 import { type Architecture, dense, inputSize, layoutOf } from "../../src/network/architecture.ts";
 import type { Interface } from "../../src/network/interface.ts";
 import type { Network, Policy } from "../../src/network/policy.ts";
-import { normalizedRanges, type Range, type Ranges, rangesOn } from "../../src/network/ranges.ts";
+import { type Range, type Ranges, rangesOf, together } from "../../src/quantization/ranges.ts";
 import { stream } from "../../src/random/pcg64.ts";
 import { decodeModel } from "../../src/tensor/onnx-reader.ts";
 import { temporaryFolder } from "../cli/fixtures/pops.ts";
@@ -52,19 +52,18 @@ function observationsOf(
  * each weight by half a scale, which is at most a 127th of the greatest weight (stretched by the ranges, twice that). Activations change no
  * distance for the worse, nor do limits. Dynamic steps are those of an observation; elements differ there by up to 8 of them.
  */
-function boundOf({ architecture, parameters }: Network, ranges: Ranges, { scheme, bits }: Variant): number {
+function boundOf(
+  { architecture, parameters }: Network,
+  { inputs: elements, layers }: Ranges,
+  { scheme, bits }: Variant,
+): number {
   const levels = scheme === "qdq" ? 2 ** bits - 1 : 255 / 8;
   const with0 = ({ low, high }: Range): number => Math.max(0, high) - Math.min(0, low);
-  const elements = normalizedRanges(architecture, ranges);
-  const images = {
-    low: Math.min(...elements.map(({ low }) => low)),
-    high: Math.max(...elements.map(({ high }) => high)),
-  };
   let off = 0;
   for (const [l, { inputs, outputs, weights, biases, window }] of layoutOf(architecture).entries()) {
     const widthOf = (i: number): number => {
-      if (l > 0) return with0(ranges.layers[l - 1]!);
-      return window ? with0(images) : elements[i]!.high - elements[i]!.low;
+      if (l > 0) return with0(together(layers[l - 1]!));
+      return window ? with0(together(elements)) : elements[i]!.high - elements[i]!.low;
     };
     let most = 0;
     for (let o = 0; o < outputs; o++) {
@@ -87,7 +86,7 @@ async function outputsOf(
   observations: Float32Array | Uint8Array,
   variant: Variant,
 ): Promise<[Float32Array, Float32Array, number]> {
-  const ranges = await rangesOn(policy, observations);
+  const ranges = await rangesOf(policy, observations);
   const box = anyPolicyFromOnnx(policyToQuantizedOnnx(policy, ranges, variant), "x");
   const seen = Float32Array.from(observations);
   return [await label(policy, seen), await label(box, seen), boundOf(policy, ranges, variant)];
@@ -129,7 +128,7 @@ const kinds = [
 
 async function calibrated({ architecture, ...policy }: Policy): Promise<[Policy, Ranges, Float32Array]> {
   const seen = observationsOf(architecture, 50, 1, architecture.input.length === 3);
-  return [{ ...policy, architecture }, await rangesOn({ ...policy, architecture }, seen), Float32Array.from(seen)];
+  return [{ ...policy, architecture }, await rangesOf({ ...policy, architecture }, seen), Float32Array.from(seen)];
 }
 
 const cases = kinds.flatMap(([name, policy]) => VARIANTS.map((variant) => ({ name, policy, ...variant })));
@@ -267,7 +266,7 @@ it("takes an element that never changed for a constant, and a bias of any size b
   };
   const seen = Float32Array.of(0, 5, 1, 5, 0.5, 5);
   for (const variant of VARIANTS) {
-    const ranges = await rangesOn(linear, seen);
+    const ranges = await rangesOf(linear, seen);
     const given = await label(anyPolicyFromOnnx(policyToQuantizedOnnx(linear, ranges, variant), "x"), seen);
     for (const [row, x] of [0, 1, 0.5].entries()) {
       expect(given[2 * row]! / 1e9).toBeCloseTo(1, 6);
@@ -279,7 +278,7 @@ it("takes an element that never changed for a constant, and a bias of any size b
 it("leaves the outputs of a linear policy where they are on average, however weights are rounded", async () => {
   const linear = randomPolicy(dense(40, [], 3, "q-values"), 5);
   const seen = Float32Array.from(observationsOf(linear.architecture, 500, 2), (value) => value + 30);
-  const ranges = await rangesOn(linear, seen);
+  const ranges = await rangesOf(linear, seen);
   const exact = await label(linear, seen);
   const given = await label(
     anyPolicyFromOnnx(policyToQuantizedOnnx(linear, ranges, { scheme: "qdq", bits: 16 }), "x"),

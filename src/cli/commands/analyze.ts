@@ -1,8 +1,9 @@
 import { countsOf, describe, inputSize, layoutOf } from "../../network/architecture.ts";
 import { nonZeroOf, type Policy } from "../../network/policy.ts";
 import { integer } from "../../report/format.ts";
+import { calibrationOf } from "../../verification/calibration.ts";
 import { compiler } from "../../verification/compiler.ts";
-import { type Built, build, calibrationOf } from "../../verification/exports.ts";
+import { type Built, build } from "../../verification/exports.ts";
 import { exportLatency, measureLatency } from "../latency.ts";
 import { share } from "../progress.ts";
 import { type RecordedFlags, recordOne } from "../recorded.ts";

@@ -30,7 +30,7 @@ const architecture = {
 const policy: Policy = { architecture, parameters: randomParameters(architecture, 1), provenance: {} };
 const random = stream(1, "rows");
 const rows = Uint8Array.from({ length: 10 * inputSize(architecture) }, () => random.integer(256));
-const fixed = quantize(policy, rangesOf(policy, rows), 8, true);
+const fixed = quantize(policy, await rangesOf(policy, rows), 8);
 
 describe.skipIf(!hasCompiler("gcc"))("exported C (needs gcc)", () => {
   it.each([undefined, fixed])("does nothing undefined, and stays within its arrays (quantised: %#)", (whole) => {
@@ -39,11 +39,11 @@ describe.skipIf(!hasCompiler("gcc"))("exported C (needs gcc)", () => {
     expect(safe).toEqual(answersOf(policy, rows, { observations: "uint8_t", fixed: whole }));
   });
 
-  it("limits observations that no number stands for", () => {
+  it("limits observations that no number stands for", async () => {
     const small = dense(3, [4], 2, "q-values");
     const network: Policy = { architecture: small, parameters: randomParameters(small, 2), provenance: {} };
     const seen = Float32Array.from({ length: 300 }, () => random.normal());
-    const whole = quantize(network, rangesOf(network, seen), 8, false);
+    const whole = quantize(network, await rangesOf(network, seen), 8);
     const strange = Float32Array.of(Number.NaN, 1e30, -1e30, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0);
     const flags = ["-O1", "-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover"];
     const { outputs } = answersOf(network, strange, { fixed: whole, flags });

@@ -88,19 +88,24 @@ describe.skipIf(!both)("exported C (needs gcc and clang)", () => {
     );
   });
 
-  it.each([8, 16] as const)("gives in int%d bit for bit what whole numbers give here", { timeout: 300_000 }, (bits) => {
-    fc.assert(
-      fc.property(subjects, ({ policy, rows, options }) => {
-        const { architecture } = policy;
-        const fixed = quantize(policy, rangesOf(policy, rows), bits, rows instanceof Uint8Array);
-        const { outputs, actions } = answersOf(policy, rows, { ...options, fixed });
-        const predict = fixedPredictor(fixed);
-        const real = (whole: number): number => Math.fround(whole) * fixed.scale;
-        const expected = decide(architecture, rows, (observation) => Float32Array.from(predict(observation), real));
-        expect(outputs).toEqual(expected);
-        for (const [at, value] of actionsOf(architecture, outputs).entries()) expect(actions[at]).toBeCloseTo(value, 4);
-      }),
-      { numRuns: 40 },
-    );
-  });
+  it.each([8, 16] as const)(
+    "gives in int%d bit for bit what whole numbers give here",
+    { timeout: 300_000 },
+    async (bits) => {
+      await fc.assert(
+        fc.asyncProperty(subjects, async ({ policy, rows, options }) => {
+          const { architecture } = policy;
+          const fixed = quantize(policy, await rangesOf(policy, rows), bits);
+          const { outputs, actions } = answersOf(policy, rows, { ...options, fixed });
+          const predict = fixedPredictor(fixed);
+          const real = (whole: number): number => Math.fround(whole) * fixed.scale;
+          const expected = decide(architecture, rows, (observation) => Float32Array.from(predict(observation), real));
+          expect(outputs).toEqual(expected);
+          for (const [at, value] of actionsOf(architecture, outputs).entries())
+            expect(actions[at]).toBeCloseTo(value, 4);
+        }),
+        { numRuns: 40 },
+      );
+    },
+  );
 });
