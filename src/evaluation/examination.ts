@@ -100,8 +100,13 @@ export class EpisodeExamination implements Examination {
         const network = { architecture, parameters };
         const rows = await recordObservations(network, source, calibration);
         const fixed = quantize(network, await rangesOf(network, rows), bits);
-        const evaluator = new Evaluator(architecture, lanes, fixedProgram(fixed, lanes.size));
-        return evaluator.returns(null, this.#seed, set, count, acting, first);
+        const program = await fixedProgram(fixed, lanes.size);
+        try {
+          const evaluator = new Evaluator(architecture, lanes, program);
+          return await evaluator.returns(null, this.#seed, set, count, acting, first);
+        } finally {
+          await program.dispose();
+        }
       },
       dispose: async () => {
         await lanes.close();

@@ -13,16 +13,24 @@ export type Forward = Pick<Program, "bind" | "floats" | "ints" | "run" | "dispos
 /** What decides about a batch by other means than a compiled program: it writes outputs, and greedy actions. */
 type Decide = (observations: Float32Array, outputs: Float32Array, actions: Actions) => Promise<void> | void;
 
-/** That in the place of a program, for batches of one size. Whoever made what decides frees it. */
+/** That in the place of a program, for batches of one size. */
 export class Decider implements Forward {
   readonly #decide: Decide;
+  readonly #free: () => Promise<void>;
   readonly #outputs: Float32Array;
   readonly #actions: Actions;
   #observations = new Float32Array();
 
-  constructor(architecture: Architecture, batch: number, decide: Decide) {
+  /** @param free frees what decides, where that is not left to whoever made it */
+  constructor(
+    architecture: Architecture,
+    batch: number,
+    decide: Decide,
+    free = (): Promise<void> => Promise.resolve(),
+  ) {
     const size = outputSize(architecture);
     this.#decide = decide;
+    this.#free = free;
     this.#outputs = new Float32Array(batch * size);
     this.#actions = architecture.gaussian ? new Float32Array(batch * size) : new Int32Array(batch);
   }
@@ -44,7 +52,7 @@ export class Decider implements Forward {
   }
 
   dispose(): Promise<void> {
-    return Promise.resolve();
+    return this.#free();
   }
 }
 

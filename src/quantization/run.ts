@@ -10,15 +10,37 @@ import { type FixedLayer, type FixedPoint, LIMIT, TANH, tanhTable } from "./fixe
 export function fixedPredictor(fixed: FixedPoint): (observation: Float32Array) => Int32Array {
   const size = inputSize(fixed.architecture);
   const taken = new Int32Array(size);
-  const layers = fixed.layers.map((layer) => ({ layer, finish: finisher(layer, fixed) }));
-  const buffers = fixed.layers.map(({ outputs, positions }) => new Int32Array(outputs * positions));
+  const predict = through(fixed, fixed.layers);
   return (observation) => {
     if (observation.length !== size)
       throw new ShapeError("predict", `needs ${size} numbers, got ${observation.length}`);
     takeIn(fixed, observation, taken);
+    return predict(taken);
+  };
+}
+
+/** The same from the sums of the first layer [outputs, positions] on, biases included. */
+export function predictorBehindFirst(fixed: FixedPoint): (sums: Float32Array) => Int32Array {
+  const [first, ...others] = fixed.layers as readonly [FixedLayer, ...FixedLayer[]];
+  const finish = finisher(first, fixed);
+  const x = new Int32Array(first.outputs * first.positions);
+  const predict = through(fixed, others);
+  return (sums) => {
+    for (let i = 0; i < x.length; i++) x[i] = finish(sums[i]!, Math.floor(i / first.positions));
+    return predict(x);
+  };
+}
+
+/** What layers make of whole numbers, one after the other. */
+function through(fixed: FixedPoint, layers: readonly FixedLayer[]): (x: Int32Array) => Int32Array {
+  const stages = layers.map((layer) => ({
+    layer,
+    finish: finisher(layer, fixed),
+    y: new Int32Array(layer.outputs * layer.positions),
+  }));
+  return (taken) => {
     let x = taken;
-    for (const [l, { layer, finish }] of layers.entries()) {
-      const y = buffers[l]!;
+    for (const { layer, finish, y } of stages) {
       if (layer.window === undefined) multiply(layer, x, y, finish);
       else convolve(layer, layer.window, x, y, finish);
       x = y;

@@ -9,9 +9,11 @@ import { type Architecture, inputSize } from "../../src/network/architecture.ts"
 import { initialize } from "../../src/network/parameters.ts";
 import { predictor } from "../../src/network/predict.ts";
 import { type Bits, quantize } from "../../src/quantization/fixed-point.ts";
+import { fixedProgram } from "../../src/quantization/program.ts";
 import { rangesOf } from "../../src/quantization/ranges.ts";
 import { fixedPredictor } from "../../src/quantization/run.ts";
 import { stream } from "../../src/random/pcg64.ts";
+import { convolutional } from "../arbitraries.ts";
 import { architectures } from "../network/architectures.ts";
 
 const ROWS = 50;
@@ -79,4 +81,31 @@ describe("networks in whole numbers", () => {
     };
     expect(await difference(architecture, 1, 8)).toBeLessThan(2e-3);
   });
+
+  it.each([8, 16] as const)(
+    "decide about batches of images as about each, to the bit, with weights of %d bits",
+    async (bits) => {
+      await fc.assert(
+        fc.asyncProperty(convolutional, fc.integer({ min: 0, max: 1e6 }), async (architecture, seed) => {
+          const width = inputSize(architecture);
+          const random = stream(seed, "rows");
+          const parameters = initialize(architecture, "he", random).map((weight) => weight || 0.1 * random.normal());
+          const rows = Uint8Array.from({ length: 4 * width }, () => random.integer(256));
+          const network = { architecture, parameters };
+          const fixed = quantize(network, await rangesOf(network, rows), bits);
+          const predict = fixedPredictor(fixed);
+          const program = await fixedProgram(fixed, 4);
+          program.bind("observations", Float32Array.from(rows));
+          await program.run();
+          const expected = [0, 1, 2, 3].flatMap((row) =>
+            Array.from(predict(Float32Array.from(rows.subarray(row * width, (row + 1) * width))), (whole) =>
+              Math.fround(Math.fround(whole) * fixed.scale),
+            ),
+          );
+          expect(Array.from(program.floats("outputs"))).toEqual(expected);
+          await program.dispose();
+        }),
+      );
+    },
+  );
 });
