@@ -93,10 +93,12 @@ export type { ObservationLog } from "./observations/log.ts";
 export { readObservations } from "./observations/read.ts";
 export { policyToPage } from "./page/page.ts";
 export type { Plain, PlainArray } from "./plain.ts";
+export type { PopsContext } from "./pops/context.ts";
 export { type PopsOptions, popsSchema } from "./pops/options.ts";
 // The algorithms: async generators of events and checkpoints.
 export { type Outcome, type Plan, pipeline } from "./pops/pipeline.ts";
-export { type Answer, type PopsContext, type PopsState, pops } from "./pops/pops.ts";
+export { type Answer, pops } from "./pops/pops.ts";
+export type { PopsState } from "./pops/state.ts";
 export { Pcg64, stream } from "./random/pcg64.ts";
 export { type ReportInput, renderReport } from "./report/report.ts";
 // Runs on disk.

@@ -8,10 +8,12 @@ import { type DqnOptions, type DqnState, trainDqn } from "../teacher/dqn.ts";
 import { type PpoOptions, type PpoState, trainPpo } from "../teacher/ppo.ts";
 import type { Teacher } from "../teacher/teacher.ts";
 import { useThreads } from "../tensor/program.ts";
+import type { PopsContext } from "./context.ts";
 import type { EnvironmentSource } from "./ground.ts";
 import type { PopsOptions } from "./options.ts";
-import { type Answer, type PopsContext, type PopsState, pops } from "./pops.ts";
+import { type Answer, pops } from "./pops.ts";
 import { withCheckpoints } from "./stage.ts";
+import type { PopsState } from "./state.ts";
 
 /** Options of a teacher; `algorithm` says which. */
 type TeacherOptions = DqnOptions | PpoOptions;

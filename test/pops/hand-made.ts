@@ -1,5 +1,5 @@
 import { dense, layoutOf, parameterCount } from "../../src/network/architecture.ts";
-import type { Network } from "../../src/pops/pops.ts";
+import type { Network } from "../../src/network/policy.ts";
 
 /** Push right when the pole's and the cart's drift, weighted like this, is to the right: holds CartPole up for ever. */
 const BALANCE = [0.1, 0.3, 1, 1];
