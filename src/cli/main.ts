@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { PopsError, reasonOf } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
+import { collect, divisor, duration, fraction, integer, list, patience, seconds } from "./arguments.ts";
 import { compareOnObservations } from "./commands/agreement.ts";
 import { analyze } from "./commands/analyze.ts";
 import { showEnvironments, showSettings } from "./commands/environments.ts";
@@ -19,57 +20,6 @@ import { coloursOf, printable } from "./terminal.ts";
 const FAILED = 1;
 const USAGE = 2;
 const BROKEN_PIPE = 141;
-
-/** Parser of a whole number of at least `least`. */
-function integer(least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() === "" || !Number.isSafeInteger(value) || value < least)
-      throw new InvalidArgumentError(`Expected a whole number from ${least}.`);
-    return value;
-  };
-}
-
-function seconds(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !(value >= 0)) throw new InvalidArgumentError("Expected a number of seconds from 0.");
-  return value;
-}
-
-/** What pixels are divided by. */
-function divisor(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && value <= 1e9)) throw new InvalidArgumentError("Expected a number above 0, up to 1e9.");
-  return value;
-}
-
-/** Longer waits are more than a timer can have. */
-function patience(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && value <= 1e6))
-    throw new InvalidArgumentError("Expected a number of seconds above 0, up to 1000000.");
-  return value;
-}
-
-const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
-
-/** Seconds of "90s", "45m" or "2h". */
-function duration(text: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)([smh])$/.exec(text) ?? [];
-  const value = Number(number) * (UNITS[unit ?? ""] ?? Number.NaN);
-  if (!(value > 0 && value <= 1e6)) throw new InvalidArgumentError('Expected a time such as "90s", "45m" or "2h".');
-  return value;
-}
-
-function fraction(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !(value >= 0 && value <= 1))
-    throw new InvalidArgumentError("Expected a number from 0 to 1.");
-  return value;
-}
-
-const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
-const list = (text: string): string[] => text.split(",");
 
 /** No default here: processes of Gymnasium's environments are fewer unless it is given. */
 const workersOption = [
