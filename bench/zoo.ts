@@ -5,7 +5,8 @@
  *   npm run zoo -- CartPole-v1 --seed 1
  *   npm run zoo -- Pong-v0 --run runs/Pong-v0-1 --command "pops train Pong-v0 && pops compress teacher.safetensors"
  *
- * The second form takes a run that has been made already, of `pops run` or `pops compress`, by the command that is stated.
+ * The second form takes a run that has been made already, of `pops run` or `pops compress`, by the command that is stated. Of a run
+ * with `--target c-int8` it takes the policy alone.
  */
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { readZoo, ZOO, type ZooEntry, zooPath, zooSchema } from "../src/cli/zoo.ts";
+import { readZoo, ZOO, ZOO_ROLES, type ZooEntry, zooPath, zooSchema } from "../src/cli/zoo.ts";
 import { environmentIds, specOf } from "../src/environment/registry.ts";
 import { loadPolicy } from "../src/importing/load.ts";
 import { countsOf, describe } from "../src/network/architecture.ts";
@@ -42,7 +43,7 @@ const evaluated = z.object({ score: scoreSchema });
 async function takeIn(run: string, environment: string, role: ZooEntry["role"], command: string): Promise<ZooEntry> {
   const name = `${environment}-${role}`;
   const path = zooPath({ name });
-  const source = join(run, "policies", `${role}.safetensors`);
+  const source = join(run, "policies", `${role === "teacher" ? role : "policy"}.safetensors`);
   // A compact policy is small as it is, and keeps the numbers that were proven.
   if (role === "teacher") pops(["export", "safetensors", source, "--half", "--output", path]);
   else copyFileSync(source, path);
@@ -66,13 +67,12 @@ async function takeIn(run: string, environment: string, role: ZooEntry["role"], 
   };
 }
 
-/** Replaces the entries of an environment; all stand in the order of the environments. */
-function writeIndex(environment: string, entries: readonly ZooEntry[]): void {
+/** Replaces those entries that have the same names; all stand in the order of the environments. */
+function writeIndex(entries: readonly ZooEntry[]): void {
   const index = new URL("index.json", ZOO);
-  const others = existsSync(index) ? readZoo().filter((entry) => entry.environment !== environment) : [];
-  const policies = environmentIds().flatMap((id) =>
-    [...others, ...entries].filter((entry) => entry.environment === id),
-  );
+  const others = existsSync(index) ? readZoo() : [];
+  const all = new Map([...others, ...entries].map((entry) => [entry.name, entry]));
+  const policies = environmentIds().flatMap((id) => ZOO_ROLES.flatMap((role) => all.get(`${id}-${role}`) ?? []));
   writeFileSync(index, `${JSON.stringify(zooSchema.parse({ version: 1, policies }), null, 2)}\n`);
 }
 
@@ -92,8 +92,9 @@ const scratch = mkdtempSync(join(tmpdir(), "pops-zoo-"));
 const run = values.run ?? join(scratch, "run");
 if (values.run === undefined) pops(["run", environment, "--seed", values.seed, "--out", run]);
 const command = values.command ?? `npm run zoo -- ${environment} --seed ${values.seed}`;
-writeIndex(environment, [
-  await takeIn(run, environment, "teacher", command),
-  await takeIn(run, environment, "policy", command),
-]);
+const { target } = readResult(join(run, "result.json"));
+const roles: readonly ZooEntry["role"][] = target === "c-int8" ? ["int8"] : ["teacher", "policy"];
+const entries: ZooEntry[] = [];
+for (const role of roles) entries.push(await takeIn(run, environment, role, command));
+writeIndex(entries);
 rmSync(scratch, { recursive: true });

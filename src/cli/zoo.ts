@@ -14,11 +14,14 @@ export const ZOO = new URL("../../zoo/", import.meta.url);
 
 const count = z.number().int().min(0);
 
+/** `int8` is a compact policy that was chosen and proven as C in whole numbers of 8 bits. */
+export const ZOO_ROLES = ["teacher", "policy", "int8"] as const;
+
 const entrySchema = z.strictObject({
   /** Of the policy; its file is called so as well. */
   name: z.string().regex(/^[\w.-]{1,200}$/),
   environment: z.string(),
-  role: z.enum(["teacher", "policy"]),
+  role: z.enum(ZOO_ROLES),
   /** `4-256-256-128-2`, the input first. */
   layers: z.string(),
   weights: count,
