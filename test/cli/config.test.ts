@@ -13,6 +13,13 @@ describe("the teacher's algorithm", () => {
     else expect(["dqn", "ppo"]).toContain(resolve(id).teacher.algorithm);
   });
 
+  it.each(environmentIds().filter((id) => specOf(id).frameStack !== undefined))(
+    "of %s sees with convolutions",
+    (id) => {
+      expect(resolve(id).teacher.convolutions).not.toEqual([]);
+    },
+  );
+
   it("when switched takes the other's defaults, and keeps of the preset what is of the task", () => {
     const { teacher: ppo } = resolve("LunarLander-v3");
     const { teacher: dqn } = resolve("LunarLander-v3", ["teacher.algorithm=dqn"]);
