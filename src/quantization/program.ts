@@ -58,7 +58,7 @@ function isExact({ weights, biases, inputs, zero }: FixedLayer): boolean {
 
 /**
  * The first convolution of images, which has nearly all multiplications of a small network, by the engine in float32, where all
- * its sums are exact: bit for bit the same, ten times faster.
+ * its sums are exact: bit for bit the same, several times faster.
  */
 async function throughEngine(
   fixed: FixedPoint,
