@@ -1,5 +1,5 @@
 /**
- * `npm run bench:environments`: environment steps a second, resets included, beside Python Gymnasium's own in the same run
+ * `npm run bench -- environments`: environment steps a second, resets included, beside Python Gymnasium's own in the same run
  * when Python has gymnasium with box2d (set POPS_PYTHON to its interpreter; python3 otherwise).
  */
 import type { VectorEnvironment } from "../src/environment/environment.ts";

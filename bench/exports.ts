@@ -1,8 +1,8 @@
 /**
- * `npm run bench:exports`: decisions of every export at batch 1 and 256 beside onnxruntime-node, TensorFlow.js, PyTorch and
+ * `npm run bench -- exports`: decisions of every export at batch 1 and 256 beside onnxruntime-node, TensorFlow.js, PyTorch and
  * Stable-Baselines3 in the same run; how near C comes to what the processor can do; and where sparse forms pay. TensorFlow.js takes
  * part where the package `@tensorflow/tfjs` is installed beside, Python where POPS_PYTHON has torch and stable_baselines3, C where
- * there is a compiler. With `--write` the tables take the place of the last ones in docs/performance.md.
+ * there is a compiler.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -33,11 +33,6 @@ const FLAGS = ["-O3", "-march=native"];
 const BATCHES = [1, 256] as const;
 const folder = mkdtempSync(join(tmpdir(), "pops-bench-"));
 const cc = compiler();
-const lines: string[] = [];
-const say = (line: string): void => {
-  console.log(line);
-  lines.push(line);
-};
 
 const micros = (value: number | undefined): string =>
   value === undefined ? "none" : Number(value.toPrecision(3)).toString();
@@ -189,7 +184,7 @@ async function decisions(): Promise<void> {
   const tf = await tensorFlow();
   const first = { layers: [{ units: 2, activation: "none" }], input: [4], batch: 1, calls: 1 };
   const torch = await startPeer<Answer>("exports-peer.py", first);
-  say(
+  console.log(
     `Decisions: microseconds a call, outputs of 1 or of 256 observations, one thread. ${[
       `onnxruntime-node ${(JSON.parse(readFileSync("node_modules/onnxruntime-node/package.json", "utf8")) as { version: string }).version}`,
       tf ? `TensorFlow.js ${tf.version.tfjs} (its CPU backend)` : "TensorFlow.js is missing",
@@ -199,10 +194,10 @@ async function decisions(): Promise<void> {
         : "a compiler of C is missing",
     ].join("; ")}.\n`,
   );
-  say(
+  console.log(
     "| policy | batch | JS | C | C, int8 | onnxruntime-node | TensorFlow.js | PyTorch | SB3 `predict` | onnxruntime / JS | onnxruntime / C |",
   );
-  say("|---|---|---|---|---|---|---|---|---|---|---|");
+  console.log("|---|---|---|---|---|---|---|---|---|---|---|");
   for (const name of [
     "CartPole-v1-policy",
     "LunarLander-v3-policy",
@@ -228,7 +223,7 @@ async function decisions(): Promise<void> {
       const peer = (await torch?.ask(question))?.micros;
       const predict = sb3 && batch === 1 ? (await torch?.ask({ zip, calls: 500 }))?.micros : undefined;
       const cells = [js, c, whole, runtime, flow, peer, predict].map(micros);
-      say(
+      console.log(
         `| ${name}, ${describe(architecture)} | ${batch} | ${cells.join(" | ")} | ${ratio(runtime, js)} | ${ratio(runtime, c)} |`,
       );
     }
@@ -274,7 +269,7 @@ async function limit(): Promise<void> {
   const c = (await byC(teacher, 1))?.micros ?? 0;
   const macs = layoutOf(teacher.architecture).reduce((sum, { weights }) => sum + weights.length, 0);
   const least = (macs / rate) * 1e6;
-  say(`
+  console.log(`
 The dense layers of LunarLander-v3-teacher in C, ${macs} multiply-adds, take ${micros(c)} microseconds. One core makes ${(rate / 1e9).toFixed(1)} thousand million multiply-adds a second at best, measured in the same run by
 128 sums in registers under the same flags: ${micros(least)} microseconds, so that C takes ${ratio(c, least)} times the arithmetic limit.`);
 }
@@ -292,11 +287,13 @@ function pruned(density: number): Policy {
 }
 
 async function sparsity(): Promise<void> {
-  say(`
+  console.log(`
 Where sparsity pays: one decision of a pruned 8-64-64-64-4 that nobody shrank, microseconds, in each form of its layers; bytes are code and constants in C at -Os.
 `);
-  say("| weights left | JS dense | JS sparse | JS straight | C dense | bytes | C sparse | bytes | onnxruntime-node |");
-  say("|---|---|---|---|---|---|---|---|---|");
+  console.log(
+    "| weights left | JS dense | JS sparse | JS straight | C dense | bytes | C sparse | bytes | onnxruntime-node |",
+  );
+  console.log("|---|---|---|---|---|---|---|---|---|");
   for (const density of [1, 0.5, 0.3, 0.1, 0.03]) {
     const policy = pruned(density);
     const js = { dense: 0, sparse: 0, straight: 0 };
@@ -312,24 +309,15 @@ Where sparsity pays: one decision of a pruned 8-64-64-64-4 that nobody shrank, m
       few?.bytes,
       await byRuntime(policy, 1),
     ];
-    say(`| ${100 * density} % | ${cells.map(micros).join(" | ")} |`);
+    console.log(`| ${100 * density} % | ${cells.map(micros).join(" | ")} |`);
   }
 }
 
-say(`${machine()}.\n`);
+console.log(`${machine()}.\n`);
 try {
   await decisions();
   await limit();
   await sparsity();
 } finally {
   rmSync(folder, { recursive: true, force: true });
-}
-if (process.argv.includes("--write")) {
-  const page = new URL("../docs/performance.md", import.meta.url);
-  const [begin, end] = ["<!-- bench:exports -->\n", "<!-- end -->"];
-  const before = readFileSync(page, "utf8");
-  const from = before.indexOf(begin) + begin.length;
-  const to = before.indexOf(end, from);
-  if (from < begin.length || to < 0) throw new Error("docs/performance.md has no place for these tables");
-  writeFileSync(page, `${before.slice(0, from)}${lines.join("\n")}\n${before.slice(to)}`);
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:pixels [policy]`: the training step of the paper's convolutional network beside PyTorch's in the same run, on
+ * `npm run bench -- pixels`: the training step of the paper's convolutional network beside PyTorch's in the same run, on
  * one thread and on two (set POPS_PYTHON to a Python that has torch; python3 otherwise); and one decision of a policy file,
  * in plain typed arrays and as its ONNX export, beside that network in ONNX Runtime.
  */

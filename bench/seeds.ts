@@ -11,6 +11,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Result, resultSchema } from "../src/run/result.ts";
+import { printMachine } from "./measure.ts";
 
 interface SeedRun {
   readonly seed: number;
@@ -69,6 +70,7 @@ const args = process.argv.slice(2);
 const seeds = take(args, "--seeds", 10);
 const first = take(args, "--first", 1);
 
+printMachine();
 console.log(
   "| seed | teacher mean (95 % lower bound) | layers | weights | % | policy mean (lower bound) | held-out episodes | teacher s | rest s | all s | peak MB |",
 );

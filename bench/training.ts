@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: medians of repeated runs on this machine, the training step beside PyTorch's in the same run when
+ * `npm run bench -- training`: the training step beside PyTorch's in the same run when
  * Python has torch (set POPS_PYTHON to its interpreter; python3 otherwise).
  */
 import { measureLatency } from "../src/cli/latency.ts";
