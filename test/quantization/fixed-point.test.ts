@@ -12,11 +12,15 @@ import { type Bits, quantize } from "../../src/quantization/fixed-point.ts";
 import { fixedProgram } from "../../src/quantization/program.ts";
 import { rangesOf } from "../../src/quantization/ranges.ts";
 import { fixedPredictor } from "../../src/quantization/run.ts";
-import { stream } from "../../src/random/pcg64.ts";
+import { type Pcg64, stream } from "../../src/random/pcg64.ts";
 import { convolutional } from "../arbitraries.ts";
 import { architectures } from "../network/architectures.ts";
 
 const ROWS = 50;
+
+/** Weights that trainings start with, and biases that are not 0. */
+const untrained = (architecture: Architecture, random: Pcg64): Float32Array =>
+  initialize(architecture, "he", random).map((weight) => weight || 0.1 * random.normal());
 
 /**
  * Largest difference between a network and itself in whole numbers on what it was calibrated on, of its largest output. Weights
@@ -26,7 +30,7 @@ async function difference(architecture: Architecture, seed: number, bits: Bits):
   const width = inputSize(architecture);
   const random = stream(seed, "rows");
   const rows = Float32Array.from({ length: ROWS * width }, () => random.normal());
-  const parameters = initialize(architecture, "he", random).map((weight) => weight || 0.1 * random.normal());
+  const parameters = untrained(architecture, random);
   const network = { architecture, parameters };
   const fixed = quantize(network, await rangesOf(network, rows), bits);
   const [predict, whole] = [predictor(network), fixedPredictor(fixed)];
@@ -89,7 +93,7 @@ describe("networks in whole numbers", () => {
         fc.asyncProperty(convolutional, fc.integer({ min: 0, max: 1e6 }), async (architecture, seed) => {
           const width = inputSize(architecture);
           const random = stream(seed, "rows");
-          const parameters = initialize(architecture, "he", random).map((weight) => weight || 0.1 * random.normal());
+          const parameters = untrained(architecture, random);
           const rows = Uint8Array.from({ length: 4 * width }, () => random.integer(256));
           const network = { architecture, parameters };
           const fixed = quantize(network, await rangesOf(network, rows), bits);
