@@ -27,7 +27,7 @@ import { rangesOf } from "../src/quantization/ranges.ts";
 import { stream } from "../src/random/pcg64.ts";
 import { timesOf } from "../src/verification/c-process.ts";
 import { compile, compiler, footprintOf } from "../src/verification/compiler.ts";
-import { machine, median, repeat, startPeer } from "./measure.ts";
+import { median, printMachine, repeat, startPeer } from "./measure.ts";
 
 const FLAGS = ["-O3", "-march=native"];
 const BATCHES = [1, 256] as const;
@@ -313,7 +313,7 @@ Where sparsity pays: one decision of a pruned 8-64-64-64-4 that nobody shrank, m
   }
 }
 
-console.log(`${machine()}.\n`);
+printMachine();
 try {
   await decisions();
   await limit();

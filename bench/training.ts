@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- training`: the training step beside PyTorch's in the same run when
- * Python has torch (set POPS_PYTHON to its interpreter; python3 otherwise).
+ * `npm run bench -- training`: the training step beside PyTorch's in the same run when Python has torch (set POPS_PYTHON to its
+ * interpreter; python3 otherwise), evaluation, and one decision.
  */
 import { measureLatency } from "../src/cli/latency.ts";
 import { makeVector } from "../src/environment/vector.ts";
@@ -31,7 +31,7 @@ for (const [hidden, batch, steps] of [
   [[64, 64], 64, 1000],
   [[8, 8, 8], 128, 1000],
 ] as const) {
-  // Twice each, in turns, so that a passing load hits both.
+  // Three times each, in turns, so that a passing load hits both.
   const ours: number[] = [];
   const theirs: number[] = [];
   for (let turn = 0; turn < 3; turn++) {

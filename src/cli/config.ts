@@ -272,9 +272,7 @@ const EXTENSIBLE = ["teacher.totalSteps", "teacher.stopScore"];
  *
  * @throws UsageError for other settings, and for less than the training had
  */
-export function extendConfig(config: Config, set: readonly string[]): Config {
-  if (config.command !== "train" || !("teacher" in config))
-    throw new UsageError("--set", "cannot be given with --resume: the run's config.yaml decides");
+export function extendConfig(config: EnvironmentConfig, set: readonly string[]): EnvironmentConfig {
   const settings = set.map(parseSetting).reduce(merge, {});
   const other = set.find((setting) => !EXTENSIBLE.includes(setting.split("=")[0] ?? ""));
   if (other !== undefined)

@@ -103,7 +103,7 @@ export async function resume(expected: Expected, options: SessionOptions, given:
     const own = "environment" in config ? config.module : undefined;
     const isNamed = named !== undefined && own !== undefined && isModule(named);
     if (named !== undefined && !isNamed && named !== subjectOf(config)) refuseOther(options, config, named);
-    if (expected.set) {
+    if (expected.set && config.command === "train") {
       config = extendConfig(config, expected.set);
       reconfigure(directory, VERSION, formatConfig(config));
     }

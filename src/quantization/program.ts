@@ -1,4 +1,4 @@
-import { argmax, boundActions } from "../network/action.ts";
+import { type Actions, argmax, boundActions } from "../network/action.ts";
 import { inputSize, outputSize } from "../network/architecture.ts";
 import { Decider } from "../network/black-box.ts";
 import { add, conv, input, reshape, sub } from "../tensor/graph.ts";
@@ -11,7 +11,7 @@ export async function fixedProgram(fixed: FixedPoint, batch: number): Promise<De
   const { architecture, scale } = fixed;
   const size = outputSize(architecture);
   const { predict, free } = await predictorOf(fixed, batch);
-  const decide = async (observations: Float32Array, outputs: Float32Array, actions: Int32Array | Float32Array) => {
+  const decide = async (observations: Float32Array, outputs: Float32Array, actions: Actions) => {
     const wholeOf = await predict(observations);
     for (let row = 0; row < batch; row++) {
       const whole = wholeOf(row);

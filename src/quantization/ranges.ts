@@ -91,12 +91,11 @@ export async function rangesOf(network: Network, observations: Observations): Pr
     }
   }
   await program.dispose();
-  const ends = [0, 255].map((byte) => normalize(new Float32Array(width).fill(byte)).slice());
-  const possible = (range: Range, i: number): Range => ({ ...range, low: ends[0]![i]!, high: ends[1]![i]! });
-  const ofInputs = inputs.ranges();
+  const end = (byte: number): Float32Array => normalize(new Float32Array(width).fill(byte)).slice();
+  const [lows, highs] = bytes ? [end(0), end(255)] : [];
   return {
     bytes,
-    inputs: bytes ? ofInputs.map(possible) : ofInputs,
+    inputs: inputs.ranges().map((range, i) => (bytes ? { ...range, low: lows![i]!, high: highs![i]! } : range)),
     layers: seen.map((statistics) => statistics.ranges()),
     moments,
   };

@@ -110,11 +110,10 @@ export class RunDirectory {
     return this.#config;
   }
 
-  /** Gives the run another `config.yaml`, once `seal` has saved a checkpoint that is for it. */
-  reconfigure(config: string, seal: () => void): void {
-    this.#config = config;
-    seal();
+  /** Gives the run another `config.yaml`. */
+  reconfigure(config: string): void {
     writeAtomically(this.files.config, Buffer.from(config));
+    this.#config = config;
   }
 
   writeResult(result: Result): void {

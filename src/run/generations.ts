@@ -21,12 +21,18 @@ export interface Restored extends CheckpointHeader {
  * Saves a checkpoint as the latest and keeps the one before it. At every moment one of the two is complete on the disk,
  * also when a power loss undoes one or both renames.
  *
+ * @param config text of the configuration that it is for
  * @throws FileError when it cannot be written; the checkpoints that exist stay as they are
  */
-export function saveCheckpoint(directory: RunDirectory, state: Plain, header: Omit<CheckpointHeader, "config">): void {
+export function saveCheckpoint(
+  directory: RunDirectory,
+  state: Plain,
+  header: Omit<CheckpointHeader, "config">,
+  config = directory.config,
+): void {
   const { latest, previous } = directory.files;
   const next = `${latest}.next`;
-  writeAtomically(next, encodeState(state, { ...header, config: sha256(directory.config) }));
+  writeAtomically(next, encodeState(state, { ...header, config: sha256(config) }));
   try {
     if (existsSync(latest)) renameSync(latest, previous);
     renameSync(next, latest);
@@ -42,11 +48,11 @@ export function saveCheckpoint(directory: RunDirectory, state: Plain, header: Om
  */
 export function reconfigure(directory: RunDirectory, program: string, config: string): void {
   const restored = restore(directory, program);
-  directory.reconfigure(config, () => {
-    if (!restored) return;
+  if (restored) {
     const { state, lengths, seconds, stage } = restored;
-    saveCheckpoint(directory, state, { program, lengths, seconds, stage });
-  });
+    saveCheckpoint(directory, state, { program, lengths, seconds, stage }, config);
+  }
+  directory.reconfigure(config);
 }
 
 /**
@@ -55,38 +61,28 @@ export function reconfigure(directory: RunDirectory, program: string, config: st
  * @throws FileError when no checkpoint is intact, or when the configuration or the program has changed since
  */
 export function restore(directory: RunDirectory, program: string): Restored | undefined {
-  const { latest, previous, config } = directory.files;
-  const restored = newestIntact(latest, previous, sha256(directory.config));
-  if (restored === undefined) return undefined;
-  if (restored === "of another configuration") {
+  const restored = newestIntact(directory);
+  if (restored !== undefined && restored.program !== program) {
     throw new FileError(
-      config,
-      "was changed since the run began: put it back as it was, or start a new run in another folder",
-    );
-  }
-  if (restored.program !== program) {
-    throw new FileError(
-      latest,
+      directory.files.latest,
       `is a checkpoint of version ${restored.program}, this is ${program}: go on with that version, or start a new run in another folder`,
     );
   }
   return restored;
 }
 
-function newestIntact(
-  latest: string,
-  previous: string,
-  config: string,
-): Restored | "of another configuration" | undefined {
+function newestIntact(directory: RunDirectory): Restored | undefined {
+  const { latest, previous, config } = directory.files;
+  const digest = sha256(directory.config);
   const problems: string[] = [];
-  let another = false;
+  let changed = false;
   // A process killed between the two renames of saveCheckpoint leaves the previous one alone: then that is the latest.
   for (const path of [latest, previous].filter((file) => existsSync(file))) {
     try {
       const { state, header } = decodeState(readBounded(path, MAX_CHECKPOINT_BYTES), path);
       // Of the latest alone when `reconfigure` was killed: the one before it is of the configuration that stands.
-      if (header.config !== config) {
-        another = true;
+      if (header.config !== digest) {
+        changed = true;
         continue;
       }
       // Over a damaged latest: it must not become the previous one of the next checkpoint.
@@ -98,7 +94,12 @@ function newestIntact(
       problems.push(error.message);
     }
   }
-  if (another) return "of another configuration";
+  if (changed) {
+    throw new FileError(
+      config,
+      "was changed since the run began: put it back as it was, or start a new run in another folder",
+    );
+  }
   if (problems.length === 0) return undefined;
   throw new FileError(
     dirname(latest),

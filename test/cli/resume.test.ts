@@ -2,24 +2,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { newFolder, pops, remove, start, temporaryFolder } from "./fixtures/pops.ts";
-import { tiny } from "./fixtures/tiny.ts";
+import { tiny, training } from "./fixtures/tiny.ts";
 
 const FILES = ["events.jsonl", "policies/policy.safetensors", "policies/teacher.safetensors", "policies/policy.onnx"];
-
-/** Settings of a short training by PPO, which no score ends. */
-function training(steps: number): string[] {
-  const set = {
-    "teacher.algorithm": "ppo",
-    "teacher.environments": 4,
-    "teacher.nSteps": 64,
-    "teacher.batchSize": 64,
-    "teacher.evaluationInterval": 512,
-    "teacher.evaluationEpisodes": 5,
-    "teacher.stopScore": 1000,
-    "teacher.totalSteps": steps,
-  };
-  return Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
-}
 
 const folder = newFolder();
 /** A training of 1,024 steps that is over; of 2,048 once it has gone on. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 import { pops, temporaryFolder } from "../cli/fixtures/pops.ts";
+import { training } from "../cli/fixtures/tiny.ts";
 
 /** A script of `bench/` as npm runs it. */
 function script(name: string, ...parameters: string[]): string {
@@ -28,18 +29,8 @@ it("draws teacher and policy of the zoo side by side, a second of it in 17 frame
 
 it("draws the training of a run from its log: returns, looks and entropy", async () => {
   const folder = temporaryFolder();
-  const settings = {
-    "teacher.algorithm": "ppo",
-    "teacher.environments": 4,
-    "teacher.nSteps": 64,
-    "teacher.batchSize": 64,
-    "teacher.evaluationInterval": 512,
-    "teacher.evaluationEpisodes": 5,
-    "teacher.totalSteps": 1024,
-  };
-  const set = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
   const run = join(folder, "run");
-  expect(await pops("train", "CartPole-v1", ...set, "--out", run)).toMatchObject({ code: 0 });
+  expect(await pops("train", "CartPole-v1", ...training(1024), "--out", run)).toMatchObject({ code: 0 });
   const output = join(folder, "training.svg");
   script("training-curve", run, "--output", output);
   const svg = readFileSync(output, "utf8");

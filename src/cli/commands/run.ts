@@ -68,6 +68,8 @@ function goOn(command: Config["command"], environment: string | undefined, flags
     seed: "--seed",
     target: "--target",
     maxBytes: "--max-bytes",
+    // Of a training some may be: it goes on for longer.
+    ...(command !== "train" && { set: "--set" as const }),
   } as const;
   const key = (Object.keys(options) as (keyof typeof options)[]).find((name) => flags[name] !== undefined);
   const option = key === undefined ? givenOption(flags) : options[key];
