@@ -46,11 +46,12 @@ export function dressed(plain: Architecture): fc.Arbitrary<Architecture> {
   );
 }
 
-const activation = fc.constantFrom<Activation>("relu", "tanh", "none");
-const pair = (max: number): fc.Arbitrary<[number, number]> =>
+export const activation = fc.constantFrom<Activation>("relu", "tanh", "none");
+export const pair = (max: number): fc.Arbitrary<[number, number]> =>
   fc.tuple(fc.integer({ min: 1, max }), fc.integer({ min: 1, max }));
 
-const convolution: fc.Arbitrary<Convolution> = fc
+/** Convolutions with and without padding. */
+export const convolution: fc.Arbitrary<Convolution> = fc
   .record({
     // Few, or more than are summed one filter after the other.
     units: fc.oneof({ arbitrary: fc.integer({ min: 1, max: 4 }), weight: 4 }, fc.constantFrom(8, 9)),

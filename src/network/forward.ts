@@ -1,10 +1,10 @@
 import { ShapeError } from "../errors.ts";
+import { conv } from "../tensor/convolution.ts";
 import {
   add,
   cast,
   clip,
   constant,
-  conv,
   div,
   matmul,
   relu,
@@ -24,6 +24,7 @@ import {
   type Normalization,
   parameterCount,
 } from "./architecture.ts";
+import { channelsFirst, convolveRows, takesRows } from "./rows.ts";
 
 const activations: Record<Activation, (x: Tensor) => Tensor> = { relu, tanh, none: (x) => x };
 
@@ -63,14 +64,19 @@ export function activationsOf(architecture: Architecture, parameters: Tensor, ob
     layers.flatMap(({ weights, biases }) => [weights.length, biases.length]),
   );
   const floats = cast(observations, "float32");
+  const asRows = takesRows(layers);
   let x = folded ? centred(floats, folded) : normalized(architecture, floats);
-  return layers.map((layer, i) => {
+  const made = layers.map((layer, i) => {
     const weights = reshape(parts[2 * i]!, [layer.inputs, layer.outputs]);
     const biases = parts[2 * i + 1]!;
     const normalization = i === 0 ? folded : undefined;
     const scaled = normalization ? div(weights, normalization.deviation[0]!) : weights;
-    x = activations[layer.activation](sums(layer, x, scaled, biases));
+    x = activations[layer.activation](sums(layer, x, scaled, biases, asRows));
     return x;
+  });
+  return made.map((y, i) => {
+    const { window } = layers[i]!;
+    return window ? reshape(channelsFirst(y), [y.shape[0]!, ...window.to]) : y;
   });
 }
 
@@ -90,10 +96,12 @@ function centred(observations: Tensor, { mean }: Normalization): Tensor {
   return mean[0] === 0 ? observations : sub(observations, mean[0]!);
 }
 
-/** One layer in front of its activation: [batch, outputs], or a convolution's [batch, filters, rows, columns]. */
-function sums({ inputs, outputs, window }: LayerLayout, x: Tensor, weights: Tensor, biases: Tensor): Tensor {
+/** One layer in front of its activation: [batch, outputs], or a convolution's images, [batch, pixels, channels] if `asRows`. */
+function sums(layer: LayerLayout, x: Tensor, weights: Tensor, biases: Tensor, asRows: boolean): Tensor {
+  const { inputs, outputs, window } = layer;
   const batch = x.shape[0]!;
-  if (window === undefined) return matmul(reshape(x, [batch, inputs]), weights, { bias: biases });
+  if (window === undefined) return matmul(reshape(channelsFirst(x), [batch, inputs]), weights, { bias: biases });
+  if (asRows) return convolveRows(window, x, weights, biases);
   const { kernel, stride, padding, from } = window;
   const filters = reshape(transpose(weights), [outputs, from[0], ...kernel]);
   const images = conv(reshape(x, [batch, ...from]), filters, { strides: stride, pads: padding });

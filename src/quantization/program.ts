@@ -1,7 +1,8 @@
 import { type Actions, argmax, boundActions } from "../network/action.ts";
 import { inputSize, outputSize } from "../network/architecture.ts";
 import { Decider } from "../network/black-box.ts";
-import { add, conv, input, reshape, sub } from "../tensor/graph.ts";
+import { conv } from "../tensor/convolution.ts";
+import { add, input, reshape, sub } from "../tensor/graph.ts";
 import { Program } from "../tensor/program.ts";
 import type { FixedLayer, FixedPoint } from "./fixed-point.ts";
 import { fixedPredictor, predictorBehindFirst } from "./run.ts";

@@ -1,13 +1,11 @@
 import { ShapeError } from "../errors.ts";
 import { elementsOf } from "../shape.ts";
+import { type ConvolutionOptions, conv, convTranspose } from "./convolution.ts";
 import {
   add,
-  type ConvolutionOptions,
   cast,
   concat,
   constant,
-  conv,
-  convTranspose,
   div,
   equal,
   expand,
@@ -28,6 +26,7 @@ import {
   transpose,
   where,
 } from "./graph.ts";
+import { gatherGradient, imageGradient, positionsOf, type Windows } from "./windows.ts";
 
 /** Nodes that `roots` depend on, every node after its inputs. */
 export function sortNodes(roots: readonly Tensor[]): Node[] {
@@ -134,7 +133,8 @@ const pullbacks: Record<Operation, Pullback> = {
   minimum: choose((a, b) => greater(a, b)),
   maximum: choose((a, b) => less(a, b)),
   neg: elementwise((g) => neg(g)),
-  relu: elementwise((g, y) => where(greater(y, 0), g, 0)),
+  // A product: ONNX Runtime's Where takes four times as long.
+  relu: elementwise((g, y) => mul(g, cast(greater(y, 0), "float32"))),
   tanh: elementwise((g, y) => mul(g, sub(1, mul(y, y)))),
   sigmoid: elementwise((g, y) => mul(g, mul(y, sub(1, y)))),
   exp: elementwise((g, y) => mul(g, y)),
@@ -184,6 +184,22 @@ const pullbacks: Record<Operation, Pullback> = {
     const [x, weights] = node.inputs as readonly [Tensor, Tensor];
     const options = geometryOf(node);
     return [conv(g, weights, options), weightGradient(g, x, weights.shape, options)];
+  },
+  windowProduct: (node, g) => {
+    const [seen, weights, biases, x] = node.inputs as readonly [Tensor, Tensor, Tensor, Tensor];
+    const windows = node.attributes as unknown as Windows;
+    const [rows, columns] = positionsOf(windows);
+    const positions = reshape(g, [x.shape[0]!, rows * columns, weights.shape[1]!]);
+    return [
+      undefined,
+      matmul(seen, g, { transposeA: true }),
+      sumRows(g, biases.shape),
+      imageGradient(positions, weights, windows),
+    ];
+  },
+  gather: (node, g) => {
+    const [x, indices] = node.inputs as readonly [Tensor, Tensor];
+    return [gatherGradient(g, x.shape[1]!, indices.node.data as Int32Array), undefined];
   },
   reshape: (node, g) => [reshape(g, node.inputs[0]!.shape)],
   transpose: (node, g) => {

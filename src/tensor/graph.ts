@@ -34,6 +34,7 @@ export type Operation =
   | "gemm"
   | "conv"
   | "convTranspose"
+  | "windowProduct"
   | "add"
   | "sub"
   | "mul"
@@ -56,6 +57,7 @@ export type Operation =
   | "argmax"
   | "reshape"
   | "transpose"
+  | "gather"
   | "split"
   | "concat"
   | "expand"
@@ -66,7 +68,7 @@ export type Operation =
   | "cast"
   | "stopGradient";
 
-const show = (shape: Shape): string => `[${shape.join(", ")}]`;
+export const show = (shape: Shape): string => `[${shape.join(", ")}]`;
 const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((size, axis) => size === b[axis]);
 
 interface Extra {
@@ -94,11 +96,11 @@ function build(
   return outputs;
 }
 
-function make(operation: Operation, inputs: readonly Tensor[], shape: Shape, extra: Extra = {}): Tensor {
+export function make(operation: Operation, inputs: readonly Tensor[], shape: Shape, extra: Extra = {}): Tensor {
   return build(operation, inputs, [shape], extra)[0]!;
 }
 
-function requireFloat(operation: string, ...tensors: readonly Tensor[]): void {
+export function requireFloat(operation: string, ...tensors: readonly Tensor[]): void {
   for (const tensor of tensors) {
     if (tensor.dtype !== "float32")
       throw new ShapeError(operation, `needs float32, got ${tensor.dtype} ${show(tensor.shape)}`);
@@ -225,77 +227,6 @@ export function matmul(a: Tensor, b: Tensor, options: GemmOptions = {}): Tensor 
   });
 }
 
-/** Where a window of a convolution goes. */
-export interface ConvolutionOptions {
-  /** Steps of the window down and right; 1 if not given. */
-  readonly strides?: readonly [number, number];
-  /** Distance between the window's elements; 1 if not given. */
-  readonly dilations?: readonly [number, number];
-  /** Zeros around the image: top, left, bottom, right; none if not given (VALID). */
-  readonly pads?: Padding;
-}
-
-/** Rows and columns at the top, left, bottom and right. */
-type Padding = readonly [number, number, number, number];
-
-const geometry = ({ strides = [1, 1], dilations = [1, 1], pads = [0, 0, 0, 0] }: ConvolutionOptions) => ({
-  strides,
-  dilations,
-  pads,
-});
-
-function requireImages(operation: string, x: Tensor, weights: Tensor, axis: 0 | 1): void {
-  requireFloat(operation, x, weights);
-  if (x.shape.length !== 4 || weights.shape.length !== 4 || x.shape[1] !== weights.shape[axis]) {
-    throw new ShapeError(operation, `images ${show(x.shape)} do not fit the weights ${show(weights.shape)}`);
-  }
-}
-
-/**
- * Cross-correlation, what neural networks call a convolution: images [batch, channels, height, width] and weights [filters,
- * channels, kernel height, kernel width] give [batch, filters, rows, columns], rows = floor((height + top + bottom -
- * dilation (kernel - 1) - 1) / stride) + 1.
- */
-export function conv(x: Tensor, weights: Tensor, options: ConvolutionOptions = {}): Tensor {
-  requireImages("conv", x, weights, 1);
-  const { strides, dilations, pads } = geometry(options);
-  const sizes = ([0, 1] as const).map((axis) => {
-    const room = x.shape[2 + axis]! + pads[axis] + pads[2 + axis]!;
-    return Math.floor((room - dilations[axis] * (weights.shape[2 + axis]! - 1) - 1) / strides[axis]) + 1;
-  });
-  if (sizes.some((size) => size < 1)) {
-    throw new ShapeError("conv", `the kernel of ${show(weights.shape)} does not fit into images ${show(x.shape)}`);
-  }
-  return make("conv", [x, weights], [x.shape[0]!, weights.shape[0]!, ...sizes], {
-    attributes: { strides, dilations, pads },
-  });
-}
-
-/**
- * The transpose of `conv` as a linear map: what images [batch, filters, rows, columns] were made from, by the same weights
- * [filters, channels, kernel height, kernel width] and options. `size` is the height and width of the result, which a stride
- * leaves open.
- */
-export function convTranspose(
-  x: Tensor,
-  weights: Tensor,
-  size: readonly [number, number],
-  options: ConvolutionOptions = {},
-): Tensor {
-  requireImages("convTranspose", x, weights, 0);
-  const { strides, dilations, pads } = geometry(options);
-  const rest = ([0, 1] as const).map((axis) => {
-    const window = strides[axis] * (x.shape[2 + axis]! - 1) + dilations[axis] * (weights.shape[2 + axis]! - 1) + 1;
-    return size[axis] + pads[axis] + pads[2 + axis]! - window;
-  });
-  if (rest.some((length, axis) => length < 0 || length >= strides[axis]!)) {
-    throw new ShapeError("convTranspose", `${show(x.shape)} by ${show(weights.shape)} is not made from ${show(size)}`);
-  }
-  return make("convTranspose", [x, weights], [x.shape[0]!, weights.shape[1]!, ...size], {
-    attributes: { strides, dilations, pads, output_padding: rest },
-  });
-}
-
 /** Softmax over the last axis. */
 export const softmax = (x: Tensor): Tensor => {
   requireAxis("softmax", x, -1);
@@ -368,6 +299,15 @@ export function transpose(
     order.map((axis) => x.shape[axis]!),
     { attributes: { perm: order } },
   );
+}
+
+/** Rows of `x` [batch, rows, channels] in the order of `indices`, some of them more than once or never: [batch, indices, channels]. */
+export function gather(x: Tensor, indices: Int32Array): Tensor {
+  requireFloat("gather", x);
+  if (x.shape.length !== 3) throw new ShapeError("gather", `needs [batch, rows, channels], got ${show(x.shape)}`);
+  const outside = indices.find((index) => index < 0 || index >= x.shape[1]!);
+  if (outside !== undefined) throw new ShapeError("gather", `${show(x.shape)} has no row ${outside}`);
+  return make("gather", [x, constant(indices)], x.shape.with(1, indices.length), { attributes: { axis: 1 } });
 }
 
 /** Cuts an axis into consecutive parts of the given sizes. */

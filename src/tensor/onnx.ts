@@ -27,6 +27,7 @@ const direct = {
   sqrt: "Sqrt",
   abs: "Abs",
   transpose: "Transpose",
+  gather: "Gather",
   concat: "Concat",
   greater: "Greater",
   less: "Less",
@@ -117,6 +118,9 @@ export function toOnnx(
       return;
     }
     switch (operation) {
+      case "windowProduct":
+        push("Gemm", from.slice(0, 3), to);
+        return;
       case "sum":
       case "mean":
       case "max": {

@@ -120,8 +120,8 @@ export class Program {
     }
     calmed ??= calmAllocator();
     await calmed;
-    const shared =
-      convolutionThreads > 1 && sortNodes(Object.values(outputs)).some(({ operation }) => operation === "conv");
+    const nodes = convolutionThreads > 1 ? sortNodes(Object.values(outputs)) : [];
+    const shared = nodes.some(({ operation }) => operation === "conv" || operation === "windowProduct");
     const options = shared ? sharedOut(convolutionThreads) : SESSION;
     const session = await InferenceSession.create(toOnnx(inputs, outputs), options);
     return new Program(session, spec);

@@ -3,12 +3,21 @@ import { expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
 import { compileForward } from "../../src/evaluation/evaluate.ts";
 import { argmax, boundActions } from "../../src/network/action.ts";
-import { type Architecture, dense, inputSize, outputSize } from "../../src/network/architecture.ts";
-import { forward } from "../../src/network/forward.ts";
+import {
+  type Architecture,
+  dense,
+  inputSize,
+  layoutOf,
+  outputSize,
+  parameterCount,
+} from "../../src/network/architecture.ts";
+import { activationsOf, forward } from "../../src/network/forward.ts";
 import { predictor } from "../../src/network/predict.ts";
+import { takesRows } from "../../src/network/rows.ts";
 import { stream } from "../../src/random/pcg64.ts";
 import { input } from "../../src/tensor/graph.ts";
-import { architectures, randomParameters } from "./architectures.ts";
+import { Program } from "../../src/tensor/program.ts";
+import { architectures, manyFilters, randomParameters } from "./architectures.ts";
 
 // 2-2-2 with relu: hidden weights [[1, -1], [2, 0.5]], biases [0.5, -1]; output weights [[1, -1], [3, 2]], biases [0, 10].
 const network = dense(2, [2], 2, "q-values");
@@ -99,6 +108,34 @@ it("decides as a batched program does, whatever the architecture", async () => {
     await program.dispose();
   };
   await fc.assert(fc.asyncProperty(architectures, fc.integer({ min: 1, max: 5 }), fc.nat(), check));
+});
+
+it("shows what each convolution puts out with the channels first, also where they are computed side by side", async () => {
+  const check = async (architecture: Architecture, seed: number): Promise<void> => {
+    expect(takesRows(layoutOf(architecture))).toBe(true);
+    const parameters = input([parameterCount(architecture)]);
+    const observations = input([1, inputSize(architecture)]);
+    const layers = activationsOf(architecture, parameters, observations);
+    const outputs = Object.fromEntries(layers.map((layer, i) => [`${i}`, layer]));
+    const program = await Program.compile({ inputs: { parameters, observations }, outputs });
+    const policy = { architecture, parameters: randomParameters(architecture, seed) };
+    program.bind("parameters", policy.parameters);
+    const random = stream(seed, "observations");
+    const observation = program.floats("observations");
+    for (let i = 0; i < observation.length; i++) observation[i] = random.normal();
+    await program.run();
+    const expected: Float32Array[] = [];
+    predictor(policy, (_, values) => expected.push(values.slice()))(observation);
+    for (const [i, values] of expected.entries()) {
+      const window = layoutOf(architecture)[i]!.window;
+      expect(layers[i]!.shape).toEqual([1, ...(window?.to ?? [values.length])]);
+      const scale = 1 + Math.max(...expected.slice(0, i + 1).flatMap((made) => [...made].map(Math.abs)));
+      for (const [k, value] of program.floats(`${i}`).entries())
+        expect(Math.abs(value - values[k]!) / scale).toBeLessThan(1e-5);
+    }
+    await program.dispose();
+  };
+  await fc.assert(fc.asyncProperty(manyFilters, fc.nat(), check), { numRuns: 30 });
 });
 
 it("reads its parameters at every decision", () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
 import { stream } from "../../src/random/pcg64.ts";
 import { elementsOf } from "../../src/shape.ts";
+import { conv, convTranspose } from "../../src/tensor/convolution.ts";
 import { gradient } from "../../src/tensor/gradient.ts";
 import {
   abs,
@@ -12,12 +13,11 @@ import {
   clip,
   concat,
   constant,
-  conv,
-  convTranspose,
   div,
   equal,
   exp,
   expand,
+  gather,
   greater,
   huber,
   input,
@@ -49,6 +49,7 @@ import {
   where,
 } from "../../src/tensor/graph.ts";
 import { Program } from "../../src/tensor/program.ts";
+import { blocksOf, windowProduct } from "../../src/tensor/windows.ts";
 import { interpret, type Values } from "./interpreter.ts";
 
 /** An expression of inputs with the given shapes. */
@@ -141,6 +142,32 @@ const convTransposes = convolutions.map(({ batch, channels, filters, size, kerne
   return { shapes: [made, weights], build: (x, w) => convTranspose(x, w, size, options) };
 });
 
+const windowProducts = convolutions
+  .filter(({ size, kernel, pads: [top, left, bottom, right] }) => {
+    return size[0] + top + bottom >= kernel[0] && size[1] + left + right >= kernel[1];
+  })
+  .map(({ batch, channels, filters, size, kernel, strides, pads }): Sample => {
+    const windows = { size, kernel, strides, pads };
+    return {
+      shapes: [[batch, size[0] * size[1], channels], [kernel[0] * kernel[1] * channels, filters], [filters]],
+      build: (x, weights, biases) => windowProduct(x, weights, biases, windows),
+    };
+  });
+
+const gathers = fc.tuple(size, size, size).chain(([batch, rows, channels]) =>
+  fc.array(fc.nat(rows - 1), { minLength: 1, maxLength: 6 }).map(
+    (indices): Sample => ({
+      shapes: [[batch, rows, channels]],
+      build: (x) => gather(x, Int32Array.from(indices)),
+    }),
+  ),
+);
+
+const blocks = fc.tuple(size, size, two(3), two(3)).map(([batch, channels, block, times]): Sample => {
+  const [height, width] = [block[0] * times[0], block[1] * times[1]];
+  return { shapes: [[batch, channels, height, width]], build: (x) => blocksOf(x, block) };
+});
+
 const concats = withAxes.chain((shape) =>
   fc.tuple(fc.array(size, { minLength: 1, maxLength: 3 }), fc.nat(shape.length - 1)).map(
     ([sizes, axis]): Sample => ({
@@ -221,6 +248,9 @@ const cases: Record<string, fc.Arbitrary<Sample>> = {
   matmul: gemm,
   conv: convs,
   convTranspose: convTransposes,
+  windowProduct: windowProducts,
+  gather: gathers,
+  blocksOf: blocks,
   softmax: unary(softmax, withAxes),
   logSoftmax: unary(logSoftmax, withAxes),
   sum: reduction(sum),

@@ -1,17 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
+import { conv, convTranspose } from "../../src/tensor/convolution.ts";
 import {
   add,
   argmax,
   cast,
   concat,
   constant,
-  conv,
-  convTranspose,
   type DType,
   equal,
   exp,
   expand,
+  gather,
   greater,
   input,
   logSoftmax,
@@ -29,6 +29,7 @@ import {
   transpose,
   where,
 } from "../../src/tensor/graph.ts";
+import { blocksOf, windowProduct } from "../../src/tensor/windows.ts";
 
 const f = (...shape: number[]): Tensor => input(shape);
 const ints = (...shape: number[]): Tensor => input(shape, "int32");
@@ -59,6 +60,19 @@ const shapes: [string, Tensor, Shape, DType][] = [
   ["a permutation", transpose(f(2, 3, 4), [1, 2, 0]), [3, 4, 2], "float32"],
   ["a part of a split", split(f(2, 5), [2, 3], 1)[1]!, [2, 3], "float32"],
   ["a concatenation", concat([ints(2, 1), ints(2, 3)], 1), [2, 4], "int32"],
+  ["rows in another order", gather(f(2, 3, 5), Int32Array.of(2, 0, 2, 1)), [2, 4, 5], "float32"],
+  ["images in blocks", blocksOf(f(5, 4, 84, 84), [4, 4]), [5, 441, 64], "float32"],
+  [
+    "a padded product of windows",
+    windowProduct(f(5, 400, 2), f(32, 64), f(64), {
+      size: [20, 20],
+      kernel: [4, 4],
+      strides: [2, 2],
+      pads: [1, 0, 1, 2],
+    }),
+    [5, 100, 64],
+    "float32",
+  ],
   ["an expansion", expand(f(3, 1), [2, 3, 4]), [2, 3, 4], "float32"],
   ["a comparison of integers", equal(ints(3), ints(2, 1)), [2, 3], "bool"],
   ["a choice", where(bools(2, 1), f(3), 0), [2, 3], "float32"],
@@ -101,6 +115,22 @@ const refused: [string, () => unknown, operation: string, message: string][] = [
     () => convTranspose(f(1, 2, 3, 3), f(2, 1, 3, 3), [7, 5]),
     "convTranspose",
     "[1, 2, 3, 3] by [2, 1, 3, 3] is not made from [7, 5]",
+  ],
+  ["a row that there is not", () => gather(f(2, 3, 5), Int32Array.of(0, 3)), "gather", "[2, 3, 5] has no row 3"],
+  ["rows of a matrix", () => gather(f(2, 3), Int32Array.of(0)), "gather", "needs [batch, rows, channels], got [2, 3]"],
+  [
+    "weights that do not fit windows",
+    () =>
+      windowProduct(f(1, 25, 3), f(26, 2), f(2), { size: [5, 5], kernel: [3, 3], strides: [1, 1], pads: [0, 0, 0, 0] }),
+    "windowProduct",
+    "weights [26, 2] and biases [2] do not fit images [1, 25, 3]",
+  ],
+  [
+    "windows larger than their images",
+    () =>
+      windowProduct(f(1, 4, 3), f(27, 2), f(2), { size: [2, 2], kernel: [3, 3], strides: [1, 1], pads: [0, 0, 0, 0] }),
+    "windowProduct",
+    "the kernel [3, 3] does not fit into images of [2, 2]",
   ],
   ["inner sizes that differ", () => matmul(f(2, 3), f(4, 5)), "matmul", "[2, 3] times [4, 5]: inner sizes differ"],
   [

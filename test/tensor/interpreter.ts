@@ -129,6 +129,26 @@ export function interpret(root: Tensor, known: ReadonlyMap<Tensor, Values>): Val
         }
         return result;
       }
+      case "gather":
+        return all.map(([batch, i, channel]) => at(0, [batch!, at(1, [i!]), channel!]));
+      case "windowProduct": {
+        // From the images, which are the last input: what the windows saw, the first one, is not taken.
+        const { size, kernel, strides, pads } = attributes as unknown as Record<string, readonly [number, number]>;
+        const [height, width] = size!;
+        const channels = inputs[3]!.shape[2]!;
+        const across = Math.floor((width + pads![1] + Number(pads!.at(3)) - kernel![1]) / strides![1]) + 1;
+        const positions = shape[0]! / inputs[3]!.shape[0]!;
+        return all.map(([row, filter]) => {
+          const [batch, position] = [Math.floor(row! / positions), row! % positions];
+          const terms = coordinatesOf([...kernel!, channels]).map(([k, l, c], element) => {
+            const y = Math.floor(position / across) * strides![0] + k! - pads![0];
+            const x = (position % across) * strides![1] + l! - pads![1];
+            if (y < 0 || x < 0 || y >= height || x >= width) return 0;
+            return at(3, [batch, y * width + x, c!]) * at(1, [element, filter!]);
+          });
+          return total(terms) + at(2, [filter!]);
+        });
+      }
       case "sum":
       case "mean":
       case "max": {

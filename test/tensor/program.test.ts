@@ -2,8 +2,9 @@ import { afterEach, expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
 import { stream } from "../../src/random/pcg64.ts";
 import { elementsOf } from "../../src/shape.ts";
+import { conv } from "../../src/tensor/convolution.ts";
 import { gradient } from "../../src/tensor/gradient.ts";
-import { add, cast, constant, conv, greater, input, mul, neg, square, sum } from "../../src/tensor/graph.ts";
+import { add, cast, constant, greater, input, mul, neg, square, sum } from "../../src/tensor/graph.ts";
 import { Program, type ProgramSpec, useThreads } from "../../src/tensor/program.ts";
 
 const open: Program[] = [];
