@@ -4,8 +4,9 @@ import { stream } from "../../src/random/pcg64.ts";
 import { elementsOf } from "../../src/shape.ts";
 import { conv } from "../../src/tensor/convolution.ts";
 import { gradient } from "../../src/tensor/gradient.ts";
-import { add, cast, constant, greater, input, mul, neg, square, sum } from "../../src/tensor/graph.ts";
+import { add, cast, constant, greater, input, mul, neg, square, sum, type Tensor } from "../../src/tensor/graph.ts";
 import { Program, type ProgramSpec, useThreads } from "../../src/tensor/program.ts";
+import { windowProduct } from "../../src/tensor/windows.ts";
 
 const open: Program[] = [];
 async function compile(spec: ProgramSpec): Promise<Program> {
@@ -146,26 +147,40 @@ it("takes bytes", async () => {
   expect([...program.floats("halves")]).toEqual([0, 0.5, 127.5]);
 });
 
-it("gives the same bits with any number of threads for convolutions", async () => {
-  const random = stream(1, "numbers");
-  const x = input([4, 3, 17, 17]);
-  const weights = input([8, 3, 3, 3]);
-  const [ofWeights] = gradient(sum(square(conv(x, weights, { strides: [2, 2] }))), [weights]);
-  const values = [x, weights].map(({ shape }) =>
-    Float32Array.from({ length: elementsOf(shape) }, () => random.normal()),
-  );
-  const run = async (threads: number): Promise<Float32Array> => {
-    useThreads(threads);
-    const program = await compile({ inputs: { x, weights }, outputs: { result: ofWeights! } });
-    program.bind("x", values[0]!);
-    program.bind("weights", values[1]!);
-    await program.run();
-    return program.floats("result").slice();
-  };
-  const alone = await run(1);
-  for (const threads of [2, 3]) expect(await run(threads)).toEqual(alone);
-  useThreads(1);
-});
+const windows = { size: [17, 17], kernel: [3, 3], strides: [2, 2], pads: [0, 1, 1, 0] } as const;
+it.each([
+  ["convolutions", [4, 3, 17, 17], [8, 3, 3, 3], (x, weights) => conv(x, weights, windows)],
+  [
+    "products of windows",
+    [32, 289, 16],
+    [144, 32],
+    (x, weights) => windowProduct(x, weights, constant(new Float32Array(32)), windows),
+  ],
+] as [string, number[], number[], (x: Tensor, weights: Tensor) => Tensor][])(
+  "gives the same bits with any number of threads for %s",
+  async (_name, images, matrix, build) => {
+    const random = stream(1, "numbers");
+    const x = input(images);
+    const weights = input(matrix);
+    const result = build(x, weights);
+    const [ofWeights, ofImages] = gradient(sum(square(result)), [weights, x]) as [Tensor, Tensor];
+    const outputs = { result, ofWeights, ofImages };
+    const values = [x, weights].map(({ shape }) =>
+      Float32Array.from({ length: elementsOf(shape) }, () => random.normal()),
+    );
+    const run = async (threads: number): Promise<Float32Array[]> => {
+      useThreads(threads);
+      const program = await compile({ inputs: { x, weights }, outputs });
+      program.bind("x", values[0]!);
+      program.bind("weights", values[1]!);
+      await program.run();
+      return Object.keys(outputs).map((name) => program.floats(name).slice());
+    };
+    const alone = await run(1);
+    for (const threads of [2, 3]) expect(await run(threads)).toEqual(alone);
+    useThreads(1);
+  },
+);
 
 it.skipIf(process.arch !== "x64")("computes with denormal numbers as zeros (needs an x64 processor)", async () => {
   const x = input([1]);
