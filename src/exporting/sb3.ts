@@ -2,7 +2,14 @@ import type { EnvironmentSpec } from "../environment/environment.ts";
 import { isPixels, PIXEL } from "../environment/spaces.ts";
 import { UsageError } from "../errors.ts";
 import { NATURE_CNN } from "../importing/sb3.ts";
-import { type Activation, type Architecture, inputSize, type LayerLayout, layoutOf } from "../network/architecture.ts";
+import {
+  type Activation,
+  type Architecture,
+  type Gaussian,
+  inputSize,
+  type LayerLayout,
+  layoutOf,
+} from "../network/architecture.ts";
 import { checkParameters, type Policy } from "../network/policy.ts";
 import { elementsOf } from "../shape.ts";
 import { type Pickle, pickleOf } from "./pickle.ts";
@@ -25,19 +32,22 @@ interface Part {
   readonly bias: Tensor;
 }
 
+/** Critics of a SAC, the least of two of which counts. */
+const CRITICS = ["qf0", "qf1"];
+
 /** Layers of a features extractor for images: convolutions, and one dense layer. */
 const FEATURES = NATURE_CNN.length + 1;
 
 /**
  * A policy as a `model.zip` that Stable-Baselines3 loads: `DQN.load(path)` of Q-values, `PPO.load(path)` of logits and
- * Gaussians. The critic is one linear layer of zeros, the optimiser is new. Statistics of a normalisation are folded into the
+ * Gaussians, `SAC.load(path)` of squashed Gaussians. Critics are one linear layer of zeros, optimisers are new. Statistics of a normalisation are folded into the
  * first layer, which is exact but for their limit: observations beyond it act otherwise. Convolutions become those of its
  * NatureCNN, whose filters and places of kernels that the policy has not are zeros: it acts as the policy does, but is as large
  * as a NatureCNN. Equal policies give equal bytes.
  *
  * @param environment states the bounds of observations; without it there are none, or those of pixels where they are divided by 255
- * @throws UsageError for what has no place in such a model: a squashed Gaussian, hidden layers of several activations, an
- * activation at the output, convolutions beyond those of NatureCNN
+ * @throws UsageError for what has no place in such a model: hidden layers of several activations, an activation at the output,
+ * convolutions beyond those of NatureCNN or in front of a squashed Gaussian
  */
 export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buffer {
   const { architecture, parameters } = policy;
@@ -48,10 +58,11 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
   if (hasImages) checkNature(architecture, layout);
   const behind = layers.slice(hasImages ? FEATURES : 0);
   const [hidden = "relu", ...others] = new Set(behind.slice(0, -1).map(({ activation }) => activation));
-  if (gaussian?.squash || others.length > 0 || layers.at(-1)?.activation !== "none") {
+  const sac = gaussian?.squash === true;
+  if ((sac && hasImages) || others.length > 0 || layers.at(-1)?.activation !== "none") {
     throw new UsageError(
       "format",
-      "sb3 has one activation in all hidden layers, none at the output, and no squashed actions",
+      "sb3 has one activation in all hidden layers, none at the output, and no squashed actions of images; export onnx, which any runtime plays",
     );
   }
   const observations = environment?.observationSpace;
@@ -63,7 +74,11 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
       : normalization?.deviation.length === 1 && normalization.deviation[0] === PIXEL);
   const dqn = head === "q-values";
   const parts = partsOf(policy, layout, isImage ? PIXEL : 1);
-  const tensors = dqn ? dqnTensors(parts, hasImages) : ppoTensors(parts, hasImages, architecture);
+  const tensors = dqn
+    ? dqnTensors(parts, hasImages)
+    : sac
+      ? sacTensors(parts, gaussian)
+      : ppoTensors(parts, hasImages, architecture);
   const widths: Pickle = { list: behind.slice(0, -1).map(({ units }) => units) };
   const features = { features_dim: layers[FEATURES - 1]?.units ?? 0 };
   const kwargs = new Map<string, Pickle>([
@@ -73,7 +88,7 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
         ? widths
         : new Map<string, Pickle>([
             ["pi", widths],
-            ["vf", { list: [] }],
+            [sac ? "qf" : "vf", { list: [] }],
           ]),
     ],
     ["activation_fn", { global: activations[hidden] }],
@@ -86,7 +101,9 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
   ]);
   const policyClass = dqn
     ? `stable_baselines3.dqn.policies.${hasImages ? "CnnPolicy" : "DQNPolicy"}`
-    : `stable_baselines3.common.policies.${hasImages ? "ActorCriticCnnPolicy" : "ActorCriticPolicy"}`;
+    : sac
+      ? "stable_baselines3.sac.policies.SACPolicy"
+      : `stable_baselines3.common.policies.${hasImages ? "ActorCriticCnnPolicy" : "ActorCriticPolicy"}`;
   const data = {
     policy_class: serialized({ global: policyClass }),
     // In words beside the pickle, as Stable-Baselines3 has it.
@@ -106,16 +123,22 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
     n_envs: 1,
     // Stable-Baselines3 makes room for a million of observations as soon as it loads a DQN, which of images is too much.
     ...(dqn && architecture.input.length === 3 && { buffer_size: 10_000 }),
+    // Its "auto" asks an environment, which a model that is loaded does not have yet.
+    ...(sac && { target_entropy: -gaussian.low.length }),
     use_sde: false,
     verbose: 0,
   };
   // The same tensor under several names is one parameter; those of a target network are none.
-  const trained = new Set(tensors.values()).size;
+  const trained = (part = ""): number =>
+    new Set([...tensors].flatMap(([name, tensor]) => (name.startsWith(part) ? [tensor] : []))).size;
+  const optimizers: Record<string, number> = sac
+    ? { "actor.optimizer": trained("actor."), "critic.optimizer": trained("critic."), ent_coef_optimizer: 1 }
+    : { "policy.optimizer": trained() };
   return zipOf(
     new Map([
       ["data", Buffer.from(JSON.stringify(data))],
       ["policy.pth", torchOf(tensors)],
-      ["policy.optimizer.pth", torchZip(optimizer(trained), [])],
+      ...Object.entries(optimizers).map(([name, count]) => [`${name}.pth`, torchZip(optimizer(count), [])] as const),
     ]),
   );
 }
@@ -239,6 +262,27 @@ function ppoTensors(parts: readonly Part[], hasImages: boolean, architecture: Ar
   const inputs = hasImages ? architecture.layers[FEATURES - 1]!.units : inputSize(architecture);
   tensors.set("value_net.weight", { shape: [1, inputs], data: new Float32Array(inputs) });
   return tensors.set("value_net.bias", { shape: [1], data: new Float32Array(1) });
+}
+
+/** An actor whose deviations do not depend on what it sees, and critics that take observation and action. */
+function sacTensors(parts: readonly Part[], { logStd }: Gaussian): Map<string, Tensor> {
+  const [inputs, width] = [parts[0]!, parts.at(-1)!].map(({ weight }) => weight.shape[1]!) as [number, number];
+  const zeros = (outputs: number, size: number): Tensor => ({
+    shape: [outputs, size],
+    data: new Float32Array(outputs * size),
+  });
+  const deviations = { shape: [logStd.length], data: Float32Array.from(logStd) };
+  const critics = CRITICS.map((name): [string, Part] => [
+    `${name}.0`,
+    { weight: zeros(1, inputs + logStd.length), bias: { shape: [1], data: new Float32Array(1) } },
+  ]);
+  return tensorsOf([
+    ...named(parts, false, "", "actor.latent_pi", "actor.mu"),
+    ["actor.log_std", { weight: zeros(logStd.length, width), bias: deviations }],
+    ...["critic", "critic_target"].flatMap((owner) =>
+      critics.map(([name, part]): [string, Part] => [`${owner}.${name}`, part]),
+    ),
+  ]);
 }
 
 /** Of Adam before its first step. */

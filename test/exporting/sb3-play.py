@@ -8,7 +8,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import torch
-from stable_baselines3 import DQN, PPO
+from stable_baselines3 import DQN, PPO, SAC
 
 
 class Pictures(gym.Env):
@@ -34,7 +34,7 @@ torch.set_num_threads(1)
 folder = Path(sys.argv[1])
 for case in json.loads((folder / "cases.json").read_text()):
     name, environment = case["name"], case.get("environment")
-    model = (DQN if case["algorithm"] == "DQN" else PPO).load(folder / f"{name}.zip", device="cpu")
+    model = {"DQN": DQN, "PPO": PPO, "SAC": SAC}[case["algorithm"]].load(folder / f"{name}.zip", device="cpu")
     env = gym.make(environment) if environment else Pictures(case["shape"], case["dtype"], model.action_space)
     # Refuses spaces that are not the environment's.
     model.set_env(env)
@@ -48,6 +48,10 @@ for case in json.loads((folder / "cases.json").read_text()):
             chosen.append(np.atleast_1d(action))
             observation, _, terminated, truncated, _ = env.step(action)
             done = terminated or truncated
+    if case["algorithm"] == "SAC":
+        # Trained on: actor, critics and the coefficient of entropy have optimisers of their own.
+        model.learning_starts = 50
+        model.learn(100)
     if not environment:
         # It can be trained on: its optimiser knows its parameters.
         seen_by_network, _ = model.policy.obs_to_tensor(seen[0])

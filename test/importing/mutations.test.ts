@@ -29,8 +29,11 @@ import { mutate, mutateGraph } from "./fixtures/mutate.ts";
 import { exact, small, smallGaussian, smallImages } from "./fixtures/policies.ts";
 import { denseVariables, writeCheckpoint } from "./fixtures/tf-writer.ts";
 
-/** POPS_LONG=1 takes ten times as many. */
-const TRIALS = process.env["POPS_LONG"] === "1" ? 100_000 : 10_000;
+/** Mutations of each reader's file; `npm run test:long` takes 100,000 of every one. */
+const LONG = process.env["POPS_LONG"] === "1";
+const TRIALS = LONG ? 100_000 : 10_000;
+const GRAPHS = LONG ? 100_000 : 2_000;
+const PATIENCE = LONG ? 3_600_000 : 120_000;
 
 /** Runs `read` and returns what it read, or `undefined` when it refused with a FileError; anything else is thrown on. */
 function attempt<T>(read: () => T): T | undefined {
@@ -238,18 +241,22 @@ it("refuses mutated black boxes or runs them: then they give numbers, and end", 
     expect(outputs.every(Number.isFinite)).toBe(true);
   }
   expect(played).toBeGreaterThan(0.05 * TRIALS);
-}, 120_000);
+}, PATIENCE);
 
 it("refuses black boxes whose graphs were changed, or runs them: then they give numbers, and end", async () => {
   const whole = decodeModel(motley(), "x");
   const random = stream(4, "black-box-graphs");
   const operators = [...Object.keys(operations), ...Object.keys(moves)];
   let played = 0;
-  for (let trial = 0; trial < TRIALS / 5; trial += 1) {
+  for (let trial = 0; trial < GRAPHS; trial += 1) {
     const outputs = await attemptToPlay(encodeModel(mutateGraph(whole, operators, random)));
     if (outputs === undefined) continue;
     played += 1;
     expect(outputs.every(Number.isFinite)).toBe(true);
   }
-  expect(played).toBeGreaterThan(0.01 * TRIALS);
-}, 120_000);
+  expect(played).toBeGreaterThan(0.05 * GRAPHS);
+}, PATIENCE);
+
+it("has taken less than 2 GiB of memory for all of this", () => {
+  expect(process.resourceUsage().maxRSS).toBeLessThan(2 * 1024 * 1024);
+});
