@@ -41,6 +41,7 @@ const evaluated = z.object({ score: scoreSchema });
 
 /** Takes the teacher or the policy of a finished run in. */
 async function takeIn(run: string, environment: string, role: ZooEntry["role"], command: string): Promise<ZooEntry> {
+  const { seed, acting } = readResult(join(run, "result.json"));
   const name = `${environment}-${role}`;
   const path = zooPath({ name });
   const source = join(run, "policies", `${role === "teacher" ? role : "policy"}.safetensors`);
@@ -49,7 +50,12 @@ async function takeIn(run: string, environment: string, role: ZooEntry["role"], 
   else copyFileSync(source, path);
   const episodes = specOf(environment).frameStack === undefined ? EPISODES : EPISODES_OF_FRAMES;
   const { score } = evaluated.parse(
-    JSON.parse(pops(["evaluate", path, "--episodes", String(episodes), "--json"], true)),
+    JSON.parse(
+      pops(
+        ["evaluate", path, "--episodes", String(episodes), "--json", ...(acting === "sampled" ? ["--sampled"] : [])],
+        true,
+      ),
+    ),
   );
   const { architecture } = await loadPolicy(path);
   const bytes = readFileSync(path);
@@ -62,7 +68,8 @@ async function takeIn(run: string, environment: string, role: ZooEntry["role"], 
     bytes: bytes.length,
     sha256: sha256(bytes),
     command,
-    seed: readResult(join(run, "result.json")).seed,
+    seed,
+    acting,
     score,
   };
 }

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { nearest } from "../environment/nearest.ts";
 import { FileError, UsageError } from "../errors.ts";
 import { readBounded } from "../files.ts";
+import { ACTING } from "../network/action.ts";
 import { scoreSchema } from "../network/policy.ts";
 import { parseJson } from "../run/json.ts";
 import { sha256 } from "../seal.ts";
@@ -33,7 +34,9 @@ const entrySchema = z.strictObject({
   command: z.string(),
   /** Of that command. */
   seed: count,
-  /** What `pops evaluate` measures on the file with so many episodes and its default seed. */
+  /** How it acts. */
+  acting: z.enum(ACTING).default("greedy"),
+  /** What `pops evaluate` measures on the file, acting so, with so many episodes and its default seed. */
   score: scoreSchema,
 });
 

@@ -57,10 +57,10 @@ it("lists its policies with their scores", async () => {
   const { code, stdout } = await pops("zoo", "list");
   expect(code).toBe(0);
   const [titles = "", ...lines] = stdout.trimEnd().split("\n");
-  expect(titles).toMatch(/^name +layers +weights +bytes +mean score +95 % lower bound +episodes +seed$/);
+  expect(titles).toMatch(/^name +layers +weights +bytes +mean score +95 % lower bound +episodes +actions +seed$/);
   expect(lines.map((line) => line.split(" ")[0])).toEqual(zoo.map(({ name }) => name));
   expect(lines.find((line) => line.startsWith("CartPole-v1-teacher "))).toMatch(
-    / 4-256-256-128-2 +99,584 +[\d,]+ +[\d.]+ +[\d.]+ +100 +1$/,
+    / 4-256-256-128-2 +99,584 +[\d,]+ +[\d.]+ +[\d.]+ +100 +greedy +1$/,
   );
 });
 

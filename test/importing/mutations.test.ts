@@ -229,33 +229,41 @@ async function attemptToPlay(bytes: Uint8Array): Promise<Float32Array | undefine
   }
 }
 
-it("refuses mutated black boxes or runs them: then they give numbers, and end", async () => {
-  const whole = motley();
-  const random = stream(3, "black-box");
-  expect(await attemptToPlay(whole)).toBeDefined();
-  let played = 0;
-  for (let trial = 0; trial < TRIALS; trial += 1) {
-    const outputs = await attemptToPlay(mutate(whole, random));
-    if (outputs === undefined) continue;
-    played += 1;
-    expect(outputs.every(Number.isFinite)).toBe(true);
-  }
-  expect(played).toBeGreaterThan(0.05 * TRIALS);
-}, PATIENCE);
+it(
+  "refuses mutated black boxes or runs them: then they give numbers, and end",
+  async () => {
+    const whole = motley();
+    const random = stream(3, "black-box");
+    expect(await attemptToPlay(whole)).toBeDefined();
+    let played = 0;
+    for (let trial = 0; trial < TRIALS; trial += 1) {
+      const outputs = await attemptToPlay(mutate(whole, random));
+      if (outputs === undefined) continue;
+      played += 1;
+      expect(outputs.every(Number.isFinite)).toBe(true);
+    }
+    expect(played).toBeGreaterThan(0.05 * TRIALS);
+  },
+  PATIENCE,
+);
 
-it("refuses black boxes whose graphs were changed, or runs them: then they give numbers, and end", async () => {
-  const whole = decodeModel(motley(), "x");
-  const random = stream(4, "black-box-graphs");
-  const operators = [...Object.keys(operations), ...Object.keys(moves)];
-  let played = 0;
-  for (let trial = 0; trial < GRAPHS; trial += 1) {
-    const outputs = await attemptToPlay(encodeModel(mutateGraph(whole, operators, random)));
-    if (outputs === undefined) continue;
-    played += 1;
-    expect(outputs.every(Number.isFinite)).toBe(true);
-  }
-  expect(played).toBeGreaterThan(0.05 * GRAPHS);
-}, PATIENCE);
+it(
+  "refuses black boxes whose graphs were changed, or runs them: then they give numbers, and end",
+  async () => {
+    const whole = decodeModel(motley(), "x");
+    const random = stream(4, "black-box-graphs");
+    const operators = [...Object.keys(operations), ...Object.keys(moves)];
+    let played = 0;
+    for (let trial = 0; trial < GRAPHS; trial += 1) {
+      const outputs = await attemptToPlay(encodeModel(mutateGraph(whole, operators, random)));
+      if (outputs === undefined) continue;
+      played += 1;
+      expect(outputs.every(Number.isFinite)).toBe(true);
+    }
+    expect(played).toBeGreaterThan(0.05 * GRAPHS);
+  },
+  PATIENCE,
+);
 
 it("has taken less than 2 GiB of memory for all of this", () => {
   expect(process.resourceUsage().maxRSS).toBeLessThan(2 * 1024 * 1024);

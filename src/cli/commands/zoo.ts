@@ -15,12 +15,22 @@ export function listZoo(flags: { json?: boolean }): void {
     return;
   }
   const rows = zoo.map((entry) => {
-    const { name, layers, weights, bytes, score, seed } = entry;
+    const { name, layers, weights, bytes, acting, score, seed } = entry;
     const { mean, lower95, episodes } = score;
     const numbers = [weights, bytes].map(integer);
-    return [name, layers, ...numbers, mean.toFixed(1), lower95.toFixed(1), String(episodes), String(seed)];
+    return [name, layers, ...numbers, mean.toFixed(1), lower95.toFixed(1), String(episodes), acting, String(seed)];
   });
-  const titles = ["name", "layers", "weights", "bytes", "mean score", "95 % lower bound", "episodes", "seed"];
+  const titles = [
+    "name",
+    "layers",
+    "weights",
+    "bytes",
+    "mean score",
+    "95 % lower bound",
+    "episodes",
+    "actions",
+    "seed",
+  ];
   process.stdout.write(`${columns([titles, ...rows]).join("\n")}\n`);
 }
 
@@ -36,6 +46,6 @@ export function getFromZoo(name: string, flags: { output?: string }): void {
   process.stdout.write(
     `${output}: ${bytes.length} bytes, SHA-256 ${entry.sha256}\n` +
       `Made by:      ${entry.command}\n` +
-      `Play it with: ${SELF} evaluate ${shellWord(output)}\n`,
+      `Play it with: ${SELF} evaluate ${shellWord(output)}${entry.acting === "sampled" ? " --sampled" : ""}\n`,
   );
 }
