@@ -14,17 +14,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { readZoo, ZOO, ZOO_ROLES, type ZooEntry, zooPath, zooSchema } from "../src/cli/zoo.ts";
-import { environmentIds, specOf } from "../src/environment/registry.ts";
+import { readZoo, ZOO, ZOO_ROLES, type ZooEntry, zooName, zooPath, zooSchema } from "../src/cli/zoo.ts";
+import { environmentIds } from "../src/environment/registry.ts";
 import { loadPolicy } from "../src/importing/load.ts";
-import { countsOf, describe } from "../src/network/architecture.ts";
+import { countsOf, describe, inputSize } from "../src/network/architecture.ts";
 import { scoreSchema } from "../src/network/policy.ts";
 import { readResult } from "../src/run/read.ts";
 import { sha256 } from "../src/seal.ts";
 
-/** Fewer where games are long and teachers large. */
+/** Fewer where games are long and teachers large: of pictures. */
 const EPISODES = 100;
-const EPISODES_OF_FRAMES = 50;
+const EPISODES_OF_PICTURES = 50;
+const PICTURE = 4 * 84 * 84;
 
 /** Runs the command line, and returns what it prints where that is wanted. */
 function pops(parameters: readonly string[], captured = false): string {
@@ -42,13 +43,14 @@ const evaluated = z.object({ score: scoreSchema });
 /** Takes the teacher or the policy of a finished run in. */
 async function takeIn(run: string, environment: string, role: ZooEntry["role"], command: string): Promise<ZooEntry> {
   const { seed, acting } = readResult(join(run, "result.json"));
-  const name = `${environment}-${role}`;
+  const name = zooName(environment, role);
   const path = zooPath({ name });
   const source = join(run, "policies", `${role === "teacher" ? role : "policy"}.safetensors`);
   // A compact policy is small as it is, and keeps the numbers that were proven.
   if (role === "teacher") pops(["export", "safetensors", source, "--half", "--output", path]);
   else copyFileSync(source, path);
-  const episodes = specOf(environment).frameStack === undefined ? EPISODES : EPISODES_OF_FRAMES;
+  const { architecture } = await loadPolicy(path);
+  const episodes = inputSize(architecture) < PICTURE ? EPISODES : EPISODES_OF_PICTURES;
   const { score } = evaluated.parse(
     JSON.parse(
       pops(
@@ -57,7 +59,6 @@ async function takeIn(run: string, environment: string, role: ZooEntry["role"], 
       ),
     ),
   );
-  const { architecture } = await loadPolicy(path);
   const bytes = readFileSync(path);
   return {
     name,
@@ -79,7 +80,8 @@ function writeIndex(entries: readonly ZooEntry[]): void {
   const index = new URL("index.json", ZOO);
   const others = existsSync(index) ? readZoo() : [];
   const all = new Map([...others, ...entries].map((entry) => [entry.name, entry]));
-  const policies = environmentIds().flatMap((id) => ZOO_ROLES.flatMap((role) => all.get(`${id}-${role}`) ?? []));
+  const ids = new Set([...environmentIds(), ...[...all.values()].map((entry) => entry.environment)]);
+  const policies = [...ids].flatMap((id) => ZOO_ROLES.flatMap((role) => all.get(zooName(id, role)) ?? []));
   writeFileSync(index, `${JSON.stringify(zooSchema.parse({ version: 1, policies }), null, 2)}\n`);
 }
 
@@ -91,7 +93,6 @@ const {
   allowPositionals: true,
 });
 if (environment === undefined) throw new Error("npm run zoo -- <environment>");
-specOf(environment);
 if ((values.run === undefined) !== (values.command === undefined)) {
   throw new Error("--run and --command belong together: a run, and the command that made it");
 }

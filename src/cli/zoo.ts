@@ -69,6 +69,11 @@ export function zooEntry(name: string): ZooEntry {
   throw new UsageError("name", `there is no policy "${name}" in the zoo; ${hint}`);
 }
 
+/** What the policy of an environment is called: `ale:Pong` is no name of a file. */
+export function zooName(environment: string, role: ZooEntry["role"]): string {
+  return `${environment.replace(":", "-")}-${role}`;
+}
+
 /** Where the policy's file is. */
 export function zooPath({ name }: Pick<ZooEntry, "name">): string {
   return fileURLToPath(new URL(`${name}.safetensors`, ZOO));
