@@ -67,7 +67,7 @@ function gatherOrZeros(x: Tensor, indices: Int32Array): Tensor {
 export function gatherGradient(g: Tensor, rows: number, indices: Int32Array): Tensor {
   const copies = Array.from({ length: rows }, (): number[] => []);
   for (const [i, row] of indices.entries()) copies[row]!.push(i);
-  const most = Math.max(1, ...copies.map(({ length }) => length));
+  const most = copies.reduce((max, { length }) => Math.max(max, length), 1);
   let total: Tensor | undefined;
   for (let copy = 0; copy < most; copy++) {
     const part = gatherOrZeros(
