@@ -14,7 +14,6 @@ import select
 import signal
 import struct
 import sys
-import threading
 import time
 import traceback
 
@@ -495,18 +494,38 @@ class Vector:
                 environment.close()
 
 
-def watch():
-    """Ends this process when the other one is gone, also while an environment hangs."""
-    poll = select.poll()
-    poll.register(3, 0)
-    poll.poll()
-    time.sleep(GRACE)
-    os._exit(0)
+def watched():
+    """
+    Starts a process that ends this one when the other side is gone, also while an environment hangs in native code: a thread
+    would need the interpreter's lock, which that may hold. Gives its number.
+    """
+    bridge = os.getpid()
+    watcher = os.fork()
+    if watcher:
+        return watcher
+    try:
+        # Signals to the terminal's processes are not for it.
+        os.setsid()
+        # It must not keep anyone waiting for the end of an output or of the answers.
+        os.closerange(0, 3)
+        os.closerange(4, 256)
+        pipe = select.poll()
+        pipe.register(3, select.POLLHUP)
+        grace = GRACE
+        while grace > 0 and os.getppid() == bridge:
+            time.sleep(1)
+            if pipe.poll(0):
+                grace -= 1
+        if os.getppid() == bridge:
+            os.kill(bridge, signal.SIGKILL)
+    finally:
+        os._exit(0)
 
 
 def main():
     # Ctrl-C reaches the whole terminal; when to stop is the other side's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watcher = None
     if sys.version_info >= OLDEST:
         # Programs that an environment starts must not hold the pipes open. This file's folder has no modules for Python.
         os.set_inheritable(3, False)
@@ -520,7 +539,7 @@ def main():
         if arrival is not None:
             os.set_blocking(3, False)
             arrival.register(3, select.POLLIN)
-            threading.Thread(target=watch, daemon=True).start()
+            watcher = watched()
     bridge = Bridge()
     header = bytearray(REQUEST.size)
     try:
@@ -542,6 +561,14 @@ def main():
             traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
+    if watcher is not None:
+        # Waited for, since not everywhere is there a process that does so for orphans.
+        try:
+            os.kill(watcher, signal.SIGKILL)
+            os.waitpid(watcher, 0)
+        except OSError:
+            # The environment waited for all children there were.
+            pass
     # Threads of an environment do not hold it up.
     os._exit(0)
 
