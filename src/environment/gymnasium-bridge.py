@@ -43,6 +43,13 @@ UNFIT_WRAPPERS = {
     "Autoreset": "resets by itself: a first observation would be taken for the last one of the episode before",
 }
 
+# What methods return, as Gymnasium has it, and as environments of Gym before 0.26 do.
+RETURNS = {
+    "reset": "reset has to return (observation, info), in the old API it was the observation alone",
+    "step": "step has to return (observation, reward, terminated, truncated, info), in the old API it was (observation, "
+    "reward, done, info)",
+}
+
 # Looks for a request before this process sleeps until there is one: to be woken takes longer than a hundred of them.
 LOOKS = int(sys.argv[1])
 
@@ -107,7 +114,16 @@ def last_line(error):
     """The last line of a traceback, and where that was."""
     line = traceback.format_exception_only(type(error), error)[-1].strip()
     frames = traceback.extract_tb(sys.exc_info()[2])
-    return "%s (%s, line %d)" % (line, os.path.basename(frames[-1][0]), frames[-1][1]) if frames else line
+    if not frames:
+        return line
+    path, number, _, code = frames[-1]
+    if isinstance(error, SyntaxError) and os.path.exists(error.filename or ""):
+        # Where it was imported says nothing.
+        path, number = error.filename, error.lineno
+    if "unpack" in line and "gymnasium" in path:
+        # This program, or a wrapper of Gymnasium's, was given another number of values than it takes.
+        line = "; ".join([line] + [RETURNS[method] for method in RETURNS if ".%s(" % method in (code or "")])
+    return "%s (%s, line %d)" % (line, os.path.basename(path), number)
 
 
 def pip(package):
@@ -285,7 +301,7 @@ class Bridge:
         kind = getattr(error, "kind", "environment")
         message = str(error) if isinstance(error, Refusal) else last_line(error)
         if gymnasium is not None and isinstance(error, gymnasium.error.DependencyNotInstalled):
-            kind, message = "python", str(error)
+            kind, message = "python", str(error).replace("pip install ", pip(""))
         refused = {"kind": kind, "message": message, "names": getattr(error, "names", [])}
         refused["lane"] = getattr(error, "lane", None)
         refused["traceback"] = traceback.format_exc()
@@ -433,7 +449,11 @@ class Vector:
             if self.lanes[lane] is None:
                 self.lanes[lane] = self.make()
             options = {"no_ops": no_ops} if no_ops else None
-            observation, _ = self.lanes[lane].reset(seed=seed, options=options)
+            begun = self.lanes[lane].reset(seed=seed, options=options)
+            if not (isinstance(begun, tuple) and len(begun) == 2):
+                # Unpacked, two numbers of an observation would be taken for the two.
+                raise Refusal("environment", "%s was returned; %s" % (type(begun).__name__, RETURNS["reset"]))
+            observation, _ = begun
             self.observe(lane, observation)
         except Exception as error:
             error.lane = lane
@@ -466,7 +486,11 @@ class Vector:
                     rows[lane][...] = observation
                 else:
                     self.observe(lane, observation)
-                rewards[lane] = reward
+                try:
+                    rewards[lane] = reward
+                except Exception:
+                    found = "%.100r of type %s" % (reward, type(reward).__name__)
+                    raise Refusal("environment", "the reward is %s, expected a number" % found)
                 ends = (TERMINATED if terminated else 0) | (TRUNCATED if truncated else 0)
                 flags[lane] = ends | LIFE_LOST if self.plays_game and environment.life_lost else ends
                 if ends and wanted[lane] == PLAY_ON:
@@ -523,6 +547,8 @@ def watched():
 
 
 def main():
+    # What comes before is taken for another program's: the other side shows it only if this one never begins.
+    os.dup2(2, 1)
     # Ctrl-C reaches the whole terminal; when to stop is the other side's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     watcher = None
