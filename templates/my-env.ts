@@ -13,7 +13,7 @@ import {
 export default class MyEnv implements Environment {
   readonly spec: EnvironmentSpec = {
     id: "MyEnv-v0",
-    // The ball's place and speed. A picture would be box(0, 255, [84, 84, 4]).
+    // The ball's place and speed. A picture would be box(0, 255, [4, 84, 84]).
     observationSpace: box([-2, -1], [2, 1]),
     // Tilt the tray to the left, not at all, to the right. Numbers would be box([-1], [1]), with finite bounds.
     actionSpace: discrete(3),

@@ -14,7 +14,6 @@ import select
 import signal
 import struct
 import sys
-import threading
 import time
 import traceback
 
@@ -42,6 +41,13 @@ UNFIT_WRAPPERS = {
     "NormalizeObservation": "keeps statistics that no policy file holds: use --set teacher.normalizeObservations=true",
     "NormalizeReward": "keeps statistics over episodes: use --set teacher.normalizeRewards=true",
     "Autoreset": "resets by itself: a first observation would be taken for the last one of the episode before",
+}
+
+# What methods return, as Gymnasium has it, and as environments of Gym before 0.26 do.
+RETURNS = {
+    "reset": "reset has to return (observation, info), in the old API it was the observation alone",
+    "step": "step has to return (observation, reward, terminated, truncated, info), in the old API it was (observation, "
+    "reward, done, info)",
 }
 
 # Looks for a request before this process sleeps until there is one: to be woken takes longer than a hundred of them.
@@ -108,7 +114,16 @@ def last_line(error):
     """The last line of a traceback, and where that was."""
     line = traceback.format_exception_only(type(error), error)[-1].strip()
     frames = traceback.extract_tb(sys.exc_info()[2])
-    return "%s (%s, line %d)" % (line, os.path.basename(frames[-1][0]), frames[-1][1]) if frames else line
+    if not frames:
+        return line
+    path, number, _, code = frames[-1]
+    if isinstance(error, SyntaxError) and os.path.exists(error.filename or ""):
+        # Where it was imported says nothing.
+        path, number = error.filename, error.lineno
+    if "unpack" in line and "gymnasium" in path:
+        # This program, or a wrapper of Gymnasium's, was given another number of values than it takes.
+        line = "; ".join([line] + [RETURNS[method] for method in RETURNS if ".%s(" % method in (code or "")])
+    return "%s (%s, line %d)" % (line, os.path.basename(path), number)
 
 
 def pip(package):
@@ -286,7 +301,7 @@ class Bridge:
         kind = getattr(error, "kind", "environment")
         message = str(error) if isinstance(error, Refusal) else last_line(error)
         if gymnasium is not None and isinstance(error, gymnasium.error.DependencyNotInstalled):
-            kind, message = "python", str(error)
+            kind, message = "python", str(error).replace("pip install ", pip(""))
         refused = {"kind": kind, "message": message, "names": getattr(error, "names", [])}
         refused["lane"] = getattr(error, "lane", None)
         refused["traceback"] = traceback.format_exc()
@@ -434,7 +449,11 @@ class Vector:
             if self.lanes[lane] is None:
                 self.lanes[lane] = self.make()
             options = {"no_ops": no_ops} if no_ops else None
-            observation, _ = self.lanes[lane].reset(seed=seed, options=options)
+            begun = self.lanes[lane].reset(seed=seed, options=options)
+            if not (isinstance(begun, tuple) and len(begun) == 2):
+                # Unpacked, two numbers of an observation would be taken for the two.
+                raise Refusal("environment", "%s was returned; %s" % (type(begun).__name__, RETURNS["reset"]))
+            observation, _ = begun
             self.observe(lane, observation)
         except Exception as error:
             error.lane = lane
@@ -467,7 +486,11 @@ class Vector:
                     rows[lane][...] = observation
                 else:
                     self.observe(lane, observation)
-                rewards[lane] = reward
+                try:
+                    rewards[lane] = reward
+                except Exception:
+                    found = "%.100r of type %s" % (reward, type(reward).__name__)
+                    raise Refusal("environment", "the reward is %s, expected a number" % found)
                 ends = (TERMINATED if terminated else 0) | (TRUNCATED if truncated else 0)
                 flags[lane] = ends | LIFE_LOST if self.plays_game and environment.life_lost else ends
                 if ends and wanted[lane] == PLAY_ON:
@@ -495,18 +518,40 @@ class Vector:
                 environment.close()
 
 
-def watch():
-    """Ends this process when the other one is gone, also while an environment hangs."""
-    poll = select.poll()
-    poll.register(3, 0)
-    poll.poll()
-    time.sleep(GRACE)
-    os._exit(0)
+def watched():
+    """
+    Starts a process that ends this one when the other side is gone, also while an environment hangs in native code: a thread
+    would need the interpreter's lock, which that may hold. Gives its number.
+    """
+    bridge = os.getpid()
+    watcher = os.fork()
+    if watcher:
+        return watcher
+    try:
+        # Signals to the terminal's processes are not for it.
+        os.setsid()
+        # It must not keep anyone waiting for the end of an output or of the answers.
+        os.closerange(0, 3)
+        os.closerange(4, 256)
+        pipe = select.poll()
+        pipe.register(3, select.POLLHUP)
+        grace = GRACE
+        while grace > 0 and os.getppid() == bridge:
+            time.sleep(1)
+            if pipe.poll(0):
+                grace -= 1
+        if os.getppid() == bridge:
+            os.kill(bridge, signal.SIGKILL)
+    finally:
+        os._exit(0)
 
 
 def main():
+    # What comes before is taken for another program's: the other side shows it only if this one never begins.
+    os.dup2(2, 1)
     # Ctrl-C reaches the whole terminal; when to stop is the other side's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watcher = None
     if sys.version_info >= OLDEST:
         # Programs that an environment starts must not hold the pipes open. This file's folder has no modules for Python.
         os.set_inheritable(3, False)
@@ -520,7 +565,7 @@ def main():
         if arrival is not None:
             os.set_blocking(3, False)
             arrival.register(3, select.POLLIN)
-            threading.Thread(target=watch, daemon=True).start()
+            watcher = watched()
     bridge = Bridge()
     header = bytearray(REQUEST.size)
     try:
@@ -542,6 +587,14 @@ def main():
             traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
+    if watcher is not None:
+        # Waited for, since not everywhere is there a process that does so for orphans.
+        try:
+            os.kill(watcher, signal.SIGKILL)
+            os.waitpid(watcher, 0)
+        except OSError:
+            # The environment waited for all children there were.
+            pass
     # Threads of an environment do not hold it up.
     os._exit(0)
 

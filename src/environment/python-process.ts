@@ -10,6 +10,9 @@ const MAX_TEXT_BYTES = 2 ** 28;
 /** Milliseconds that a process has to end by itself: a second more than it gives its environments to close. */
 const GRACE = 6_000;
 
+/** Characters that are shown of what another program than Python prints. */
+const MAX_PRINTED = 80;
+
 /** Some 50 microseconds: what a lock-step of cheap environments leaves between two requests. */
 const LOOKS = 100;
 
@@ -75,20 +78,27 @@ export class PythonProcess {
     this.#environment = environment;
     this.#seconds = seconds;
     const python = interpreter();
-    // What an environment prints is news for people; the file descriptors 3 and 4 are the bridge's.
+    // What an environment prints is news for people: the bridge begins by making its output our standard error. Before that it
+    // is what some other program makes of the bridge's text. The file descriptors 3 and 4 are the bridge's.
     this.#child = spawn(python, ["-u", SCRIPT, String(alert ? LOOKS : 0)], {
-      stdio: ["ignore", 2, 2, "pipe", "pipe", ...(this.memory ? [this.memory.descriptor] : [])],
+      stdio: ["ignore", "pipe", 2, "pipe", "pipe", ...(this.memory ? [this.memory.descriptor] : [])],
       // Processes side by side, each with threads for all cores, would be in each other's way.
       env: { OMP_NUM_THREADS: "1", OPENCV_FOR_THREADS_NUM: "1", ...process.env },
       windowsHide: true,
     });
     this.#requests = this.#child.stdio[3] as Socket;
     this.#answers = this.#child.stdio[4] as Socket;
+    const output = this.#child.stdout as Socket;
     // That the process is gone is known from its exit.
-    for (const pipe of [this.#requests, this.#answers]) pipe.on("error", () => undefined).unref();
+    for (const pipe of [this.#requests, this.#answers, output]) pipe.on("error", () => undefined).unref();
     this.#answers.on("data", (chunk: Uint8Array) => {
       this.#read(chunk);
     });
+    let printed = "";
+    output.setEncoding("utf8").on("data", (text: string) => {
+      if (printed.length < MAX_PRINTED) printed = (printed + text).trimStart();
+    });
+    const closed = new Promise((resolve) => output.once("close", resolve));
     this.#exited = new Promise((resolve) => {
       this.#child.once("error", (error) => {
         const advice =
@@ -97,8 +107,17 @@ export class PythonProcess {
         resolve();
       });
       this.#child.once("exit", (code, signal) => {
-        this.#end(this.#endOf(signal === null ? `ended with exit code ${code ?? 0}` : `was killed by ${signal}`));
-        resolve();
+        const what = signal === null ? `ended with exit code ${code ?? 0}` : `was killed by ${signal}`;
+        const end = (): void => {
+          this.#end(this.#endOf(what, printed.split("\n", 1)[0]!.slice(0, MAX_PRINTED)));
+          resolve();
+        };
+        if (this.#answered) end();
+        else {
+          // What it printed may still be on its way.
+          output.ref();
+          void closed.then(end);
+        }
       });
     });
     this.#hold(false);
@@ -212,13 +231,15 @@ export class PythonProcess {
     else this.#child.unref();
   }
 
-  #endOf(what: string): Error {
+  /** @param printed a line of what came before the bridge began, if anything did */
+  #endOf(what: string, printed: string): Error {
     if (this.#answered) return new EnvironmentError(this.#environment, `its Python process ${what}`);
     const python = interpreter();
-    return new UsageError(
-      "POPS_PYTHON",
-      `${python} ${what} before it answered; expected a Python from 3.9 with gymnasium`,
-    );
+    const found =
+      printed === ""
+        ? `${python} ${what} before it answered`
+        : `${python} is no Python: it printed ${JSON.stringify(printed)} and ${what}`;
+    return new UsageError("POPS_PYTHON", `${found}; expected a Python from 3.9 with gymnasium`);
   }
 
   #kill(what: string): void {

@@ -221,6 +221,19 @@ function misfitOf(input: readonly number[], layers: readonly Layer[]): string | 
   return undefined;
 }
 
+/**
+ * Why the convolutions of a network should not go over the observations that it takes, in words: their channels seem to come
+ * last, at most four and fewer than rows and columns, and would be taken for columns.
+ */
+export function turnedImages({ input, layers }: Architecture): string | undefined {
+  const [rows = 0, columns = 0, channels = 0] = input;
+  if (layers[0]?.kind !== "conv" || channels > 4 || Math.min(rows, columns) <= channels) return undefined;
+  return (
+    `layer 1 is a convolution over observations of shape [${input.join(", ")}], whose channels come last, expected images ` +
+    `[channels, height, width]: let the environment, or a wrapper around it, give [${[channels, rows, columns].join(", ")}]`
+  );
+}
+
 const imageOf = (shape: readonly number[]): ImageShape | undefined =>
   shape.length === 3 ? [shape[0]!, shape[1]!, shape[2]!] : undefined;
 
@@ -368,7 +381,7 @@ export function inputSize({ input }: Pick<Architecture, "input">): number {
   return elementsOf(input);
 }
 
-/** Refuses an architecture whose input or output does not fit the environment. */
+/** Refuses an architecture whose input or output does not fit the environment, and convolutions over images that lie otherwise. */
 export function checkFits(architecture: AnyArchitecture, spec: EnvironmentSpec): void {
   const shape = spec.observationSpace.shape;
   if (architecture.input.join() !== shape.join()) {
@@ -377,6 +390,8 @@ export function checkFits(architecture: AnyArchitecture, spec: EnvironmentSpec):
       `${describe(architecture)} takes observations of shape [${architecture.input.join(", ")}], but ${spec.id} gives [${shape.join(", ")}]`,
     );
   }
+  const turned = "model" in architecture ? undefined : turnedImages(architecture);
+  if (turned !== undefined) throw new UsageError("architecture", `${spec.id}: ${turned}`);
   const { actionSpace } = spec;
   const continuous = actionSpace.kind === "box";
   if (continuous !== (architecture.head === "gaussian")) {

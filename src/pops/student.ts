@@ -9,6 +9,7 @@ import {
   layersOf,
   OF_PIXELS,
   outputSize,
+  turnedImages,
 } from "../network/architecture.ts";
 import type { BlackBox, Network } from "../network/policy.ts";
 import { withHidden } from "../shrinking/resize.ts";
@@ -24,6 +25,12 @@ const USUAL_OF_IMAGES = {
   hidden: [256],
 };
 
+/** Convolutions where the observations are images for them. */
+const studentSchema = architectureSchema.superRefine((architecture, context) => {
+  const turned = turnedImages(architecture);
+  if (turned !== undefined) context.addIssue({ code: "custom", path: ["layers"], message: turned });
+});
+
 /**
  * The network that a compression begins with: `null` for a copy of the teacher; else a student that the teacher teaches first,
  * because the settings want one or the teacher is a black box, of which there is no copy to prune.
@@ -36,7 +43,7 @@ export function firstStudent(teacher: Network | BlackBox, { student }: PopsOptio
   if (!wanted && "parameters" in teacher) return null;
   const { weights } = countsOf(teacher.architecture);
   const make = (layers: Omit<HiddenLayers, "activation">) =>
-    architectureSchema.safeParse({
+    studentSchema.safeParse({
       ...ends(teacher),
       layers: layersOf({ ...layers, activation }, outputSize(teacher.architecture)),
     });

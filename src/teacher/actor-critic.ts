@@ -3,6 +3,7 @@ import { sizeOf } from "../environment/spaces.ts";
 import { EnvironmentError, UsageError } from "../errors.ts";
 import {
   type Architecture,
+  checkFits,
   dense,
   layoutOf,
   type Normalization,
@@ -54,7 +55,7 @@ export class ActorCritic {
 
   /**
    * @throws EnvironmentError when actions are continuous and have no finite bounds
-   * @throws UsageError when a shared critic is given layers of its own
+   * @throws UsageError when a shared critic is given layers of its own, or convolutions images whose channels come last
    */
   constructor(spec: EnvironmentSpec, options: ActorCriticOptions) {
     const { actionSpace, observationSpace } = spec;
@@ -69,6 +70,7 @@ export class ActorCritic {
       ...networkOf(observationSpace, options, outputs, continuous ? "gaussian" : "logits"),
       ...(continuous && { gaussian: { logStd, low: [...actionSpace.low], high: [...actionSpace.high] } }),
     };
+    checkFits(this.actor, spec);
     const shared = options.critic === "shared";
     if (shared && options.criticHidden !== null) {
       throw new UsageError("teacher.criticHidden", "is for a separate critic; a shared one has the actor's layers");

@@ -3,7 +3,7 @@ import type { VectorEnvironment } from "../environment/environment.ts";
 import { sizeOf } from "../environment/spaces.ts";
 import { EnvironmentError } from "../errors.ts";
 import type { Emitted } from "../events.ts";
-import { type Architecture, layoutOf, parameterCount } from "../network/architecture.ts";
+import { type Architecture, checkFits, layoutOf, parameterCount } from "../network/architecture.ts";
 import { forward } from "../network/forward.ts";
 import { INITIALIZERS, initialize } from "../network/parameters.ts";
 import type { Plain } from "../plain.ts";
@@ -127,6 +127,7 @@ export function foldDueling(architecture: Architecture, parameters: Float32Array
  * `stopScore`, else the one with the best evaluation.
  *
  * @throws EnvironmentError when the actions are not discrete
+ * @throws UsageError when the options want convolutions over images whose channels come last
  */
 export async function* trainDqn(
   makeLanes: (size: number) => VectorEnvironment,
@@ -141,6 +142,7 @@ export async function* trainDqn(
   const width = sizeOf(spec.observationSpace);
 
   const architecture = networkOf(spec.observationSpace, options, actionCount, "q-values");
+  checkFits(architecture, spec);
   const trained = options.dueling
     ? {
         ...architecture,

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -6,7 +7,7 @@ import { policyToSafetensors } from "../../src/exporting/safetensors.ts";
 import { dense } from "../../src/network/architecture.ts";
 import type { Policy } from "../../src/network/policy.ts";
 import { modules, NEEDS, withGymnasium } from "../environment/fixtures/python.ts";
-import { newFolder, pops, remove, start } from "./fixtures/pops.ts";
+import { newFolder, pops, remove, type Started, start } from "./fixtures/pops.ts";
 import { tiny } from "./fixtures/tiny.ts";
 
 /* Runs with environments of Python's Gymnasium. */
@@ -58,6 +59,12 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+function childrenOf(pid: number): number[] {
+  const lines = execFileSync("ps", ["-A", "-o", "pid=,ppid="], { encoding: "utf8" }).trim().split("\n");
+  const pairs = lines.map((line) => line.trim().split(/\s+/).map(Number));
+  return pairs.flatMap(([child, parent]) => (parent === pid && child !== undefined ? [child] : []));
 }
 
 describe.skipIf(!withGymnasium)(`a run with an environment of Gymnasium's (${NEEDS})`, () => {
@@ -125,15 +132,33 @@ describe.skipIf(!withGymnasium)(`a run with an environment of Gymnasium's (${NEE
     });
   });
 
-  it("that is itself killed leaves no process behind, also when the environment hangs", async () => {
-    const parameters = [...WALK, ...kwargs(arm("hang", { fault: "hang", late: 20 })), ...settings];
-    const child = start("train", ...parameters, "--out", at("hung"), "--workers", "2", "--env-timeout", "600");
-    await appearance(at("hang.process"));
-    const pid = Number(readFileSync(at("hang.process"), "utf8"));
-    expect(isAlive(pid)).toBe(true);
+  /** A run whose environment hangs, and the number of the process that it hangs in. */
+  async function hanging(name: string, fault: string): Promise<{ child: Started; pid: number }> {
+    const parameters = [...WALK, ...kwargs(arm(name, { fault, late: 20 })), ...settings];
+    const child = start("train", ...parameters, "--out", at(`${name}-run`), "--workers", "2", "--env-timeout", "600");
+    await appearance(at(`${name}.process`));
+    return { child, pid: Number(readFileSync(at(`${name}.process`), "utf8")) };
+  }
+
+  it.each([
+    ["hangs", "hang"],
+    ["hangs in native code", "native"],
+  ])("that is itself killed leaves no process behind, also when the environment %s", async (_, fault) => {
+    const { child, pid } = await hanging(fault, fault);
+    const processes = [pid, ...childrenOf(pid)];
+    expect(processes.every(isAlive)).toBe(true);
     child.process.kill("SIGKILL");
     await child.ended;
-    while (isAlive(pid)) await setTimeout(50);
+    while (processes.some(isAlive)) await setTimeout(50);
+  });
+
+  it("whose process is killed keeps none that watched it", async () => {
+    const { child, pid } = await hanging("watched", "hang");
+    const watchers = childrenOf(pid);
+    expect(watchers).toHaveLength(1);
+    process.kill(pid, "SIGKILL");
+    await child.ended;
+    while (watchers.some(isAlive)) await setTimeout(50);
   });
 
   it("ends an environment that hangs after --env-timeout, and goes on", async () => {

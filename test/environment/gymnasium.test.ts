@@ -229,7 +229,8 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
       "shape",
       "step 3 of the episode with seed 101: ValueError: an observation of shape [3] was returned, its space has [2]",
     ],
-    ["nothing", "step 3 of the episode with seed 101: TypeError: "],
+    ["nothing", "step 3 of the episode with seed 101: the reward is None of type NoneType, expected a number"],
+    ["text", "step 3 of the episode with seed 101: the reward is 'abc' of type str, expected a number"],
     ["exit", "its Python process ended with exit code 3"],
     ["quit", "its Python process ended with exit code 4"],
     ["kill", "its Python process was killed by SIGKILL"],
@@ -248,6 +249,25 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
   it("that cannot begin end with an EnvironmentError that names the seed", async () => {
     const vector = (await walk({ fault: "reset" })).vector(1);
     await expect(vector.reset(0, 7)).rejects.toThrow("reset(7): RuntimeError: cannot begin");
+  });
+
+  it("of the old API are told what reset has to return", async () => {
+    const vector = (await walk({ fault: "old" })).vector(1);
+    await expect(vector.reset(0, 7)).rejects.toThrow(
+      "reset(7): ndarray was returned; reset has to return (observation, info), in the old API it was the observation alone",
+    );
+  });
+
+  it.each([
+    ["by a wrapper of Gymnasium's", "Walk-v0"],
+    ["by this program", "Endless-v0"],
+  ])("of the old API are told what step has to return, when it is noticed %s", async (_, id) => {
+    const vector = (await open(id, { module: "bridged", kwargs: { fault: "done", at: 1 } })).vector(1);
+    await begin(vector);
+    await expect(vector.step(Int32Array.of(0))).rejects.toThrow(
+      "ValueError: not enough values to unpack (expected 5, got 4); step has to return (observation, reward, terminated, " +
+        "truncated, info), in the old API it was (observation, reward, done, info) (",
+    );
   });
 
   it("go on at Ctrl-C, which is for the run to obey", async () => {
@@ -327,13 +347,21 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     );
   });
 
-  it("whose package is missing are refused with Gymnasium's advice", async () => {
+  it("whose module has a syntax error are refused with its file and line", async () => {
+    vi.stubEnv("PYTHONPATH", folder);
+    writeFileSync(join(folder, "broken.py"), "import gymnasium\n\nx = = 1\n");
+    await expect(open("Walk-v0", { module: "broken" })).rejects.toThrow(
+      "--env-module: broken failed: SyntaxError: invalid syntax (broken.py, line 3)",
+    );
+  });
+
+  it("whose package is missing are refused with Gymnasium's advice for the interpreter in use", async () => {
     vi.stubEnv("PYTHONPATH", folder);
     writeFileSync(join(folder, "Box2D.py"), "raise ImportError('none')\n");
     const refused = open("LunarLander-v3");
     await expect(refused).rejects.toThrow(UsageError);
     await expect(refused).rejects.toThrow(
-      'POPS_PYTHON: Box2D is not installed, you can install it by run `pip install swig` followed by `pip install "gymnasium[box2d]"`',
+      /POPS_PYTHON: Box2D is not installed, .* `\S*python\S* -m pip install swig` .* `\S*python\S* -m pip install "gymnasium\[box2d\]"`/,
     );
   });
 
@@ -344,6 +372,11 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
       /is Python 3.8, expected 3.9 or later/,
     ],
     ["bare", `exec '${python}' -S -E "$@"`, /the package numpy is missing; install it with: \S+ -m pip install numpy/],
+    [
+      "another",
+      `cat "$2"`,
+      /POPS_PYTHON: \S+another is no Python: it printed ".{1,100}" and ended with exit code 0; expected a Python from 3.9 with gymnasium$/,
+    ],
     ["none", "exit 7", /none ended with exit code 7 before it answered; expected a Python from 3.9 with gymnasium/],
   ])("in an interpreter that is unfit are refused: %s (needs a POSIX shell)", async (name, command, message) => {
     vi.stubEnv("POPS_PYTHON", interpreterIn(folder, name, command));

@@ -11,6 +11,7 @@ import {
   describe as describeArchitecture,
   hiddenWidths,
   inputSize,
+  type Layer,
   layoutOf,
   outputSize,
   parameterCount,
@@ -207,6 +208,45 @@ describe("an environment", () => {
         { ...spec, actionSpace: box([-0.1, -1], [1, 2]) },
       );
     }).not.toThrow();
+  });
+
+  const convolution: Layer = { kind: "conv", units: 2, kernel: [2, 2], stride: [1, 1], activation: "relu" };
+  const overImages = (input: number[]): Architecture => ({
+    input,
+    layers: [convolution, { kind: "dense", units: 2, activation: "none" }],
+    head: "logits",
+  });
+  const ofImages = (shape: readonly number[]) => ({ ...spec, observationSpace: box(0, 1, shape) });
+
+  it.each([[[4, 84, 84]], [[3, 10, 10]], [[1, 9, 8]], [[6, 4, 4]], [[10, 10, 7]]])(
+    "fits convolutions over images of shape %j",
+    (shape) => {
+      expect(() => {
+        checkFits(overImages(shape), ofImages(shape));
+      }).not.toThrow();
+    },
+  );
+
+  it("fits dense layers over images whose channels come last", () => {
+    expect(() => {
+      checkFits({ ...dense(300, [], 2, "logits"), input: [10, 10, 3] }, ofImages([10, 10, 3]));
+    }).not.toThrow();
+  });
+
+  it.each([
+    [[10, 10, 3], "3, 10, 10"],
+    [[84, 80, 4], "4, 84, 80"],
+    [[12, 18, 2], "2, 12, 18"],
+  ])("does not fit convolutions over images whose channels come last, %j", (shape, expected) => {
+    expect(() => {
+      checkFits(overImages(shape), ofImages(shape));
+    }).toThrow(
+      new UsageError(
+        "architecture",
+        `Toy-v0: layer 1 is a convolution over observations of shape [${shape.join(", ")}], whose channels come last, expected ` +
+          `images [channels, height, width]: let the environment, or a wrapper around it, give [${expected}]`,
+      ),
+    );
   });
 
   it.each([

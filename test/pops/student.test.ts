@@ -88,6 +88,15 @@ describe("the first student of a black box", () => {
   });
 });
 
+it("convolutions are refused for a student where channels come last", () => {
+  const images = box(100_000, { input: [12, 12, 3] });
+  const wanted = { convolutions: [{ filters: 2, kernel: 2, stride: 1 }] };
+  expect(() => student(images, wanted)).toThrow(UsageError);
+  expect(() => student(images, wanted)).toThrow(
+    "pops.student: layer 1 is a convolution over observations of shape [12,",
+  );
+});
+
 describe("the first student of a network", () => {
   it("is its own copy, for which there is none", () => {
     expect(firstStudent(cartPoleTeacher(), optionsOf({}))).toBeNull();

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { checkEnvironment } from "../../src/environment/check.ts";
 import type { VectorEnvironment } from "../../src/environment/environment.ts";
+import { box } from "../../src/environment/spaces.ts";
 import { vectorOf } from "../../src/environment/vector.ts";
+import { UsageError } from "../../src/errors.ts";
 import { stream } from "../../src/random/pcg64.ts";
 import { ActorCritic } from "../../src/teacher/actor-critic.ts";
 import { type DqnState, dqnSchema, trainDqn } from "../../src/teacher/dqn.ts";
@@ -57,6 +59,16 @@ it("have an environment that keeps the contract", () => {
 });
 
 describe("teachers of images", () => {
+  it.each<[string, (lanes: (size: number) => VectorEnvironment) => Promise<Drained<Teacher>>]>([
+    ["PPO", (lanes) => drain(trainPpo(lanes, ppoSchema.parse(ppo), 5))],
+    ["DQN", (lanes) => drain(trainDqn(lanes, dqnSchema.parse(dqn), 5))],
+  ])("refuse convolutions where channels come last: %s", async (_, train) => {
+    const spec = { ...new Dots().spec, observationSpace: box(0, 255, [6, 6, 2]) };
+    const refused = train((size) => vectorOf(spec, () => new Dots(), size));
+    await expect(refused).rejects.toThrow(UsageError);
+    await expect(refused).rejects.toThrow("architecture: Dots-v0: layer 1 is a convolution over observations of shape");
+  });
+
   it.each<[string, () => Promise<Drained<Teacher>>]>([
     ["PPO", () => runPpo({})],
     ["DQN", () => runDqn({})],
