@@ -1,11 +1,14 @@
 import { FileError } from "../errors.ts";
 import type { Activation, Normalization } from "../network/architecture.ts";
 import { elementsOf } from "../shape.ts";
+import type { OnnxDtype } from "../tensor/onnx-model.ts";
 import type { Chain } from "./dense-layers.ts";
 import type { FoundLayer } from "./images.ts";
 
 /** Numbers of a model, row-major. They are shared with the file, never copied. */
 export interface Constant {
+  /** As the model has them. */
+  readonly dtype: OnnxDtype;
   readonly shape: readonly number[];
   readonly data: ArrayLike<number>;
 }
@@ -37,6 +40,13 @@ export type Operation =
       /** [filters, channels, kernel height, kernel width]. */
       readonly weights: ArrayLike<number>;
       readonly biases?: ArrayLike<number>;
+    }
+  /** Zeros at the top, left, bottom and right of images [channels, height, width]. */
+  | {
+      readonly kind: "pad";
+      readonly from: readonly number[];
+      readonly to: readonly number[];
+      readonly padding: readonly [number, number, number, number];
     }
   /** Images [height, width, channels] of that shape to [channels, height, width], or back. */
   | { readonly kind: "channels first" | "channels last"; readonly from: readonly number[] }
@@ -185,6 +195,8 @@ class Assembly {
       case "log-softmax":
       case "argmax":
         throw this.#refusal(step, "is a choice that others follow");
+      case "pad":
+        throw this.#refusal(step, "pads what no convolution takes");
       case "add":
       case "subtract":
       case "subtract from":

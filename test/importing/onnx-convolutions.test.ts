@@ -118,6 +118,20 @@ describe("an ONNX model with convolutions becomes a copy", () => {
       [],
     ],
     [
+      "3x9x8-2c3x2s1p1.0.2.1-4",
+      "zeros put around",
+      160,
+      [node("Pad", "scaled pads zero", "k"), node("Conv", "k w", "c")],
+      [ints("pads", [0, 0, 1, 0, 0, 0, 2, 1]), floats("zero", [], [0])],
+    ],
+    [
+      "3x9x8-2c3x2s2p2.1.1.1-4",
+      "zeros put around beside its own",
+      50,
+      [node("Pad", "scaled pads", "k"), node("Conv", "k w", "c", { strides: [2, 2], pads: [1, 1, 0, 1] })],
+      [ints("pads", [0, 0, 1, 0, 0, 0, 1, 0])],
+    ],
+    [
       "3x9x8-2c3x2s1-4",
       "a normalisation of batches behind it",
       98,
@@ -137,6 +151,26 @@ describe("an ONNX model with convolutions becomes a copy", () => {
     const policy = read(file);
     expect(layersOf(policy.architecture)).toBe(expected);
     expect(policy.architecture.normalization?.deviation[0]).toBeCloseTo(255, 10);
+    expect(await errorOf(file, policy)).toBeLessThan(1e-5);
+  });
+
+  it("of which a Pad names the axes", async () => {
+    const file = modelOf(
+      {
+        inputs: [value("x", ["n", 3, 9, 8])],
+        outputs: [value("y", ["n", 4])],
+        nodes: [
+          node("Pad", "x pads _ axes", "k"),
+          node("Conv", "k w", "c"),
+          node("Flatten", "c", "f"),
+          node("Gemm", "f d", "y"),
+        ],
+        initializers: [filters, floats("d", [144, 4]), ints("pads", [1, 0, 1, 1]), ints("axes", [-1, 2])],
+      },
+      { opset: 18 },
+    );
+    const policy = read(file);
+    expect(layersOf(policy.architecture)).toBe("3x9x8-2c3x2s1p0.1.1.1-4");
     expect(await errorOf(file, policy)).toBeLessThan(1e-5);
   });
 
@@ -283,6 +317,36 @@ describe("an ONNX model with convolutions becomes a copy", () => {
 
 describe("an ONNX model with convolutions is no sequence of layers", () => {
   it.each<[string, OnnxNode[], OnnxTensor[], string]>([
+    [
+      "ones put around",
+      [node("Pad", "scaled pads one", "k"), node("Conv", "k w", "c")],
+      [filters, ints("pads", [0, 0, 1, 1, 0, 0, 1, 1]), floats("one", [], [1])],
+      "pads by other than zeros around images",
+    ],
+    [
+      "reflections put around",
+      [node("Pad", "scaled pads", "k", { mode: "reflect" }), node("Conv", "k w", "c")],
+      [filters, ints("pads", [0, 0, 1, 1, 0, 0, 1, 1])],
+      "pads by other than zeros around images",
+    ],
+    [
+      "channels put beside others",
+      [node("Pad", "scaled pads", "k"), node("Conv", "k w", "c")],
+      [floats("w", [2, 4, 3, 2]), ints("pads", [0, 1, 0, 0, 0, 0, 0, 0])],
+      "pads by other than zeros around images",
+    ],
+    [
+      "pixels taken off",
+      [node("Pad", "scaled pads", "k"), node("Conv", "k w", "c")],
+      [filters, ints("pads", [0, 0, -1, 0, 0, 0, 0, 0])],
+      "pads by other than zeros around images",
+    ],
+    [
+      "zeros put around what is no convolution's",
+      [node("Pad", "scaled pads", "k"), node("Relu", "k", "l"), node("Conv", "l w", "c")],
+      [floats("w", [2, 3, 4, 2]), ints("pads", [0, 0, 1, 0, 0, 0, 0, 0])],
+      "pads what no convolution takes",
+    ],
     ["groups", [node("Conv", "scaled w", "c", { group: 3 })], [floats("w", [3, 1, 3, 2])], "groups of channels"],
     ["dilated kernels", [node("Conv", "scaled w", "c", { dilations: [2, 1] })], [filters], "dilated kernels"],
     [
