@@ -85,7 +85,6 @@ describe("an ONNX model with convolutions becomes a copy", () => {
     fc.assert(
       fc.property(convolutional, (architecture) => {
         const policy = randomPolicy(architecture);
-        fc.pre((architecture.normalization?.mean.length ?? 1) === 1);
         const written = decodeModel(policyToOnnx(policy, { action: false }), "x");
         const copy = policyFromForeignOnnx({ ...written, metadata: {} }, "x", {});
         expect(layersOf(copy.architecture)).toBe(layersOf(architecture));
@@ -154,6 +153,63 @@ describe("an ONNX model with convolutions becomes a copy", () => {
     expect(await errorOf(file, policy)).toBeLessThan(1e-5);
   });
 
+  const around = { pads: [1, 1, 1, 1] };
+  const batches = (channels: number): OnnxTensor[] => [
+    floats("g", [channels], [0.5, 2, 0.25].slice(0, channels)),
+    floats("h", [channels]),
+    floats("m", [channels]),
+    floats("v", [channels], [0.5, 3, 1].slice(0, channels)),
+  ];
+
+  it.each<[string, OnnxNode[], OnnxTensor[]]>([
+    [
+      "a mean and a deviation of each channel",
+      [node("Sub", "scaled m", "k"), node("Div", "k v", "l")],
+      [floats("m", [3, 1, 1]), floats("v", [1, 3, 1, 1], [0.2, 0.5, 3])],
+    ],
+    ["a normalisation of batches", [node("BatchNormalization", "scaled g h m v", "l")], batches(3)],
+    [
+      "a mean of each pixel, and a limit",
+      [node("Sub", "scaled m", "k"), node("Clip", "k low high", "l")],
+      [floats("m", [3, 9, 8]), floats("low", [], [-0.5]), floats("high", [], [0.5])],
+    ],
+  ])("that normalises observations by %s, around which there are zeros", async (_, nodes, tensors) => {
+    const [relu, matrix] = behind(162);
+    const file = graph([...nodes, node("Conv", "l w", "c", around), relu], [filters, matrix, ...tensors]);
+    const policy = read(file);
+    expect(layersOf(policy.architecture)).toBe("3x9x8-2c3x2s1p1-4");
+    expect(policy.architecture.normalization?.mean).toHaveLength(216);
+    expect(await errorOf(file, policy)).toBeLessThan(1e-5);
+    expect(await errorOf(policyToOnnx(policy), policy)).toBeLessThan(1e-5);
+  });
+
+  it.each<[string, number, OnnxNode[], OnnxTensor[]]>([
+    ["in front of a dense layer", 98, [node("BatchNormalization", "l g h m v", "r")], batches(2)],
+    [
+      "in front of a dense layer that takes the channels last",
+      98,
+      [node("BatchNormalization", "l g h m v", "n"), node("Transpose", "n", "r", { perm: [0, 2, 3, 1] })],
+      batches(2),
+    ],
+    [
+      "in front of a convolution",
+      50,
+      [node("BatchNormalization", "l g h m v", "n"), node("Conv", "n u", "r")],
+      [floats("u", [2, 2, 3, 3]), ...batches(2)],
+    ],
+    [
+      "in front of a convolution that puts zeros around, as a factor alone",
+      98,
+      [node("Mul", "l g", "n"), node("Conv", "n u", "r", around)],
+      [floats("u", [2, 2, 3, 3]), floats("g", [2, 1, 1])],
+    ],
+  ])("that rescales channels behind an activation, %s", async (_, numbers, nodes, tensors) => {
+    const [, matrix] = behind(numbers);
+    const front = [node("Conv", "scaled w", "c"), node("Relu", "c", "l")];
+    const file = graph([...front, ...nodes], [filters, matrix, ...tensors]);
+    expect(await errorOf(file, read(file))).toBeLessThan(1e-5);
+  });
+
   it("of which a Pad names the axes", async () => {
     const file = modelOf(
       {
@@ -205,6 +261,31 @@ describe("an ONNX model with convolutions becomes a copy", () => {
     expect(layersOf(policy.architecture)).toBe("3x9x8-2c3x2s1-4");
     expect(policy.provenance).toMatchObject({ flatten: "hwc (as the file says)" });
     expect(await errorOf(turning, policy, true)).toBeLessThan(1e-5);
+  });
+
+  it("where channels are normalised behind the turn, and so is what it writes", async () => {
+    const model = modelOf({
+      inputs: [value("x", ["n", 9, 8, 3], "uint8")],
+      outputs: [value("y", ["n", 4])],
+      nodes: [
+        node("Cast", "x", "numbers", { to: 1 }),
+        node("Transpose", "numbers", "first", { perm: [0, 3, 1, 2] }),
+        node("Sub", "first m", "centred"),
+        node("Div", "centred v", "scaled"),
+        node("Conv", "scaled w", "c", around),
+        node("Flatten", "c", "f"),
+        node("MatMul", "f d", "y"),
+      ],
+      initializers: [
+        filters,
+        floats("d", [162, 4]),
+        floats("m", [3, 1, 1], [124, 116, 104]),
+        floats("v", [3, 1, 1], [58, 57, 60]),
+      ],
+    });
+    const policy = read(model);
+    expect(await errorOf(model, policy, true)).toBeLessThan(1e-5);
+    expect(await errorOf(policyToOnnx(policy), policy, true)).toBeLessThan(1e-5);
   });
 
   it("that is called as the model is: bytes, the channels last", async () => {
@@ -358,10 +439,26 @@ describe("an ONNX model with convolutions is no sequence of layers", () => {
     ["a branch", [node("Conv", "scaled w", "k"), node("Add", "k k", "c")], [filters], "joins two values"],
     ["other channels", [node("Conv", "scaled w", "c")], [floats("w", [2, 4, 3, 2])], "takes 4 channels, gets 3"],
     [
-      "statistics of pixels",
-      [node("Sub", "scaled p", "k"), node("Conv", "k w", "c")],
-      [filters, floats("p", [3, 9, 8])],
-      "another rescaling than one of all pixels",
+      "a factor below 0 in front",
+      [node("Mul", "scaled p", "k"), node("Conv", "k w", "c")],
+      [filters, floats("p", [3, 1, 1], [1, -1, 1])],
+      "follows a rescaling that is no normalisation",
+    ],
+    [
+      "zeros around images that a normalisation of batches shifted",
+      [
+        node("Conv", "scaled w", "k"),
+        node("Relu", "k", "l"),
+        node("BatchNormalization", "l g h m v", "n"),
+        node("Conv", "n u", "c", { pads: [1, 1, 1, 1] }),
+      ],
+      [
+        filters,
+        floats("u", [2, 2, 3, 3]),
+        ...["g", "h", "m"].map((name) => floats(name, [2])),
+        floats("v", [2], [0.5, 3]),
+      ],
+      "puts zeros around images that are shifted",
     ],
     [
       "limited statistics of pixels in front of a turn",
