@@ -25,6 +25,8 @@ export class Graph {
   /** Names of values that are outputs. */
   readonly #named = new Map<string, string>();
   readonly #derived: ReturnType<typeof derivedInitializers>;
+  /** Names that those have which are in the graph. */
+  readonly #repeated = new Map<string, string>();
 
   constructor(policy: Policy, face: Interface) {
     this.#policy = policy;
@@ -33,7 +35,7 @@ export class Graph {
     this.#derived = derivedInitializers(policy.architecture, face);
   }
 
-  /** A name that nothing else has. */
+  /** A name that nothing else has: underscores behind those of tensors are no part of them (`policyFromOnnx`). */
   #fresh(name: string): string {
     let free = name;
     while (this.#taken.has(free)) free += "_";
@@ -62,9 +64,9 @@ export class Graph {
 
   /** One of the tensors that repeat what the metadata holds. */
   #constant(name: string): string {
-    const tensor = this.#derived.get(name);
-    if (tensor && !this.#initializers.includes(tensor)) this.#initializers.push(tensor);
-    return name;
+    const made = this.#repeated.get(name) ?? this.tensor(this.#derived.get(name)!);
+    this.#repeated.set(name, made);
+    return made;
   }
 
   activate(activation: Activation, x: string, name: string): string {

@@ -3,8 +3,9 @@ import type { AnyArchitecture } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
 import type { OnnxModel } from "../tensor/onnx-model.ts";
 import { type ImportOptions, observationShape, policyOfChain } from "./dense-layers.ts";
+import { chainOfSteps } from "./onnx-chain.ts";
 import { inputOf, type ModelInput } from "./onnx-graph.ts";
-import { chainOfSteps, type Flow } from "./onnx-steps.ts";
+import type { Flow } from "./onnx-steps.ts";
 import { interfaceOf, type NetworkPlace, splitTail } from "./onnx-tail.ts";
 import { Trace } from "./onnx-trace.ts";
 

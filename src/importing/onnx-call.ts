@@ -1,7 +1,7 @@
 import { FileError } from "../errors.ts";
 import { elementsOf } from "../shape.ts";
-import type { OnnxDtype, OnnxNode, OnnxTensor } from "../tensor/onnx-model.ts";
-import { intOf, intsOf, nameOf, shown } from "./onnx-graph.ts";
+import type { OnnxDtype, OnnxNode } from "../tensor/onnx-model.ts";
+import { type Held, intOf, intsOf, nameOf, shown } from "./onnx-graph.ts";
 
 /** A value of a graph that is given so many observations: every size is a number. */
 export interface Shaped {
@@ -15,7 +15,7 @@ export interface Shaped {
 export const MAX_DATA = 1024;
 
 /** A tensor of the file as a value. */
-export function constantOf({ dtype, dims, data }: OnnxTensor): Shaped {
+export function constantOf({ dtype, dims, data }: Held): Shaped {
   const whole = dtype === "int64" || dtype === "int32" || dtype === "bool";
   return { dtype, shape: dims, ...(whole && data.length <= MAX_DATA && { data: Array.from(data) }) };
 }

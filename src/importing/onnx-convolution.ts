@@ -4,6 +4,7 @@ import type { Constant, Operation } from "./onnx-steps.ts";
 
 type Refuse = (what: string) => never;
 type Convolution = Extract<Operation, { kind: "conv" }>;
+type Pad = Extract<Operation, { kind: "pad" }>;
 
 /**
  * A Conv over images [channels, height, width]. Groups, dilations and other
@@ -66,6 +67,40 @@ function paddingOf(
   });
   const [[top = 0, bottom = 0] = [], [left = 0, right = 0] = []] = sides;
   return [top, left, bottom, right];
+}
+
+/**
+ * A Pad of zeros around images [channels, height, width].
+ * @param axes that the pads belong to, the batch first
+ */
+export function padOf(
+  node: OnnxNode,
+  from: readonly number[],
+  pads: readonly number[],
+  axes: readonly number[],
+  by: number,
+  refuse: Refuse,
+): Pad {
+  const { mode } = node.attributes;
+  const along = (axis: number): readonly number[] => {
+    const k = axes.findIndex((one) => one === axis || one === axis - 4);
+    return k < 0 ? [0, 0] : [pads[k]!, pads[axes.length + k]!];
+  };
+  const [[top = 0, bottom = 0], [left = 0, right = 0]] = [along(2), along(3)];
+  const padding = [top, left, bottom, right] as const;
+  const isZeros = by === 0 && (mode === undefined || (mode.kind === "string" && mode.value === "constant"));
+  const isOfAxes = pads.length === 2 * axes.length && new Set(axes.map((axis) => (axis + 4) % 4)).size === axes.length;
+  const isAround = [...along(0), ...along(1)].every((size) => size === 0) && padding.every((size) => size >= 0);
+  const [channels = 0, height = 0, width = 0] = from;
+  if (!isZeros || from.length !== 3 || !isOfAxes || !isAround) return refuse("pads by other than zeros around images");
+  return { kind: "pad", from, to: [channels, height + top + bottom, width + left + right], padding };
+}
+
+/** A convolution over images around which there are zeros already. */
+export function behindPad(step: Convolution, { from, padding }: Pad): Convolution {
+  const [top, left, bottom, right] = padding;
+  const [above, before, below, after] = step.padding;
+  return { ...step, from, padding: [above + top, before + left, below + bottom, after + right] };
 }
 
 /** A BatchNormalization as it is after training: a factor and a summand for each channel. */

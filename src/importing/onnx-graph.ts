@@ -1,6 +1,6 @@
 import { FileError } from "../errors.ts";
 import { elementsOf } from "../shape.ts";
-import type { OnnxAttribute, OnnxDims, OnnxGraph, OnnxNode } from "../tensor/onnx-model.ts";
+import type { OnnxAttribute, OnnxDims, OnnxGraph, OnnxNode, OnnxTensor } from "../tensor/onnx-model.ts";
 
 /** Versions of the operator set of which models are read. */
 const OPSETS = { least: 11, most: 23 };
@@ -20,6 +20,9 @@ export interface ModelInput {
   /** Observations that it takes at once, neither more nor less; `undefined` for any number. */
   readonly rows: number | undefined;
 }
+
+/** A tensor of the file, numbers of float16 as their bits. */
+export type Held = Pick<OnnxTensor, "dtype" | "dims"> & { readonly data: ArrayLike<number> };
 
 /**
  * The one input of a model: the observation, the batch first.
@@ -97,4 +100,17 @@ export function floatOf({ attributes }: OnnxNode, name: string, usual: number): 
 export function intsOf({ attributes }: OnnxNode, name: string): readonly number[] | undefined {
   const attribute: OnnxAttribute | undefined = attributes[name];
   return attribute?.kind === "ints" ? attribute.values : undefined;
+}
+
+/** What a Constant holds; `undefined` for what is neither a tensor nor numbers. */
+export function heldBy({ attributes }: OnnxNode): Held | undefined {
+  for (const name of ["value", "value_float", "value_int", "value_floats", "value_ints"]) {
+    const attribute = attributes[name];
+    if (attribute === undefined || attribute.kind === "string") continue;
+    if (attribute.kind === "tensor") return attribute.value;
+    const dtype = attribute.kind.startsWith("float") ? "float32" : "int64";
+    if ("value" in attribute) return { dtype, dims: [], data: [attribute.value] };
+    return { dtype, dims: [attribute.values.length], data: attribute.values };
+  }
+  return undefined;
 }

@@ -1,5 +1,6 @@
 import { elementsOf } from "../shape.ts";
 import { type Call, constantOf, filled, type Rule, type Shaped } from "./onnx-call.ts";
+import { heldBy } from "./onnx-graph.ts";
 
 /** The same numbers in another shape; `data` goes along. */
 const shaped = ({ dtype, data }: Shaped, shape: readonly number[]): readonly Shaped[] => [
@@ -9,6 +10,25 @@ const shaped = ({ dtype, data }: Shaped, shape: readonly number[]): readonly Sha
 /** Chosen numbers of a vector. */
 const picked = ({ data, shape }: Shaped, at: (data: readonly number[]) => readonly number[]): Pick<Shaped, "data"> =>
   data && shape.length <= 1 ? { data: at(data) } : {};
+
+/** Numbers between neighbours along each axis. */
+const stridesOf = (shape: readonly number[]): number[] => shape.map((_, axis) => elementsOf(shape.slice(axis + 1)));
+
+/** The numbers of a shape that begins at one of them, and goes that far with a step along each axis. */
+const viewed = (
+  { data }: Shaped,
+  shape: readonly number[],
+  strides: readonly number[],
+  start = 0,
+): Pick<Shaped, "data"> => {
+  // Beside a size of 0 others may be of any length.
+  if (!data || elementsOf(shape) === 0) return data ? { data: [] } : {};
+  const places = shape.reduce(
+    (from, size, axis) => from.flatMap((at) => Array.from({ length: size }, (_, k) => at + k * strides[axis]!)),
+    [start],
+  );
+  return { data: places.map((at) => data[at]!) };
+};
 
 const reshape: Rule = (call) => {
   const x = call.input(0);
@@ -55,11 +75,18 @@ const unsqueeze: Rule = (call) => {
 };
 
 const transpose: Rule = (call) => {
-  const { dtype, shape } = call.input(0);
-  const stated = call.ints("perm") ?? shape.map((_, axis) => shape.length - 1 - axis);
-  const order = call.axes(stated, shape.length);
-  if (order.length !== shape.length) call.refuse("does not name every axis");
-  return [{ dtype, shape: order.map((axis) => shape[axis]!) }];
+  const x = call.input(0);
+  const stated = call.ints("perm") ?? x.shape.map((_, axis) => x.shape.length - 1 - axis);
+  const order = call.axes(stated, x.shape.length);
+  if (order.length !== x.shape.length) call.refuse("does not name every axis");
+  const strides = stridesOf(x.shape);
+  const shape = order.map((axis) => x.shape[axis]!);
+  const known = viewed(
+    x,
+    shape,
+    order.map((axis) => strides[axis]!),
+  );
+  return [{ dtype: x.dtype, shape, ...known }];
 };
 
 const expand: Rule = (call) => {
@@ -117,7 +144,7 @@ const slice: Rule = (call) => {
   if (new Set([starts, ends, axes, steps].map(({ length }) => length)).size !== 1 || steps.includes(0)) {
     call.refuse("has starts, ends, axes and steps that do not fit each other");
   }
-  const chosen = x.shape.map((size, axis): number[] => {
+  const chosen = x.shape.map((size, axis): readonly [start: number, length: number, step: number] => {
     const k = axes.indexOf(axis);
     if (k < 0) return [0, size, 1];
     const step = steps[k]!;
@@ -129,9 +156,14 @@ const slice: Rule = (call) => {
         : [at(starts[k]!, 0, size - 1), at(ends[k]!, -1, size - 1)];
     return [start, Math.max(0, Math.ceil((end - start) / step)), step];
   });
-  const shape = chosen.map(([, length = 0]) => length);
-  const [start = 0, length = 0, step = 1] = chosen[0] ?? [];
-  const known = picked(x, (data) => Array.from({ length }, (_, k) => data[start + k * step]!));
+  const strides = stridesOf(x.shape);
+  const shape = chosen.map(([, length]) => length);
+  const known = viewed(
+    x,
+    shape,
+    chosen.map(([, , step], axis) => step * strides[axis]!),
+    chosen.reduce((at, [start], axis) => at + start * strides[axis]!, 0),
+  );
   return [{ dtype: x.dtype, shape, ...known }];
 };
 
@@ -190,18 +222,7 @@ const constantOfShape: Rule = (call) => {
   return [{ dtype: by.dtype, shape, ...filled(shape, by.data) }];
 };
 
-const constant: Rule = (call) => {
-  for (const name of ["value", "value_float", "value_int", "value_floats", "value_ints"]) {
-    const attribute = call.node.attributes[name];
-    if (attribute?.kind === "tensor") return [constantOf(attribute.value)];
-    if (attribute?.kind === "float") return [{ dtype: "float32", shape: [] }];
-    if (attribute?.kind === "floats") return [{ dtype: "float32", shape: [attribute.values.length] }];
-    if (attribute?.kind === "int") return [{ dtype: "int64", shape: [], data: [attribute.value] }];
-    if (attribute?.kind === "ints")
-      return [{ dtype: "int64", shape: [attribute.values.length], data: attribute.values }];
-  }
-  return call.refuse("has no tensor or number");
-};
+const constant: Rule = (call) => [constantOf(heldBy(call.node) ?? call.refuse("has no tensor or number"))];
 
 const range: Rule = (call) => {
   const [start = 0, limit = 0, step = 0] = [0, 1, 2].flatMap((k) => call.numbers(k));

@@ -4,7 +4,7 @@ import { type Interface, type InterfaceOutput, interfaceSchema, misfit } from ".
 import { elementsOf } from "../shape.ts";
 import type { OnnxModel, OnnxValue } from "../tensor/onnx-model.ts";
 import type { Chain, ImportOptions } from "./dense-layers.ts";
-import type { ModelInput } from "./onnx-graph.ts";
+import { type ModelInput, shown } from "./onnx-graph.ts";
 import { affine, type Flow, isAffine, isRelu, limitsOf, type Step } from "./onnx-steps.ts";
 
 /** What stands behind a network: how a model makes its output of the network's outputs. */
@@ -140,7 +140,6 @@ export function interfaceOf(
     irVersion: Math.min(Math.max(irVersion, 4), 10),
     input: { name, dtype, dims, ...(place.channelsLast && { channelsLast: true }) },
     ...(normalized && { normalized }),
-    leftOut: [],
   };
   const given = (output: OnnxValue): unknown => {
     const gives = givenBy(flowOf(output.name), place, architecture);
@@ -148,14 +147,23 @@ export function interfaceOf(
   };
   const outputs: unknown[] = [];
   const leftOut: string[] = [];
+  const reasons: string[] = [];
+  const read = (some: readonly unknown[], others: readonly string[]): Interface | string => {
+    const { data, error } = interfaceSchema.safeParse({ ...shared, outputs: some, leftOut: others });
+    const [issue] = error?.issues ?? [];
+    return data ?? `${issue?.path.join(".")}: ${issue?.message}`;
+  };
   for (const output of graph.outputs) {
     const one = given(output);
-    const alone = interfaceSchema.safeParse({ ...shared, outputs: [one] });
-    if (alone.success && misfit(alone.data, architecture) === undefined) outputs.push(one);
-    else leftOut.push(output.name);
+    const alone = one ? read([one], []) : `output ${shown(output.name)} is not made of the numbers by which it acts`;
+    const reason = typeof alone === "string" ? alone : misfit(alone, architecture);
+    if (reason === undefined) outputs.push(one);
+    else {
+      leftOut.push(output.name);
+      reasons.push(reason);
+    }
   }
-  const parsed = interfaceSchema.safeParse({ ...shared, outputs, leftOut });
-  return parsed.success ? parsed.data : (parsed.error.issues[0]?.message ?? "is not understood");
+  return outputs.length > 0 ? read(outputs, leftOut) : (reasons[0] ?? "there is no output");
 }
 
 function givenBy(

@@ -1,9 +1,20 @@
 import { FileError } from "../errors.ts";
 import { halfToNumber } from "../safetensors.ts";
 import { elementsOf } from "../shape.ts";
-import type { OnnxModel, OnnxNode, OnnxTensor } from "../tensor/onnx-model.ts";
-import { batchNormalizationOf, convolutionOf } from "./onnx-convolution.ts";
-import { floatOf, intOf, intsOf, type ModelInput, nameOf, neededNodes, shown } from "./onnx-graph.ts";
+import type { OnnxModel, OnnxNode } from "../tensor/onnx-model.ts";
+import { floatsOf, folded } from "./onnx-constants.ts";
+import { batchNormalizationOf, behindPad, convolutionOf, padOf } from "./onnx-convolution.ts";
+import {
+  floatOf,
+  type Held,
+  heldBy,
+  intOf,
+  intsOf,
+  type ModelInput,
+  nameOf,
+  neededNodes,
+  shown,
+} from "./onnx-graph.ts";
 import { MAX_AXES, reshaped, rowsOf, type Sizes, sizesBehind, sizesOf } from "./onnx-sizes.ts";
 import type { Constant, Flow, Operation } from "./onnx-steps.ts";
 
@@ -11,8 +22,6 @@ import type { Constant, Flow, Operation } from "./onnx-steps.ts";
 const MAX_STEPS = 200;
 /** Numbers that operations on constants may make, in numbers of the file. */
 const MAX_FOLDED = 16;
-/** TensorProto.DataType of float32 and float64. */
-const FLOATS = [1, 11];
 
 /** What a name of the graph stands for, as far as it is understood. */
 type Value =
@@ -104,8 +113,10 @@ export class Trace {
   #valueOf(node: OnnxNode): Value {
     const { opType, unread } = node;
     if (unread !== undefined) this.#refuse(node, `has the attribute ${shown(unread)}, which is not read`);
-    if (opType === "Constant") return this.#constant(node);
+    if (opType === "Constant") return this.#tensor(heldBy(node) ?? this.#refuse(node, "has no tensor or number"));
     const x = this.#input(node, 0);
+    const made = this.#fold(node);
+    if (made) return { kind: "constant", constant: made };
     if (opType === "Shape" && (x.kind === "flow" || x.kind === "rows"))
       return { kind: "sizes", sizes: sizesOf(node, x.shape) };
     if (opType === "ConstantOfShape" && x.kind === "sizes") {
@@ -126,7 +137,7 @@ export class Trace {
     if (x.kind === "constant") {
       const y = node.inputs.length > 1 ? this.#input(node, 1) : undefined;
       if (y?.kind === "flow") return this.#binary(node, y, x.constant, true);
-      return { kind: "constant", constant: this.#fold(node, x.constant) };
+      return this.#refuse(node, "of a constant is not understood");
     }
     if (x.kind !== "flow") return this.#refuse(node, "is not understood where it stands");
     return this.#flowOf(node, x);
@@ -137,7 +148,7 @@ export class Trace {
     const chosen = x.steps.at(-1)?.kind === "argmax";
     if (opType === "Cast") {
       if (chosen) return x;
-      if (!FLOATS.includes(intOf(node, "to", 0))) this.#refuse(node, "makes other numbers than floats");
+      if (!floatsOf(node)) this.#refuse(node, "makes other numbers than floats");
       return { ...x, whole: false };
     }
     switch (opType) {
@@ -166,12 +177,10 @@ export class Trace {
       case "MatMul":
       case "Gemm":
         return this.#dense(node, x);
-      case "Conv": {
-        const refuse = (what: string): never => this.#refuse(node, what);
-        const biases = node.inputs[2] ? this.#constantInput(node, 2) : undefined;
-        const step = convolutionOf(node, x.shape, this.#constantInput(node, 1), biases, refuse);
-        return this.#then(node, x, step, step.to);
-      }
+      case "Conv":
+        return this.#convolution(node, x);
+      case "Pad":
+        return this.#padded(node, x);
       case "BatchNormalization": {
         const constants = [1, 2, 3, 4].map((index) => this.#constantInput(node, index));
         const refuse = (what: string): never => this.#refuse(node, what);
@@ -219,55 +228,24 @@ export class Trace {
     return { kind: "flow", ...x, steps: [...x.steps, { ...operation, node: nameOf(node), takes }], shape };
   }
 
-  #tensor({ dims, data, dtype }: OnnxTensor): Value {
+  #tensor({ dims, data, dtype }: Held): Value {
     this.held += data.length;
-    return {
-      kind: "constant",
-      constant: { shape: dims, data: dtype === "float16" ? Float64Array.from(data, halfToNumber) : data },
-    };
+    const numbers = dtype === "float16" ? Float64Array.from(data, halfToNumber) : data;
+    return { kind: "constant", constant: { dtype, shape: dims, data: numbers } };
   }
 
-  #constant(node: OnnxNode): Value {
-    for (const name of ["value", "value_float", "value_int", "value_floats", "value_ints"]) {
-      const attribute = node.attributes[name];
-      if (attribute?.kind === "tensor") return this.#tensor(attribute.value);
-      if (attribute?.kind === "float" || attribute?.kind === "int") {
-        return { kind: "constant", constant: { shape: [], data: [attribute.value] } };
-      }
-      if (attribute?.kind === "floats" || attribute?.kind === "ints") {
-        return { kind: "constant", constant: { shape: [attribute.values.length], data: attribute.values } };
-      }
+  /** What it makes, where all that it is given are constants. */
+  #fold(node: OnnxNode): Constant | undefined {
+    const given: (Constant | undefined)[] = [];
+    for (const [index, name] of node.inputs.entries()) {
+      const value = name === "" ? undefined : this.#input(node, index);
+      if (value && value.kind !== "constant") return undefined;
+      given.push(value?.constant);
     }
-    return this.#refuse(node, "has no tensor or number");
-  }
-
-  /** Exporters leave a few operations on constants in the graph. Each result is as large as its input. */
-  #fold(node: OnnxNode, { shape, data }: Constant): Constant {
-    this.#folded += data.length;
+    const made = folded(node, given, this.#model.opset, this.#path);
+    this.#folded += made?.data.length ?? 0;
     if (this.#folded > MAX_FOLDED * (this.held + 1)) this.#refuse(node, "makes too many constants");
-    const [rows = 1, columns = 1] = shape;
-    switch (node.opType) {
-      case "Identity":
-      case "Cast":
-        return { shape, data };
-      case "Sqrt":
-      case "Exp":
-        return { shape, data: Float64Array.from(data, node.opType === "Sqrt" ? Math.sqrt : Math.exp) };
-      case "Transpose": {
-        if (shape.length !== 2) return this.#refuse(node, "turns a constant that is no matrix");
-        const turned = new Float64Array(data.length);
-        for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) turned[c * rows + r] = data[r * columns + c]!;
-        return { shape: [columns, rows], data: turned };
-      }
-      case "Add": {
-        const y = this.#input(node, 1);
-        const by = y.kind === "constant" && y.constant.data.length === 1 ? y.constant.data[0] : undefined;
-        if (by === undefined) return this.#refuse(node, "adds constants of other shapes");
-        return { shape, data: Float64Array.from(data, (value) => value + by) };
-      }
-      default:
-        return this.#refuse(node, "of a constant is not understood");
-    }
+    return made;
   }
 
   #binary(node: OnnxNode, x: Flow, by: Constant, swapped: boolean): Value {
@@ -300,7 +278,8 @@ export class Trace {
     const [inputs, outputs] = turned ? [second, first] : [first, second];
     if (inputs !== size) this.#refuse(node, `takes ${inputs} numbers, gets ${x.shape.join("x")}`);
     const c = gemm && node.inputs[2] ? this.#input(node, 2) : undefined;
-    if (c !== undefined && (c.kind !== "constant" || ![1, outputs].includes(c.constant.data.length))) {
+    // [n, 1] would be one for each of n rows.
+    if (c && !(c.kind === "constant" && (c.constant.data.length === 1 || isRow(c.constant, outputs)))) {
       return this.#refuse(node, "has other biases than one a unit");
     }
     const step = {
@@ -314,6 +293,26 @@ export class Trace {
       ...(c && { biases: c.constant.data }),
     } as const;
     return this.#then(node, x, step, [...x.shape.slice(0, -1), outputs]);
+  }
+
+  /** Zeros that were put around its images are its own. */
+  #convolution(node: OnnxNode, x: FlowValue): Value {
+    const refuse = (what: string): never => this.#refuse(node, what);
+    const biases = node.inputs[2] ? this.#constantInput(node, 2) : undefined;
+    const step = convolutionOf(node, x.shape, this.#constantInput(node, 1), biases, refuse);
+    const made = this.#then(node, x, step, step.to);
+    const pad = x.steps.at(-1);
+    if (pad?.kind !== "pad" || pad.to.join() !== x.shape.join()) return made;
+    const whole = { ...behindPad(step, pad), node: nameOf(node), takes: pad.takes };
+    return { ...made, steps: [...x.steps.slice(0, -1), whole] };
+  }
+
+  #padded(node: OnnxNode, x: FlowValue): Value {
+    const numbers = (index: number): readonly number[] => Array.from(this.#constantInput(node, index).data);
+    const axes = node.inputs[3] ? numbers(3) : [0, 1, 2, 3];
+    const by = this.#scalar(node, 2)?.[0] ?? 0;
+    const step = padOf(node, x.shape, numbers(1), axes, by, (what) => this.#refuse(node, what));
+    return this.#then(node, x, step, step.to);
   }
 
   /** Images' channels from the last axis to the first, or back. */
@@ -386,7 +385,7 @@ export class Trace {
     if (!node.inputs[index]) return undefined;
     const value = this.#input(node, index);
     if (value.kind !== "constant" || value.constant.data.length !== 1)
-      return this.#refuse(node, "has no constant limits");
+      return this.#refuse(node, "takes other than one constant number");
     return value.constant.data;
   }
 
@@ -404,6 +403,11 @@ const ORDERS = new Map<string | undefined, "channels first" | "channels last">([
 /** One number for each channel of images [channels, height, width]. */
 function isOfChannels({ shape, data }: Constant, x: Flow): boolean {
   return x.shape.length === 3 && data.length === x.shape[0] && trimmed(shape).join() === `${data.length},1,1`;
+}
+
+/** So many numbers along the last axis. */
+function isRow({ shape }: Constant, length: number): boolean {
+  return trimmed(shape).join() === `${length}`;
 }
 
 /** A shape without the ones in front, which broadcast. */

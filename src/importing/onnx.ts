@@ -89,13 +89,15 @@ export function anyPolicyFromOnnx(bytes: Uint8Array, path: string): AnyPolicy {
   const parts = new Map<string, { shape: readonly number[]; data: Float32Array }>();
   const repeated = new Map<string, OnnxTensor>();
   for (const tensor of graph.initializers) {
-    const { name, dtype, dims, data } = tensor;
+    const { dtype, dims, data } = tensor;
+    // Underscores keep it apart from an input or output of that name.
+    const name = tensor.name.replace(/_+$/, "");
+    if (parts.has(name) || repeated.has(name)) throw new FileError(path, `initializer "${name}" stands twice`);
     if (DERIVED.test(name)) {
       repeated.set(name, tensor);
       continue;
     }
     if (dtype !== "float32") throw new FileError(path, `initializer "${name}" has type ${dtype}, expected float32`);
-    if (parts.has(name)) throw new FileError(path, `initializer "${name}" stands twice`);
     parts.set(name, filtersLast(dims, data));
   }
   const policy = assemblePolicy(parsed, parts, path);

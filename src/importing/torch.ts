@@ -1,4 +1,5 @@
 import { FileError } from "../errors.ts";
+import { halfToNumber } from "../safetensors.ts";
 import { elementsOf } from "../shape.ts";
 import { type Pickled, PickledDict, PickledGlobal, PickledList, PickledObject, readPickle } from "./pickle.ts";
 import { NUMPY_NAMES } from "./pickled-numpy.ts";
@@ -28,10 +29,19 @@ interface Format {
   readonly read: (view: DataView, at: number) => number;
 }
 
+/** A bfloat16 is the upper half of a float32. */
+function upperHalf(bits: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setUint16(0, bits);
+  return view.getFloat32(0);
+}
+
 /** Storages by their class, with bytes an element and how to read one. */
 const STORAGES = new Map<string, Format>([
   ["torch.FloatStorage", { bytes: 4, read: (view, at) => view.getFloat32(at, true) }],
   ["torch.DoubleStorage", { bytes: 8, read: (view, at) => view.getFloat64(at, true) }],
+  ["torch.HalfStorage", { bytes: 2, read: (view, at) => halfToNumber(view.getUint16(at, true)) }],
+  ["torch.BFloat16Storage", { bytes: 2, read: (view, at) => upperHalf(view.getUint16(at, true)) }],
   ["torch.LongStorage", { bytes: 8, read: (view, at) => Number(view.getBigInt64(at, true)) }],
   ["torch.IntStorage", { bytes: 4, read: (view, at) => view.getInt32(at, true) }],
   ["torch.ByteStorage", { bytes: 1, read: (view, at) => view.getUint8(at) }],

@@ -2,9 +2,6 @@ import { z } from "zod";
 import { elementsOf } from "../shape.ts";
 import { type AnyArchitecture, type Architecture, inputSize, outputSize } from "./architecture.ts";
 
-/** Names that the tensors of an exported policy have. */
-const TAKEN = /^(?:(?:dense|conv)_\d+|output)\.(?:weight|bias)$|^(?:normalization|action|interface)\./;
-
 const name = z.string().min(1).max(1_000);
 /** Sizes, the batch first; a text names one that is known when the model runs. */
 const dims = z.array(z.union([z.number().int().min(1).max(1_000_000), z.string().max(1_000)])).max(16);
@@ -45,9 +42,9 @@ export const interfaceSchema = z
   })
   .superRefine(({ input, outputs }, context) => {
     const names = [input.name, ...outputs.map((output) => output.name)];
-    const twice = names.find((one, index) => names.indexOf(one) !== index || TAKEN.test(one));
+    const twice = names.find((one, index) => names.indexOf(one) !== index);
     if (twice !== undefined) {
-      context.addIssue({ code: "custom", path: ["outputs"], message: `cannot have ${JSON.stringify(twice)}` });
+      context.addIssue({ code: "custom", path: ["outputs"], message: `has the name ${JSON.stringify(twice)} twice` });
     }
   });
 

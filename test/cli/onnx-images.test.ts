@@ -70,3 +70,17 @@ it("writes a policy that is called as that model: bytes, the channels last, outp
   expect([action?.type, action?.dims, q?.type, q?.dims]).toEqual(["int64", [2], "float32", [2, 3]]);
   await session.release();
 });
+
+it("says at an import why the copy cannot be called as its model", async () => {
+  const [strange, copy] = [join(folder, "strange.onnx"), join(folder, "copy.safetensors")];
+  const claim = modelOf({
+    inputs: [{ name: "x", dtype: "float32", dims: ["batch", 4] }],
+    outputs: [{ name: "q", dtype: "float32", dims: ["batch", 3] }],
+    nodes: [node("MatMul", "x w", "q")],
+    initializers: [floats("w", [4, 2])],
+  });
+  writeFileSync(strange, claim);
+  const { stdout, stderr } = await pops("import", "onnx", strange, "--output", copy);
+  expect(stderr).toBe("");
+  expect(stdout).toContain('\n  interface not kept: has an output "q" that the policy cannot give\n');
+});

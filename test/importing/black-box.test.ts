@@ -253,6 +253,27 @@ describe("outputs of a black box beside the one that acts", () => {
     });
   });
 
+  const long = "x".repeat(1_001);
+  it.each<[string, Uint8Array, string]>([
+    [
+      "its input has a name of 1,001 letters",
+      balancer({
+        inputs: [{ name: long, dtype: "float32", dims: ["batch", 4] }],
+        nodes: [node("Identity", long, "obs"), ...NODES],
+      }),
+      "input.name: Too big: expected string to have <=1000 characters",
+    ],
+    [
+      "its only output states a shape that it has not",
+      balancer({ outputs: [{ name: "q", dtype: "float32", dims: ["batch", 3] }] }),
+      'has an output "q" that the policy cannot give',
+    ],
+  ])("cannot be kept where %s, as its provenance says", async (_, file, why) => {
+    const { interface: face, provenance } = await read(file);
+    expect(face).toBeUndefined();
+    expect(provenance).toMatchObject({ interface: `not kept: ${why}` });
+  });
+
   it("may hold what could not be run: nothing looks at it", async () => {
     const behind = [node("Loop", "q", "endless"), node("Frobnicate", "q", "strange")];
     const outputs = ["q", "endless", "strange"].map((name) => ({ name, dtype: "float32" as const }));

@@ -118,6 +118,16 @@ describe("tensors", () => {
     expectRefused(() => readTorch(torchZip(new Map([["w", tensor]]), [Buffer.alloc(16)]), "hostile"), problem);
   });
 
+  it.each([
+    ["Half", [0x3c00, 0xc248, 0x0001], [1, -3.140625, 2 ** -24]],
+    ["BFloat16", [0x3f80, 0xc049, 0x0001], [1, -3.140625, 2 ** -133]],
+  ])("are read of %s numbers, two bytes each", (type, bits, numbers) => {
+    const file = torchZip(new Map([["w", view("0", 3, [3], [1], 0, type)]]), [
+      Buffer.from(Uint16Array.from(bits).buffer),
+    ]);
+    expect(Array.from(readTorch(file, "x").get("w")!.data)).toEqual(numbers);
+  });
+
   it("are refused when ten thousand of them share a storage", () => {
     const all = new Map(Array.from({ length: 10_000 }, (_, i) => [`w${i}`, view("0", 250_000, [250_000], [1])]));
     expectRefused(() => readTorch(torchZip(all, [new Uint8Array(1_000_000)]), "hostile"), "is too large");

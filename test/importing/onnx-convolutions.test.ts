@@ -85,7 +85,6 @@ describe("an ONNX model with convolutions becomes a copy", () => {
     fc.assert(
       fc.property(convolutional, (architecture) => {
         const policy = randomPolicy(architecture);
-        fc.pre((architecture.normalization?.mean.length ?? 1) === 1);
         const written = decodeModel(policyToOnnx(policy, { action: false }), "x");
         const copy = policyFromForeignOnnx({ ...written, metadata: {} }, "x", {});
         expect(layersOf(copy.architecture)).toBe(layersOf(architecture));
@@ -118,6 +117,20 @@ describe("an ONNX model with convolutions becomes a copy", () => {
       [],
     ],
     [
+      "3x9x8-2c3x2s1p1.0.2.1-4",
+      "zeros put around",
+      160,
+      [node("Pad", "scaled pads zero", "k"), node("Conv", "k w", "c")],
+      [ints("pads", [0, 0, 1, 0, 0, 0, 2, 1]), floats("zero", [], [0])],
+    ],
+    [
+      "3x9x8-2c3x2s2p2.1.1.1-4",
+      "zeros put around beside its own",
+      50,
+      [node("Pad", "scaled pads", "k"), node("Conv", "k w", "c", { strides: [2, 2], pads: [1, 1, 0, 1] })],
+      [ints("pads", [0, 0, 1, 0, 0, 0, 1, 0])],
+    ],
+    [
       "3x9x8-2c3x2s1-4",
       "a normalisation of batches behind it",
       98,
@@ -137,6 +150,83 @@ describe("an ONNX model with convolutions becomes a copy", () => {
     const policy = read(file);
     expect(layersOf(policy.architecture)).toBe(expected);
     expect(policy.architecture.normalization?.deviation[0]).toBeCloseTo(255, 10);
+    expect(await errorOf(file, policy)).toBeLessThan(1e-5);
+  });
+
+  const around = { pads: [1, 1, 1, 1] };
+  const batches = (channels: number): OnnxTensor[] => [
+    floats("g", [channels], [0.5, 2, 0.25].slice(0, channels)),
+    floats("h", [channels]),
+    floats("m", [channels]),
+    floats("v", [channels], [0.5, 3, 1].slice(0, channels)),
+  ];
+
+  it.each<[string, OnnxNode[], OnnxTensor[]]>([
+    [
+      "a mean and a deviation of each channel",
+      [node("Sub", "scaled m", "k"), node("Div", "k v", "l")],
+      [floats("m", [3, 1, 1]), floats("v", [1, 3, 1, 1], [0.2, 0.5, 3])],
+    ],
+    ["a normalisation of batches", [node("BatchNormalization", "scaled g h m v", "l")], batches(3)],
+    [
+      "a mean of each pixel, and a limit",
+      [node("Sub", "scaled m", "k"), node("Clip", "k low high", "l")],
+      [floats("m", [3, 9, 8]), floats("low", [], [-0.5]), floats("high", [], [0.5])],
+    ],
+  ])("that normalises observations by %s, around which there are zeros", async (_, nodes, tensors) => {
+    const [relu, matrix] = behind(162);
+    const file = graph([...nodes, node("Conv", "l w", "c", around), relu], [filters, matrix, ...tensors]);
+    const policy = read(file);
+    expect(layersOf(policy.architecture)).toBe("3x9x8-2c3x2s1p1-4");
+    expect(policy.architecture.normalization?.mean).toHaveLength(216);
+    expect(await errorOf(file, policy)).toBeLessThan(1e-5);
+    expect(await errorOf(policyToOnnx(policy), policy)).toBeLessThan(1e-5);
+  });
+
+  it.each<[string, number, OnnxNode[], OnnxTensor[]]>([
+    ["in front of a dense layer", 98, [node("BatchNormalization", "l g h m v", "r")], batches(2)],
+    [
+      "in front of a dense layer that takes the channels last",
+      98,
+      [node("BatchNormalization", "l g h m v", "n"), node("Transpose", "n", "r", { perm: [0, 2, 3, 1] })],
+      batches(2),
+    ],
+    [
+      "in front of a convolution",
+      50,
+      [node("BatchNormalization", "l g h m v", "n"), node("Conv", "n u", "r")],
+      [floats("u", [2, 2, 3, 3]), ...batches(2)],
+    ],
+    [
+      "in front of a convolution that puts zeros around, as a factor alone",
+      98,
+      [node("Mul", "l g", "n"), node("Conv", "n u", "r", around)],
+      [floats("u", [2, 2, 3, 3]), floats("g", [2, 1, 1])],
+    ],
+  ])("that rescales channels behind an activation, %s", async (_, numbers, nodes, tensors) => {
+    const [, matrix] = behind(numbers);
+    const front = [node("Conv", "scaled w", "c"), node("Relu", "c", "l")];
+    const file = graph([...front, ...nodes], [filters, matrix, ...tensors]);
+    expect(await errorOf(file, read(file))).toBeLessThan(1e-5);
+  });
+
+  it("of which a Pad names the axes", async () => {
+    const file = modelOf(
+      {
+        inputs: [value("x", ["n", 3, 9, 8])],
+        outputs: [value("y", ["n", 4])],
+        nodes: [
+          node("Pad", "x pads _ axes", "k"),
+          node("Conv", "k w", "c"),
+          node("Flatten", "c", "f"),
+          node("Gemm", "f d", "y"),
+        ],
+        initializers: [filters, floats("d", [144, 4]), ints("pads", [1, 0, 1, 1]), ints("axes", [-1, 2])],
+      },
+      { opset: 18 },
+    );
+    const policy = read(file);
+    expect(layersOf(policy.architecture)).toBe("3x9x8-2c3x2s1p0.1.1.1-4");
     expect(await errorOf(file, policy)).toBeLessThan(1e-5);
   });
 
@@ -171,6 +261,31 @@ describe("an ONNX model with convolutions becomes a copy", () => {
     expect(layersOf(policy.architecture)).toBe("3x9x8-2c3x2s1-4");
     expect(policy.provenance).toMatchObject({ flatten: "hwc (as the file says)" });
     expect(await errorOf(turning, policy, true)).toBeLessThan(1e-5);
+  });
+
+  it("where channels are normalised behind the turn, and so is what it writes", async () => {
+    const model = modelOf({
+      inputs: [value("x", ["n", 9, 8, 3], "uint8")],
+      outputs: [value("y", ["n", 4])],
+      nodes: [
+        node("Cast", "x", "numbers", { to: 1 }),
+        node("Transpose", "numbers", "first", { perm: [0, 3, 1, 2] }),
+        node("Sub", "first m", "centred"),
+        node("Div", "centred v", "scaled"),
+        node("Conv", "scaled w", "c", around),
+        node("Flatten", "c", "f"),
+        node("MatMul", "f d", "y"),
+      ],
+      initializers: [
+        filters,
+        floats("d", [162, 4]),
+        floats("m", [3, 1, 1], [124, 116, 104]),
+        floats("v", [3, 1, 1], [58, 57, 60]),
+      ],
+    });
+    const policy = read(model);
+    expect(await errorOf(model, policy, true)).toBeLessThan(1e-5);
+    expect(await errorOf(policyToOnnx(policy), policy, true)).toBeLessThan(1e-5);
   });
 
   it("that is called as the model is: bytes, the channels last", async () => {
@@ -283,6 +398,36 @@ describe("an ONNX model with convolutions becomes a copy", () => {
 
 describe("an ONNX model with convolutions is no sequence of layers", () => {
   it.each<[string, OnnxNode[], OnnxTensor[], string]>([
+    [
+      "ones put around",
+      [node("Pad", "scaled pads one", "k"), node("Conv", "k w", "c")],
+      [filters, ints("pads", [0, 0, 1, 1, 0, 0, 1, 1]), floats("one", [], [1])],
+      "pads by other than zeros around images",
+    ],
+    [
+      "reflections put around",
+      [node("Pad", "scaled pads", "k", { mode: "reflect" }), node("Conv", "k w", "c")],
+      [filters, ints("pads", [0, 0, 1, 1, 0, 0, 1, 1])],
+      "pads by other than zeros around images",
+    ],
+    [
+      "channels put beside others",
+      [node("Pad", "scaled pads", "k"), node("Conv", "k w", "c")],
+      [floats("w", [2, 4, 3, 2]), ints("pads", [0, 1, 0, 0, 0, 0, 0, 0])],
+      "pads by other than zeros around images",
+    ],
+    [
+      "pixels taken off",
+      [node("Pad", "scaled pads", "k"), node("Conv", "k w", "c")],
+      [filters, ints("pads", [0, 0, -1, 0, 0, 0, 0, 0])],
+      "pads by other than zeros around images",
+    ],
+    [
+      "zeros put around what is no convolution's",
+      [node("Pad", "scaled pads", "k"), node("Relu", "k", "l"), node("Conv", "l w", "c")],
+      [floats("w", [2, 3, 4, 2]), ints("pads", [0, 0, 1, 0, 0, 0, 0, 0])],
+      "pads what no convolution takes",
+    ],
     ["groups", [node("Conv", "scaled w", "c", { group: 3 })], [floats("w", [3, 1, 3, 2])], "groups of channels"],
     ["dilated kernels", [node("Conv", "scaled w", "c", { dilations: [2, 1] })], [filters], "dilated kernels"],
     [
@@ -294,10 +439,26 @@ describe("an ONNX model with convolutions is no sequence of layers", () => {
     ["a branch", [node("Conv", "scaled w", "k"), node("Add", "k k", "c")], [filters], "joins two values"],
     ["other channels", [node("Conv", "scaled w", "c")], [floats("w", [2, 4, 3, 2])], "takes 4 channels, gets 3"],
     [
-      "statistics of pixels",
-      [node("Sub", "scaled p", "k"), node("Conv", "k w", "c")],
-      [filters, floats("p", [3, 9, 8])],
-      "another rescaling than one of all pixels",
+      "a factor below 0 in front",
+      [node("Mul", "scaled p", "k"), node("Conv", "k w", "c")],
+      [filters, floats("p", [3, 1, 1], [1, -1, 1])],
+      "follows a rescaling that is no normalisation",
+    ],
+    [
+      "zeros around images that a normalisation of batches shifted",
+      [
+        node("Conv", "scaled w", "k"),
+        node("Relu", "k", "l"),
+        node("BatchNormalization", "l g h m v", "n"),
+        node("Conv", "n u", "c", { pads: [1, 1, 1, 1] }),
+      ],
+      [
+        filters,
+        floats("u", [2, 2, 3, 3]),
+        ...["g", "h", "m"].map((name) => floats(name, [2])),
+        floats("v", [2], [0.5, 3]),
+      ],
+      "puts zeros around images that are shifted",
     ],
     [
       "limited statistics of pixels in front of a turn",

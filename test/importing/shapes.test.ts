@@ -230,6 +230,7 @@ const cases: readonly Case[] = [
   ["Unsqueeze", [[2, 3]], { axes: [1] }, 11],
   ["Transpose", [[2, 3, 4]], { perm: [2, 0, 1] }],
   ["Transpose", [[2, 3, 4]]],
+  ["Transpose", [ints("", [1, 2, 3, 4, 5, 6, 7, 8], [2, 2, 2])], { perm: [2, 0, 1] }],
   ["Expand", [[2, 1], ints("", [3, 1, 4])]],
   ["Tile", [[2, 3], ints("", [2, 1])]],
   [
@@ -247,6 +248,16 @@ const cases: readonly Case[] = [
   ["Slice", [[5, 6], ints("", [1]), ints("", [2 ** 63]), ints("", [1]), ints("", [2])]],
   ["Slice", [[5, 6], ints("", [-1, 3]), ints("", [-(2 ** 63), -100]), ints("", [0, 1]), ints("", [-2, -1])]],
   ["Slice", [[5, 6], ints("", [1, 2]), ints("", [-1, 100])]],
+  [
+    "Slice",
+    [
+      ints("", [1, 2, 3, 4, 5, 6], [2, 3]),
+      ints("", [-1, 0]),
+      ints("", [-(2 ** 63), 3]),
+      ints("", [0, 1]),
+      ints("", [-1, 2]),
+    ],
+  ],
   ["Gather", [[5, 6], ints("", [0, 4, -1])], { axis: 1 }],
   ["Gather", [[5, 6], ints("", [2], [])]],
   ["Gather", [[5, 6], index(2, 3)]],
@@ -309,6 +320,33 @@ describe("shapes before anything is run", () => {
     expect(values.get("target")!.data).toEqual([5, 4, -1]);
     expect(values.get("expanded")!.data).toEqual([5, 4, 1]);
     expect(values.get("z")!.shape).toEqual([5, 4, 2]);
+  });
+
+  it("follow the matrix in which PyTorch turns around the pads that it was given", () => {
+    const nodes = [
+      node("ConstantOfShape", "four", "zeros", { value: { kind: "tensor", value: ints("", [0]) } }),
+      node("Concat", "pads zeros", "all", { axis: 0 }),
+      node("Reshape", "all pairs", "matrix"),
+      node("Slice", "matrix minus least first minus", "reversed"),
+      node("Transpose", "reversed", "turned", { perm: [1, 0] }),
+      node("Reshape", "turned minus", "row"),
+      node("Cast", "row", "onnx", { to: 7 }),
+      node("Pad", "x onnx", "y"),
+    ];
+    const constants = [
+      ints("four", [4]),
+      ints("pads", [1, 2, 3, 4]),
+      ints("pairs", [-1, 2]),
+      ints("minus", [-1]),
+      ints("least", [1 - 2 ** 63]),
+      ints("first", [0]),
+    ];
+    const given = new Map(constants.map((tensor) => [tensor.name, constantOf(tensor)]));
+    given.set("x", { dtype: "float32", shape: [5, 3, 9, 8] });
+    const { values } = measure(nodes, given, 17, ENOUGH, "x");
+    expect(values.get("reversed")).toMatchObject({ shape: [4, 2], data: [0, 0, 0, 0, 3, 4, 1, 2] });
+    expect(values.get("onnx")!.data).toEqual([0, 0, 3, 1, 0, 0, 4, 2]);
+    expect(values.get("y")!.shape).toEqual([5, 3, 16, 11]);
   });
 
   it("count what products and convolutions multiply", () => {

@@ -37,8 +37,8 @@ async function importPolicy(
   process.stdout.write(
     `${describe(architecture)}, ${countsOf(architecture).weights} weights, activations ${architecture.layers.map((layer) => layer.activation).join(", ")}, ${provenance["head"] ?? ""}\n`,
   );
-  // What a file rarely says of its convolutions, one wrong word of which would show in the score alone.
-  const told = ["images", "strides", "padding", "flatten", "scale"].flatMap((key) => {
+  // What a file rarely says of its convolutions, one wrong word of which would show in the score alone, and what is lost.
+  const told = ["images", "strides", "padding", "flatten", "scale", "interface"].flatMap((key) => {
     const value = provenance[key];
     return value === undefined ? [] : [`${key} ${value}`];
   });
