@@ -73,11 +73,12 @@ const OBSERVATIONS = "observations";
 /** Errors on one line, no warnings on standard error. */
 const PLAIN_YAML = { prettyErrors: false, logLevel: "error" } as const;
 const OPEN_OBJECT = z.record(z.string(), z.unknown());
+const PRESETS_BY_NAME = z.record(z.string(), OPEN_OBJECT);
 
 /** Plain settings by name: `teacher` and `pops`, parts of them left out. */
 type Settings = Record<string, unknown>;
 
-/** Presets of a file by name; `like` instead names another file that has them. */
+/** Presets of a file by name, on top of those of another file where `like` names one. */
 function readPresets(name: string): Record<string, Settings> {
   const path = fileURLToPath(new URL(`${name}.yaml`, PRESETS));
   const names = readdirSync(PRESETS).map((file) => file.replace(/\.yaml$/, ""));
@@ -87,7 +88,7 @@ function readPresets(name: string): Record<string, Settings> {
       .object({ like: z.string().optional() })
       .catchall(OPEN_OBJECT)
       .parse(parse(readFileSync(path, "utf8")));
-    return like === undefined ? presets : readPresets(like);
+    return like === undefined ? presets : PRESETS_BY_NAME.parse(merge(readPresets(like), presets));
   } catch (error) {
     throw new FileError(path, `is no preset file: ${reasonOf(error)}`, { cause: error });
   }
