@@ -52,14 +52,13 @@ const FEATURES = NATURE_CNN.length + 1;
 export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buffer {
   const { architecture, parameters } = policy;
   checkParameters(architecture, parameters);
-  const { head, gaussian, layers, normalization } = architecture;
+  const { gaussian, layers, normalization } = architecture;
   const layout = layoutOf(architecture);
   const hasImages = layout.some(({ window }) => window);
   if (hasImages) checkNature(architecture, layout);
   const behind = layers.slice(hasImages ? FEATURES : 0);
   const [hidden = "relu", ...others] = new Set(behind.slice(0, -1).map(({ activation }) => activation));
-  const sac = gaussian?.squash === true;
-  if ((sac && hasImages) || others.length > 0 || layers.at(-1)?.activation !== "none") {
+  if ((gaussian?.squash && hasImages) || others.length > 0 || layers.at(-1)?.activation !== "none") {
     throw new UsageError(
       "format",
       "sb3 has one activation in all hidden layers, none at the output, and no squashed actions of images; export onnx, which any runtime plays",
@@ -72,25 +71,18 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
     (observations
       ? isPixels(observations)
       : normalization?.deviation.length === 1 && normalization.deviation[0] === PIXEL);
-  const dqn = head === "q-values";
   const parts = partsOf(policy, layout, isImage ? PIXEL : 1);
-  const tensors = dqn
-    ? dqnTensors(parts, hasImages)
-    : sac
-      ? sacTensors(parts, gaussian)
-      : ppoTensors(parts, hasImages, architecture);
+  const { policyClass, tensors, critic, settings, optimizers } = modelOf(parts, hasImages, architecture);
   const widths: Pickle = { list: behind.slice(0, -1).map(({ units }) => units) };
+  const actorCritic =
+    critic &&
+    new Map<string, Pickle>([
+      ["pi", widths],
+      [critic, { list: [] }],
+    ]);
   const features = { features_dim: layers[FEATURES - 1]?.units ?? 0 };
   const kwargs = new Map<string, Pickle>([
-    [
-      "net_arch",
-      dqn
-        ? widths
-        : new Map<string, Pickle>([
-            ["pi", widths],
-            [sac ? "qf" : "vf", { list: [] }],
-          ]),
-    ],
+    ["net_arch", actorCritic ?? widths],
     ["activation_fn", { global: activations[hidden] }],
     ...(hasImages
       ? ([
@@ -99,13 +91,8 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
         ] as const)
       : []),
   ]);
-  const policyClass = dqn
-    ? `stable_baselines3.dqn.policies.${hasImages ? "CnnPolicy" : "DQNPolicy"}`
-    : sac
-      ? "stable_baselines3.sac.policies.SACPolicy"
-      : `stable_baselines3.common.policies.${hasImages ? "ActorCriticCnnPolicy" : "ActorCriticPolicy"}`;
   const data = {
-    policy_class: serialized({ global: policyClass }),
+    policy_class: serialized({ global: `stable_baselines3.${policyClass}` }),
     // In words beside the pickle, as Stable-Baselines3 has it.
     policy_kwargs: {
       ...serialized(kwargs),
@@ -121,19 +108,10 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
         : { call: "gymnasium.spaces.discrete.Discrete", args: [layers.at(-1)!.units] },
     ),
     n_envs: 1,
-    // Stable-Baselines3 makes room for a million of observations as soon as it loads a DQN, which of images is too much.
-    ...(dqn && architecture.input.length === 3 && { buffer_size: 10_000 }),
-    // Its "auto" asks an environment, which a model that is loaded does not have yet.
-    ...(sac && { target_entropy: -gaussian.low.length }),
+    ...settings,
     use_sde: false,
     verbose: 0,
   };
-  // The same tensor under several names is one parameter; those of a target network are none.
-  const trained = (part = ""): number =>
-    new Set([...tensors].flatMap(([name, tensor]) => (name.startsWith(part) ? [tensor] : []))).size;
-  const optimizers: Record<string, number> = sac
-    ? { "actor.optimizer": trained("actor."), "critic.optimizer": trained("critic."), ent_coef_optimizer: 1 }
-    : { "policy.optimizer": trained() };
   return zipOf(
     new Map([
       ["data", Buffer.from(JSON.stringify(data))],
@@ -141,6 +119,60 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
       ...Object.entries(optimizers).map(([name, count]) => [`${name}.pth`, torchZip(optimizer(count), [])] as const),
     ]),
   );
+}
+
+/** What differs between the algorithms. */
+interface Model {
+  readonly policyClass: string;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  /** Its critic in `net_arch`, if it has one beside the actor. */
+  readonly critic?: "vf" | "qf";
+  /** Entries of `data`. */
+  readonly settings: Readonly<Record<string, number>>;
+  /** Parameters that each of its optimisers has. */
+  readonly optimizers: Readonly<Record<string, number>>;
+}
+
+function modelOf(parts: readonly Part[], hasImages: boolean, architecture: Architecture): Model {
+  const { head, gaussian, input } = architecture;
+  if (head === "q-values") {
+    const tensors = dqnTensors(parts, hasImages);
+    return {
+      policyClass: `dqn.policies.${hasImages ? "CnnPolicy" : "DQNPolicy"}`,
+      tensors,
+      // Stable-Baselines3 makes room for a million of observations as soon as it loads a DQN, which of images is too much.
+      settings: input.length === 3 ? { buffer_size: 10_000 } : {},
+      optimizers: { "policy.optimizer": trained(tensors) },
+    };
+  }
+  if (gaussian?.squash) {
+    const tensors = sacTensors(parts, gaussian);
+    return {
+      policyClass: "sac.policies.SACPolicy",
+      tensors,
+      critic: "qf",
+      // Its "auto" asks an environment, which a model that is loaded does not have yet.
+      settings: { target_entropy: -gaussian.low.length },
+      optimizers: {
+        "actor.optimizer": trained(tensors, "actor."),
+        "critic.optimizer": trained(tensors, "critic."),
+        ent_coef_optimizer: 1,
+      },
+    };
+  }
+  const tensors = ppoTensors(parts, hasImages, architecture);
+  return {
+    policyClass: `common.policies.${hasImages ? "ActorCriticCnnPolicy" : "ActorCriticPolicy"}`,
+    tensors,
+    critic: "vf",
+    settings: {},
+    optimizers: { "policy.optimizer": trained(tensors) },
+  };
+}
+
+/** Parameters: the same tensor under several names is one, which those of a target network are too. */
+function trained(tensors: ReadonlyMap<string, Tensor>, part = ""): number {
+  return new Set([...tensors].flatMap(([name, tensor]) => (name.startsWith(part) ? [tensor] : []))).size;
 }
 
 /**

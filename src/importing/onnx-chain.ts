@@ -19,6 +19,7 @@ import {
 const MAX_LAYERS = 64;
 /** Numbers of all layers, in numbers of the file: layers can share one matrix. */
 const MAX_SHARING = 16;
+
 interface Layer {
   readonly name: string;
   readonly inputs: number;
@@ -146,11 +147,11 @@ class Assembly {
     this.#count(step, inputs * outputs);
     const before = this.#layers.at(-1);
     if (before === undefined && this.#channelsLast) this.#refuse(step, "takes turned images");
-    if (before?.conv && this.#isLast) this.#flatten = "hwc";
     this.#normalizeFirst();
     // Behind images there is one number a channel.
     const channels = before?.conv ? before.outputs : inputs;
     const isLast = before?.conv !== undefined && this.#isLast;
+    if (isLast) this.#flatten = "hwc";
     const { weights, biases } = this.#joined(
       [inputs, outputs],
       (i, o) => alpha * step.weights[turned ? o * inputs + i : i * outputs + o]!,

@@ -20,6 +20,20 @@ const geometry = ({ strides = [1, 1], dilations = [1, 1], pads = [0, 0, 0, 0] }:
   pads,
 });
 
+/** Rows and columns of positions that a kernel has on images of a height and width; below 1 where it does not fit. */
+export function positionsOf({
+  size,
+  kernel,
+  ...options
+}: ConvolutionOptions & Readonly<Record<"size" | "kernel", readonly [number, number]>>): [number, number] {
+  const { strides, dilations, pads } = geometry(options);
+  const along = (axis: 0 | 1): number => {
+    const room = size[axis] + pads[axis] + pads[axis === 0 ? 2 : 3];
+    return Math.floor((room - dilations[axis] * (kernel[axis] - 1) - 1) / strides[axis]) + 1;
+  };
+  return [along(0), along(1)];
+}
+
 function requireImages(operation: string, x: Tensor, weights: Tensor, axis: 0 | 1): void {
   requireFloat(operation, x, weights);
   if (x.shape.length !== 4 || weights.shape.length !== 4 || x.shape[1] !== weights.shape[axis]) {
@@ -34,17 +48,13 @@ function requireImages(operation: string, x: Tensor, weights: Tensor, axis: 0 | 
  */
 export function conv(x: Tensor, weights: Tensor, options: ConvolutionOptions = {}): Tensor {
   requireImages("conv", x, weights, 1);
-  const { strides, dilations, pads } = geometry(options);
-  const sizes = ([0, 1] as const).map((axis) => {
-    const room = x.shape[2 + axis]! + pads[axis] + pads[2 + axis]!;
-    return Math.floor((room - dilations[axis] * (weights.shape[2 + axis]! - 1) - 1) / strides[axis]) + 1;
-  });
-  if (sizes.some((size) => size < 1)) {
+  const [batch, , height, width] = x.shape as readonly [number, number, number, number];
+  const [filters, , tall, wide] = weights.shape as readonly [number, number, number, number];
+  const positions = positionsOf({ size: [height, width], kernel: [tall, wide], ...options });
+  if (positions.some((count) => count < 1)) {
     throw new ShapeError("conv", `the kernel of ${show(weights.shape)} does not fit into images ${show(x.shape)}`);
   }
-  return make("conv", [x, weights], [x.shape[0]!, weights.shape[0]!, ...sizes], {
-    attributes: { strides, dilations, pads },
-  });
+  return make("conv", [x, weights], [batch, filters, ...positions], { attributes: geometry(options) });
 }
 
 /**

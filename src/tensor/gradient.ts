@@ -1,6 +1,6 @@
 import { ShapeError } from "../errors.ts";
 import { elementsOf } from "../shape.ts";
-import { type ConvolutionOptions, conv, convTranspose } from "./convolution.ts";
+import { type ConvolutionOptions, conv, convTranspose, positionsOf } from "./convolution.ts";
 import {
   add,
   cast,
@@ -26,7 +26,7 @@ import {
   transpose,
   where,
 } from "./graph.ts";
-import { gatherGradient, imageGradient, positionsOf, type Windows } from "./windows.ts";
+import { gatherGradient, imageGradient, type Windows } from "./windows.ts";
 
 /** Nodes that `roots` depend on, every node after its inputs. */
 export function sortNodes(roots: readonly Tensor[]): Node[] {

@@ -1,5 +1,5 @@
 import { ShapeError } from "../errors.ts";
-import type { ConvolutionOptions } from "./convolution.ts";
+import { type ConvolutionOptions, positionsOf } from "./convolution.ts";
 import {
   add,
   concat,
@@ -28,13 +28,6 @@ export interface Windows extends Required<Omit<ConvolutionOptions, "dilations">>
 }
 
 const AXES = [0, 1] as const;
-
-/** Rows and columns of positions that the windows have. */
-export function positionsOf({ size, kernel, strides, pads }: Windows): [number, number] {
-  const along = (axis: 0 | 1): number =>
-    Math.floor((size[axis] + pads[axis] + pads[axis === 0 ? 2 : 3] - kernel[axis]) / strides[axis]) + 1;
-  return [along(0), along(1)];
-}
 
 /** `value` at every place of a grid, the last axis fastest. */
 function grid<const Sizes extends readonly number[]>(
