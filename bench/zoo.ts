@@ -40,9 +40,12 @@ function pops(parameters: readonly string[], captured = false): string {
 
 const evaluated = z.object({ score: scoreSchema });
 
+/** What teacher and policy of a run share. */
+type Made = Pick<ZooEntry, "environment" | "command" | "seed" | "acting">;
+
 /** Takes the teacher or the policy of a finished run in. */
-async function takeIn(run: string, environment: string, role: ZooEntry["role"], command: string): Promise<ZooEntry> {
-  const { seed, acting } = readResult(join(run, "result.json"));
+async function takeIn(run: string, role: ZooEntry["role"], of: Made): Promise<ZooEntry> {
+  const { environment, acting } = of;
   const name = zooName(environment, role);
   const path = zooPath({ name });
   const source = join(run, "policies", `${role === "teacher" ? role : "policy"}.safetensors`);
@@ -61,16 +64,13 @@ async function takeIn(run: string, environment: string, role: ZooEntry["role"], 
   );
   const bytes = readFileSync(path);
   return {
+    ...of,
     name,
-    environment,
     role,
     layers: describe(architecture),
     weights: countsOf(architecture).weights,
     bytes: bytes.length,
     sha256: sha256(bytes),
-    command,
-    seed,
-    acting,
     score,
   };
 }
@@ -100,9 +100,10 @@ const scratch = mkdtempSync(join(tmpdir(), "pops-zoo-"));
 const run = values.run ?? join(scratch, "run");
 if (values.run === undefined) pops(["run", environment, "--seed", values.seed, "--out", run]);
 const command = values.command ?? `npm run zoo -- ${environment} --seed ${values.seed}`;
-const { target } = readResult(join(run, "result.json"));
+const { target, environment: played, seed, acting } = readResult(join(run, "result.json"));
+if (played !== environment) throw new Error(`${run} is a run of ${played}, not of ${environment}`);
 const roles: readonly ZooEntry["role"][] = target === "c-int8" ? ["int8"] : ["teacher", "policy"];
 const entries: ZooEntry[] = [];
-for (const role of roles) entries.push(await takeIn(run, environment, role, command));
+for (const role of roles) entries.push(await takeIn(run, role, { environment, command, seed, acting }));
 writeIndex(entries);
 rmSync(scratch, { recursive: true });
