@@ -4,13 +4,14 @@ import sys
 import time
 
 import gymnasium
+import gymnasium.wrappers
 import numpy as np
 
 made = {}
 
 
 def vector_of(case):
-    key = (case["id"], case["lanes"])
+    key = (case["id"], case["lanes"], case["peer"])
     if key not in made:
         if case["peer"] == "AtariVectorEnv":
             from ale_py.vector_env import AtariVectorEnv
@@ -18,7 +19,15 @@ def vector_of(case):
             game = case["id"].split("/")[1].split("-")[0].lower()
             made[key] = AtariVectorEnv(game, num_envs=case["lanes"])
         else:
-            made[key] = gymnasium.make_vec(case["id"], case["lanes"], vectorization_mode="sync")
+            wrappers = [
+                lambda environment, kind=getattr(gymnasium.wrappers, wrapper["name"]), given=wrapper.get("kwargs", {}): kind(
+                    environment, **given
+                )
+                for wrapper in case.get("wrappers", [])
+            ]
+            made[key] = gymnasium.make_vec(
+                case["id"], case["lanes"], vectorization_mode="sync", wrappers=wrappers, **case.get("kwargs", {})
+            )
     return made[key]
 
 

@@ -353,7 +353,7 @@ class Game:
 
 
 class Console:
-    """A console with a game. A step repeats its action for some frames; seen are the last two of them, in gray."""
+    """A console with a game. A step repeats its action for some frames; of the last two the lighter pixel is seen, in gray."""
 
     spec = None
 
@@ -361,8 +361,10 @@ class Console:
         self.game = game
         self.ale, self.start = game.idle.pop() if game.idle else game.load()
         self.lives = game.lives
-        self.frames = np.zeros((2,) + self.ale.getScreenDims(), np.uint8)
-        self.observation_space = spaces.Box(0, 255, self.frames.shape, np.uint8)
+        self.lighter = np.maximum
+        self.frames = [np.zeros(self.ale.getScreenDims(), np.uint8) for _ in range(2)]
+        self.seen = np.zeros_like(self.frames[0])
+        self.observation_space = spaces.Box(0, 255, self.seen.shape, np.uint8)
         self.action_space = spaces.Discrete(len(game.actions))
 
     def reset(self, seed=None, options=None):
@@ -378,10 +380,9 @@ class Console:
                 ale.act(1)
         if ale.game_over():
             raise RuntimeError("the game is over before it began: leave FIRE out of the actions")
-        for frame in self.frames:
-            ale.getScreenGrayscale(frame)
+        ale.getScreenGrayscale(self.seen)
         self.lives = ale.lives()
-        return self.frames, {}
+        return self.seen, {}
 
     def step(self, action):
         game, ale = self.game, self.ale
@@ -402,7 +403,8 @@ class Console:
         lives = ale.lives()
         self.life_lost = lives < self.lives and not over
         self.lives = lives
-        return self.frames, reward, over, self.steps >= game.options["limit"], {}
+        self.lighter(*self.frames, out=self.seen)
+        return self.seen, reward, over, self.steps >= game.options["limit"], {}
 
     def close(self):
         self.game.idle.append((self.ale, self.start))

@@ -14,7 +14,9 @@ const GRACE = 6_000;
 const MAX_PRINTED = 80;
 
 /** Some 50 microseconds: what a lock-step of cheap environments leaves between two requests. */
-const LOOKS = 100;
+const LOOKS_FOR_REQUESTS = 100;
+/** Turns of the event loop, some 400 microseconds: what a lock-step of cheap environments takes. */
+const LOOKS_FOR_ANSWERS = 1_000;
 
 const SCRIPT = fileURLToPath(new URL("./gymnasium-bridge.py", import.meta.url));
 
@@ -56,6 +58,7 @@ export class PythonProcess {
   readonly memory = SharedMemory.create();
   readonly #environment: string;
   readonly #seconds: number;
+  readonly #alert: boolean;
   readonly #child: ChildProcess;
   readonly #requests: Socket;
   readonly #answers: Socket;
@@ -67,20 +70,24 @@ export class PythonProcess {
   #kind = 0;
   #timer: NodeJS.Timeout | undefined;
   #answered = false;
+  /** Turns of the event loop until it may sleep. */
+  #looks = 0;
   #ended: Error | undefined;
   readonly #exited: Promise<void>;
 
   /**
    * @param seconds limit of the time to an answer
-   * @param alert whether it has a core of its own: then it looks for the next request awhile before it sleeps
+   * @param alert whether both sides have a core of their own: then each looks awhile for what the other sends before it
+   * sleeps, since waking takes longer than a cheap environment's step
    */
   constructor(environment: string, seconds: number, alert: boolean) {
     this.#environment = environment;
     this.#seconds = seconds;
+    this.#alert = alert;
     const python = interpreter();
     // What an environment prints is news for people: the bridge begins by making its output our standard error. Before that it
     // is what some other program makes of the bridge's text. The file descriptors 3 and 4 are the bridge's.
-    this.#child = spawn(python, ["-u", SCRIPT, String(alert ? LOOKS : 0)], {
+    this.#child = spawn(python, ["-u", SCRIPT, String(alert ? LOOKS_FOR_REQUESTS : 0)], {
       stdio: ["ignore", "pipe", 2, "pipe", "pipe", ...(this.memory ? [this.memory.descriptor] : [])],
       // Processes side by side, each with threads for all cores, would be in each other's way.
       env: { OMP_NUM_THREADS: "1", OPENCV_FOR_THREADS_NUM: "1", ...process.env },
@@ -136,6 +143,7 @@ export class PythonProcess {
       }
       this.#waiting.push({ into, resolve, reject });
       this.#requests.write(request);
+      if (this.#alert) this.#look();
     });
   }
 
@@ -224,6 +232,17 @@ export class PythonProcess {
       this.#kill(`gave no answer for ${this.#seconds} s: if it needs more, give it more with --env-timeout`);
     }, 1000 * this.#seconds).unref();
   }
+
+  /** Keeps the event loop turning, which would sleep until the answer comes. */
+  #look(): void {
+    if (this.#looks === 0) setImmediate(this.#lookOn);
+    this.#looks = LOOKS_FOR_ANSWERS;
+  }
+
+  readonly #lookOn = (): void => {
+    this.#looks = this.#waiting.length === 0 ? 0 : this.#looks - 1;
+    if (this.#looks > 0) setImmediate(this.#lookOn);
+  };
 
   /** This process lives on while an answer is due, or the news that there will be none. */
   #hold(due: boolean): void {

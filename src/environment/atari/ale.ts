@@ -45,13 +45,13 @@ export function gameRequest(environment: string, reference: GymnasiumReference):
   return { name, actions: actions ?? null, fire: fire ?? null, skip: FRAME_SKIP, limit, sticky };
 }
 
-/** A game whose frames arrive two at a time, gray, and are preprocessed as our own games are. */
+/** A game of gray frames, of two the lighter pixel, which are preprocessed as our own games are. */
 export function gameTask(environment: string, opened: Opened): Task {
-  const [frames, height = 0, width = 0] = opened.observation.shape;
+  const [height = 0, width = 0, ...others] = opened.observation.shape;
   const { action } = opened;
-  if (frames !== 2 || action.kind !== "discrete" || width % 4 !== 0 || Math.min(height, width) < SIDE) {
+  if (others.length > 0 || action.kind !== "discrete" || width % 4 !== 0 || Math.min(height, width) < SIDE) {
     const shape = opened.observation.shape.join(", ");
-    throw new EnvironmentError(environment, `its frames have the shape [${shape}], expected [2, height, width]`);
+    throw new EnvironmentError(environment, `its frames have the shape [${shape}], expected [height, width]`);
   }
   return {
     spec: {
@@ -62,7 +62,7 @@ export function gameTask(environment: string, opened: Opened): Task {
       training: { clipRewards: true, episodicLife: opened.lives > 0 },
     },
     bytes: true,
-    width: 2 * height * width,
+    width: height * width,
     playsOn: false,
     beginning: (seed) => beginningOf(new Pcg64(seed)),
     view: (into) => new FrameView(width, height, into),
@@ -94,17 +94,14 @@ class FrameView implements View {
 
   #take(lane: number, arrived: Float32Array | Uint8Array, offset: number): FrameStack {
     const stack = this.#stacks.get(lane) ?? this.#stackOf(lane);
-    const size = this.#width * this.#height;
-    for (const [k, frame] of stack.frames.entries()) {
-      frame.set(arrived.subarray(offset + k * size, offset + (k + 1) * size));
-    }
+    stack.frames[0].set(arrived.subarray(offset, offset + this.#width * this.#height));
     return stack;
   }
 
   #stackOf(lane: number): FrameStack {
     const size = STACK * SIDE * SIDE;
     const observation = this.#into.observations.subarray(lane * size, (lane + 1) * size);
-    const stack = new FrameStack(this.#width, this.#height, GRAY, observation);
+    const stack = new FrameStack(this.#width, this.#height, GRAY, 1, observation);
     this.#stacks.set(lane, stack);
     return stack;
   }

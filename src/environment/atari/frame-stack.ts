@@ -34,14 +34,14 @@ export function lumaOf(color: Color): number {
 export class FrameStack {
   /** [4, 84, 84], the newest picture last. */
   readonly observation: Float32Array;
-  /** The two frames of the next picture, [height, width]: to be filled before `fill` or `push`. */
+  /** The two frames of the next picture, [height, width], or twice the only one: to be filled before `fill` or `push`. */
   readonly frames: readonly [Uint8Array, Uint8Array];
   readonly #luma: Uint8Array;
   readonly #width: number;
   readonly #height: number;
   readonly #columns: Borders;
   readonly #rows: Borders;
-  /** Both frames, and those of the last picture, four pixels a number. */
+  /** The frames, and those of the last picture, four pixels a number. */
   readonly #words: readonly Uint32Array[];
   readonly #shown: readonly Uint32Array[];
   /** A row of both frames, and a pixel beyond. */
@@ -57,12 +57,14 @@ export class FrameStack {
   /**
    * @param width a multiple of 4
    * @param luma the gray of each value of a pixel
+   * @param count of frames a picture: one is the lighter of two already
    * @param observation where the pictures go, if not into a buffer of its own
    */
   constructor(
     width: number,
     height: number,
     luma: Uint8Array,
+    count: 1 | 2,
     observation: Float32Array = new Float32Array(STACK * AREA),
   ) {
     this.#width = width;
@@ -71,10 +73,10 @@ export class FrameStack {
     this.observation = observation;
     this.#columns = bordersOf(width);
     this.#rows = bordersOf(height);
-    const words = (width * height) / 4;
-    this.#words = [new Uint32Array(words), new Uint32Array(words)];
-    this.#shown = [new Uint32Array(words), new Uint32Array(words)];
-    this.frames = [new Uint8Array(this.#words[0]!.buffer), new Uint8Array(this.#words[1]!.buffer)];
+    const wordsOf = (): Uint32Array[] => Array.from({ length: count }, () => new Uint32Array((width * height) / 4));
+    this.#words = wordsOf();
+    this.#shown = wordsOf();
+    this.frames = [new Uint8Array(this.#words[0]!.buffer), new Uint8Array(this.#words.at(-1)!.buffer)];
     this.#lightest = new Uint8Array(width + 1);
     this.#narrow = new Int32Array(height * SIDE);
     this.#changed = new Uint8Array(height);
@@ -127,12 +129,12 @@ export class FrameStack {
     for (let x = 0; x < SIDE; x++) this.#picture[output * SIDE + x] = (sums[x]! / total) | 0;
   }
 
-  /** Whether row `y` of either frame is another than row `y - above` of `others`. */
+  /** Whether row `y` of a frame is another than row `y - above` of `others`. */
   #differs(y: number, others: readonly Uint32Array[], above: number): boolean {
     const words = this.#width / 4;
     const from = y * words;
     const back = above * words;
-    for (let frame = 0; frame < 2; frame++) {
+    for (let frame = 0; frame < this.#words.length; frame++) {
       const now = this.#words[frame]!;
       const other = others[frame]!;
       for (let word = from; word < from + words; word++) if (now[word] !== other[word - back]) return true;
@@ -142,7 +144,7 @@ export class FrameStack {
 
   #narrowRow(y: number): void {
     const words = this.#width / 4;
-    for (let frame = 0; frame < 2; frame++) {
+    for (let frame = 0; frame < this.#words.length; frame++) {
       const now = this.#words[frame]!;
       const before = this.#shown[frame]!;
       for (let word = y * words; word < (y + 1) * words; word++) before[word] = now[word]!;

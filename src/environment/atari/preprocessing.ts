@@ -53,7 +53,7 @@ export class AtariPreprocessing implements Environment {
     this.spec = spec;
     this.#game = game;
     this.#actions = actions;
-    this.#stack = new FrameStack(game.width, game.height, Uint8Array.from(game.palette, lumaOf));
+    this.#stack = new FrameStack(game.width, game.height, Uint8Array.from(game.palette, lumaOf), 2);
   }
 
   reset(seed?: number): Float32Array {
