@@ -26,7 +26,7 @@ const mayImport = {
   exporting: ["quantization", "random", "network", "environment", "tensor", "importing"],
   verification: ["random", "replay", "tensor", "environment", "network", "evaluation", "quantization", "exporting"],
   run: ["events", "network"],
-  report: ["events", "run", "network"],
+  report: ["events", "run", "network", "evaluation"],
   page: ["environment", "evaluation", "exporting", "network", "report"],
   cli: [".*"],
 };

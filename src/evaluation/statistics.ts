@@ -2,22 +2,43 @@ import { ShapeError } from "../errors.ts";
 import type { Score } from "../network/policy.ts";
 import type { Pcg64 } from "../random/pcg64.ts";
 
-/** Student's t, one-sided 95 %, for 1 to 4 degrees of freedom, where the expansion below is not yet good to 0.001. */
-const SMALL_T = [6.3138, 2.92, 2.3534, 2.1318];
+/** A quantile of Student's t: that of the normal distribution, and those for 1 to 4 degrees of freedom. */
+interface Tail {
+  readonly z: number;
+  readonly small: readonly number[];
+}
 
-/** One-sided 95 % quantile of Student's t (Cornish-Fisher expansion; Abramowitz & Stegun 26.7.5), good to 0.001. */
-export function t95(degreesOfFreedom: number): number {
-  if (degreesOfFreedom < 1) throw new ShapeError("t95", "a confidence bound needs at least 2 episodes");
-  const small = SMALL_T[degreesOfFreedom - 1];
-  if (small !== undefined) return small;
-  const z = 1.6448536269514722;
+/** 95 %, one-sided. */
+const T95: Tail = { z: 1.6448536269514722, small: [6.3138, 2.92, 2.3534, 2.1318] };
+/** 99.9 %, two-sided. */
+const T999: Tail = { z: 3.2905267314918945, small: [636.619, 31.599, 12.924, 8.6103] };
+
+/** By the Cornish-Fisher expansion (Abramowitz & Stegun 26.7.5), which is not yet good for few degrees of freedom. */
+function quantile({ z, small }: Tail, degreesOfFreedom: number): number {
   const v = degreesOfFreedom;
   return (
+    small[v - 1] ??
     z +
-    (z ** 3 + z) / (4 * v) +
-    (5 * z ** 5 + 16 * z ** 3 + 3 * z) / (96 * v ** 2) +
-    (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / (384 * v ** 3)
+      (z ** 3 + z) / (4 * v) +
+      (5 * z ** 5 + 16 * z ** 3 + 3 * z) / (96 * v ** 2) +
+      (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / (384 * v ** 3)
   );
+}
+
+/** One-sided 95 % quantile of Student's t, good to 0.001. */
+export function t95(degreesOfFreedom: number): number {
+  if (degreesOfFreedom < 1) throw new ShapeError("t95", "a confidence bound needs at least 2 episodes");
+  return quantile(T95, degreesOfFreedom);
+}
+
+/**
+ * Between which two numbers the mean return of `others` more episodes of the same policy falls, but for 1 case of 1,000:
+ * mean ± t · sd · √(1 / n + 1 / others), t the two-sided 99.9 % quantile of Student's t with n - 1 degrees of freedom.
+ */
+export function meanElsewhere(score: Pick<Score, "mean" | "sd" | "episodes">, others: number): [number, number] {
+  const { mean, sd, episodes } = score;
+  const reach = quantile(T999, episodes - 1) * sd * Math.sqrt(1 / episodes + 1 / others);
+  return [mean - reach, mean + reach];
 }
 
 /** Mean, standard deviation (n - 1; 0 for one episode) and minimum of episode returns. */

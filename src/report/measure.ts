@@ -10,6 +10,9 @@ export interface Measure {
 
 export const RETURNS: Measure = { kind: "return", unit: "episode" };
 
+/** Episodes that somebody else may play to see whether a policy is as good there. */
+export const ELSEWHERE = 100;
+
 export function measureOf({ measure, observations }: Result): Measure {
   return { kind: measure, unit: observations?.by ?? "episode" };
 }

@@ -1,7 +1,7 @@
 import { duration, integer, percent, plural, significant } from "./format.ts";
 import { html, type Markup } from "./html.ts";
 import type { ReportInput, Section } from "./input.ts";
-import { type Telling, tellingOf } from "./measure.ts";
+import { ELSEWHERE, type Telling, tellingOf } from "./measure.ts";
 
 /** Everything that was tried, as numbers. */
 export function tried({ result }: ReportInput): Section {
@@ -98,6 +98,12 @@ function scoreEntry(
   ];
 }
 
+const ELSEWHERE_ENTRY: [name: string, meaning: string, formula: Markup] = [
+  `Mean of ${ELSEWHERE} other episodes`,
+  `Between which numbers the mean falls when somebody plays the same policy for ${ELSEWHERE} more episodes, but for 1 case of 1,000; t is a quantile of Student's distribution.`,
+  html`${bar("G")} ± <i>t</i> · <i>s</i> · √(1/<i>n</i> + 1/${ELSEWHERE})`,
+];
+
 /** Every metric of the page with its formula. */
 export function glossary({ result }: ReportInput): Section {
   const telling = tellingOf(result);
@@ -114,6 +120,7 @@ export function glossary({ result }: ReportInput): Section {
       `Two-sided, by bootstrap: quantiles of the mean over resamples of the ${unit}s, drawn with replacement.`,
       html`[<i>q</i><sub>0.025</sub>(${bar("G")}*), <i>q</i><sub>0.975</sub>(${bar("G")}*)]`,
     ],
+    ...(kind === "return" ? [ELSEWHERE_ENTRY] : []),
     [
       "Objective",
       `${kind === "return" ? "The score that counts as solving the task" : "The agreement that is asked for"}. A policy is proven when its lower bound on held-out ${unit}s reaches it.`,

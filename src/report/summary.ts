@@ -1,3 +1,4 @@
+import { meanElsewhere } from "../evaluation/statistics.ts";
 import { describe, layoutOf } from "../network/architecture.ts";
 import type { Side } from "../run/result.ts";
 import { atBothWidths, drawChart, FULL, HALF, type Mark, shortNumber, symbol } from "./charts.ts";
@@ -5,7 +6,7 @@ import { drawArchitecture, drawSquares, tallestOf } from "./drawings.ts";
 import { integer, percent, plural, significant } from "./format.ts";
 import { html, type Markup } from "./html.ts";
 import { eventsOf, type ReportInput, type Section } from "./input.ts";
-import { subjectOf, tellingOf } from "./measure.ts";
+import { ELSEWHERE, subjectOf, tellingOf } from "./measure.ts";
 
 /** Top of the page: what came out, in one line, and whether it is proven. */
 export function headline({ result }: ReportInput): Markup {
@@ -82,7 +83,7 @@ export function comparison({ result, events }: ReportInput): Section {
     title: "Teacher and policy",
     content: html`<div class="box fit" tabindex="0" role="region" aria-label="Comparison of teacher and policy"><table><caption>The ratio is policy over teacher. No size tells the story alone.</caption>
 <thead><tr><th scope="col">Measure</th><th scope="col">Teacher</th><th scope="col">Policy</th><th scope="col">Ratio</th></tr></thead><tbody>
-${row("Layers", (side) => side.layers)}${size("Weights", (side) => side.weights)}${size("Biases", (side) => side.biases)}${size("Non-zero weights", (side) => side.nonZero)}${size("Bytes, float32", (side) => side.bytes)}${size("Multiply-adds a decision", (side) => side.macs)}${row("Latency of a decision, µs", (side) => significant(side.latencyMicros), policy.latencyMicros / teacher.latencyMicros)}${row(`${title}, mean`, (side) => value(side.score.mean), kind === "return" && teacher.score.mean > 0 && policy.score.mean > 0 ? policy.score.mean / teacher.score.mean : undefined)}${row(`${title}, 95 % lower bound`, (side) => value(side.score.lower95))}${row(`${title}, 95 % interval`, (side) => `${value(side.score.interval95[0])} to ${value(side.score.interval95[1])}`)}${row(`${title}, worst ${unit}`, (side) => value(side.score.min))}${teacher.sampled || policy.sampled ? row("Score with drawn actions, mean", (side) => (side.sampled ? value(side.sampled.mean) : "–")) : undefined}${apart("KL from the teacher, nats", kl)}${apart("Squared error, ranges of the action", squaredError)}${row(`Held-out ${unit}s`, (side) => integer(side.score.episodes))}
+${row("Layers", (side) => side.layers)}${size("Weights", (side) => side.weights)}${size("Biases", (side) => side.biases)}${size("Non-zero weights", (side) => side.nonZero)}${size("Bytes, float32", (side) => side.bytes)}${size("Multiply-adds a decision", (side) => side.macs)}${row("Latency of a decision, µs", (side) => significant(side.latencyMicros), policy.latencyMicros / teacher.latencyMicros)}${row(`${title}, mean`, (side) => value(side.score.mean), kind === "return" && teacher.score.mean > 0 && policy.score.mean > 0 ? policy.score.mean / teacher.score.mean : undefined)}${row(`${title}, 95 % lower bound`, (side) => value(side.score.lower95))}${row(`${title}, 95 % interval`, (side) => `${value(side.score.interval95[0])} to ${value(side.score.interval95[1])}`)}${kind === "return" ? row(`${title}, mean of ${ELSEWHERE} other episodes (99.9 %)`, (side) => meanElsewhere(side.score, ELSEWHERE).map(value).join(" to ")) : undefined}${row(`${title}, worst ${unit}`, (side) => value(side.score.min))}${teacher.sampled || policy.sampled ? row("Score with drawn actions, mean", (side) => (side.sampled ? value(side.sampled.mean) : "–")) : undefined}${apart("KL from the teacher, nats", kl)}${apart("Squared error, ranges of the action", squaredError)}${row(`Held-out ${unit}s`, (side) => integer(side.score.episodes))}
 </tbody></table></div>${left.length > 0 ? html`<p class="lead">Left behind in training: ${left.join(", ")}. Only the policy ships.</p>` : undefined}`,
   };
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ShapeError } from "../../src/errors.ts";
-import { lower95, scoreOf, summarize, t95 } from "../../src/evaluation/statistics.ts";
+import { lower95, meanElsewhere, scoreOf, summarize, t95 } from "../../src/evaluation/statistics.ts";
 import { scoreSchema } from "../../src/network/policy.ts";
 import { stream } from "../../src/random/pcg64.ts";
 
@@ -53,6 +53,35 @@ describe("a summary", () => {
 it("the lower bound is mean - t95 * sd / sqrt(n)", () => {
   expect(lower95({ mean: 200, sd: 10, episodes: 25 })).toBeCloseTo(200 - (1.7109 * 10) / 5, 3);
   expect(lower95({ mean: 7, sd: 0, episodes: 2 })).toBe(7);
+});
+
+// Student's t, two-sided 99.9 %, from printed tables; 1 / 1 + 1 / 1 under the root for two episodes, and so on.
+it.each([
+  [2, 1, 636.62 * Math.sqrt(1 / 2 + 1)],
+  [5, 20, 8.61 / 2],
+  [10, 10, 4.781 * Math.sqrt(1 / 5)],
+  [30, 100, 3.659 * Math.sqrt(13 / 300)],
+  [100, 100, 3.391 * Math.sqrt(1 / 50)],
+])(
+  "the mean of others: %i episodes with the deviation 1 reach %i others' mean within %f",
+  (episodes, others, reach) => {
+    const [low, high] = meanElsewhere({ mean: 7, sd: 1, episodes }, others);
+    expect(Math.abs(high - 7 - reach)).toBeLessThan(0.005 * reach);
+    expect(7 - low).toBeCloseTo(high - 7, 9);
+  },
+);
+
+it("the mean of others falls outside of its interval once in 1,000", () => {
+  const normal = stream(5, "episodes");
+  const episodes = (count: number): Float64Array => Float64Array.from({ length: count }, () => normal.normal());
+  const misses = Array.from({ length: 4000 }, () => {
+    const [low, high] = meanElsewhere(summarize(episodes(50)), 20);
+    const { mean } = summarize(episodes(20));
+    return mean < low || mean > high;
+  }).filter(Boolean).length;
+  // 4 of 4,000 on average.
+  expect(misses).toBeGreaterThan(0);
+  expect(misses).toBeLessThan(12);
 });
 
 it("a lower bound of one episode is refused", () => {

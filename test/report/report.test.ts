@@ -151,6 +151,7 @@ describe("renderReport", () => {
     expect(text).toContain("Bytes, float32 400,904 40 0.01 %");
     expect(text).toContain("Latency of a decision, µs 71.4 0.09 0.13 %");
     expect(text).toContain("Score, 95 % interval 499.4 to 499.8 497.6 to 499.0");
+    expect(text).toContain("Score, mean of 100 other episodes (99.9 %) 498.5 to 500.7 494.5 to 502.1");
     expect(text).toContain("Held-out episodes 1,000 1,000");
   });
 
