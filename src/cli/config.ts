@@ -265,13 +265,14 @@ export function resolveObservationConfig(
   return config;
 }
 
-/** What may still change once a training has begun: how long it goes on. */
+/** What may still change once a training has begun: when it ends. */
 const EXTENSIBLE = ["teacher.totalSteps", "teacher.stopScore"];
 
 /**
- * The configuration of a training that goes on for longer: with more `totalSteps`, or a higher `stopScore`.
+ * The configuration of a training that ends elsewhere than it was begun: after other `totalSteps` (after those it has made
+ * already, if they are more), or at a higher `stopScore`. A lower one may have been reached by a look that nothing confirmed.
  *
- * @throws UsageError for other settings, and for less than the training had
+ * @throws UsageError for other settings, and for a lower `stopScore`
  */
 export function extendConfig(config: EnvironmentConfig, set: readonly string[]): EnvironmentConfig {
   const settings = set.map(parseSetting).reduce(merge, {});
@@ -279,16 +280,16 @@ export function extendConfig(config: EnvironmentConfig, set: readonly string[]):
   if (other !== undefined)
     throw new UsageError(
       "--set",
-      `${other} cannot be given with --resume; ${EXTENSIBLE.join(" and ")} can, to train longer`,
+      `${other} cannot be given with --resume; ${EXTENSIBLE.join(" and ")} say when a training ends`,
     );
-  const longer = validate(environmentConfigSchema, merge(config, settings));
-  if (typeof longer === "string") throw new UsageError("--set", longer);
-  for (const name of ["totalSteps", "stopScore"] as const) {
-    const [before, now] = [config.teacher[name], longer.teacher[name]];
-    if (now < before)
-      throw new UsageError("--set", `teacher.${name} was ${before}: a training can go on for longer, not for less`);
+  const changed = validate(environmentConfigSchema, merge(config, settings));
+  if (typeof changed === "string") throw new UsageError("--set", changed);
+  const { stopScore } = config.teacher;
+  if (changed.teacher.stopScore < stopScore) {
+    const advice = "it can be raised; to end a training, lower teacher.totalSteps";
+    throw new UsageError("--set", `teacher.stopScore was ${stopScore}: ${advice}`);
   }
-  return longer;
+  return changed;
 }
 
 /** What a run is about, in a word: its environment's id, or the name of its file of observations. */

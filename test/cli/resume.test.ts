@@ -1,10 +1,12 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { readEvents } from "../../src/run/read.ts";
 import { newFolder, pops, remove, start, temporaryFolder } from "./fixtures/pops.ts";
 import { tiny, training } from "./fixtures/tiny.ts";
 
-const FILES = ["events.jsonl", "policies/policy.safetensors", "policies/teacher.safetensors", "policies/policy.onnx"];
+const TEACHER = "policies/teacher.safetensors";
+const FILES = ["events.jsonl", "policies/policy.safetensors", TEACHER, "policies/policy.onnx"];
 
 const folder = newFolder();
 /** A training of 1,024 steps that is over; of 2,048 once it has gone on. */
@@ -66,10 +68,29 @@ it("goes on with a training that is over, to the bytes of one that was as long f
   expect(extended).toMatchObject({ code: 0, stderr: "" });
   const whole = join(temporaryFolder(), "whole");
   expect(await pops("train", "CartPole-v1", ...training(2048), "--out", whole)).toMatchObject({ code: 0 });
-  const teacher = (out: string): Buffer => readFileSync(join(out, "policies/teacher.safetensors"));
-  expect(teacher(trained).equals(teacher(whole))).toBe(true);
+  expect(readFileSync(join(trained, TEACHER)).equals(readFileSync(join(whole, TEACHER)))).toBe(true);
   expect(readFileSync(join(trained, "config.yaml"))).toEqual(readFileSync(join(whole, "config.yaml")));
 });
+
+it.skipIf(process.platform === "win32")(
+  "ends a training that has made more steps than it is to make, with the best network of its looks (needs POSIX signals)",
+  async () => {
+    const out = join(temporaryFolder(), "ended");
+    const looks = () => readEvents(join(out, "events.jsonl")).filter((event) => event.type === "teacher-evaluated");
+    const child = start("train", "CartPole-v1", ...training(10_000_000), "--out", out);
+    await expect
+      .poll(() => existsSync(join(out, "events.jsonl")) && looks().length, { timeout: 60_000 })
+      .toBeGreaterThan(3);
+    child.process.kill("SIGINT");
+    expect(await child.ended).toMatchObject({ code: 130, stderr: "" });
+    const ended = await pops("train", "--resume", "--out", out, "--set", "teacher.totalSteps=1");
+    expect(ended).toMatchObject({ code: 0, stderr: "" });
+    const best = looks().reduce((best, look) => (look.score.mean > best.score.mean ? look : best));
+    const whole = join(temporaryFolder(), "whole");
+    await pops("train", "CartPole-v1", ...training(best.environmentSteps), "--out", whole);
+    expect(readFileSync(join(out, TEACHER)).equals(readFileSync(join(whole, TEACHER)))).toBe(true);
+  },
+);
 
 it("refuses a second process in the same folder with exit code 6, and the first one goes on", async () => {
   const out = join(temporaryFolder(), "run");
@@ -115,11 +136,11 @@ it.each([
   ],
   [
     ["train", "--resume", "--out", "TRAINED", "--set", "teacher.gamma=0.9"],
-    "--set: teacher.gamma=0.9 cannot be given with --resume; teacher.totalSteps and teacher.stopScore can, to train longer",
+    "--set: teacher.gamma=0.9 cannot be given with --resume; teacher.totalSteps and teacher.stopScore say when a training ends",
   ],
   [
-    ["train", "--resume", "--out", "TRAINED", "--set", "teacher.totalSteps=1"],
-    "--set: teacher.totalSteps was 2048: a training can go on for longer, not for less",
+    ["train", "--resume", "--out", "TRAINED", "--set", "teacher.stopScore=1"],
+    "--set: teacher.stopScore was 1000: it can be raised; to end a training, lower teacher.totalSteps",
   ],
   [["run", "Acrobot-v1", "--resume", "--out", "RUN"], "--resume: RUN is a run of CartPole-v1, not of Acrobot-v1"],
   [["train", "--resume", "--out", "RUN"], '--resume: RUN was begun by "pops run": resume it with that command'],
