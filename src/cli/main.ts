@@ -70,7 +70,7 @@ function runOptions(command: Command): Command {
       "code and constants that the policy may have there; of those that fit the best is taken",
       integer(1),
     )
-    .option("--resume", "go on with the run in --out; a training also for longer, or no longer, with --set teacher.totalSteps=...")
+    .option("--resume", "go on with the run in --out; --set teacher.totalSteps=... moves the end of a training")
     .option(...workersOption)
     .option("--checkpoint-every <seconds>", "time between checkpoints; it never changes a result", seconds, 10)
     .option("--json", "print the result as JSON, progress to standard error");
