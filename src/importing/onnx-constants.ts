@@ -3,6 +3,7 @@ import { dtypeOfCode } from "../tensor/onnx-reader.ts";
 import { constantOf } from "./onnx-call.ts";
 import { intOf, intsOf } from "./onnx-graph.ts";
 import { measure } from "./onnx-shapes.ts";
+import { trimmed } from "./onnx-sizes.ts";
 import type { Constant } from "./onnx-steps.ts";
 
 const isFloat = (dtype: OnnxDtype | undefined): dtype is "float32" | "float64" =>
@@ -44,15 +45,25 @@ function ofWeights(node: OnnxNode, [x, y]: readonly (Constant | undefined)[]): C
       return computed(Math.sqrt);
     case "Exp":
       return computed(Math.exp);
-    case "Add": {
-      const by = y?.data.length === 1 && y.shape.length <= shape.length ? y.data[0] : undefined;
-      return by === undefined ? undefined : computed((value) => value + by);
-    }
+    case "Add":
+      return y && joined(x, y, (a, b) => a + b);
+    case "Mul":
+      return y && joined(x, y, (a, b) => a * b);
     case "Transpose":
       return turned(x, intsOf(node, "perm")?.join());
     default:
       return undefined;
   }
+}
+
+/** Number by number, where one side has a single one, or both are alike but for axes of size 1 in front. */
+function joined(x: Constant, y: Constant, compute: (a: number, b: number) => number): Constant | undefined {
+  const [large, small] = x.data.length < y.data.length ? [y, x] : [x, y];
+  const alike = small.data.length === 1 || trimmed(small.shape).join() === trimmed(large.shape).join();
+  if (!isFloat(x.dtype) || x.dtype !== y.dtype || !alike) return undefined;
+  const shape = [...new Array<number>(Math.max(0, small.shape.length - large.shape.length)).fill(1), ...large.shape];
+  const at = ({ data }: Constant, i: number): number => Number(data[data.length === 1 ? 0 : i]);
+  return { dtype: x.dtype, shape, data: Float64Array.from(large.data, (_, i) => compute(at(x, i), at(y, i))) };
 }
 
 /** A matrix as it is, or its rows as columns. */

@@ -1,6 +1,7 @@
 import { elementsOf } from "../shape.ts";
 import type { OnnxNode } from "../tensor/onnx-model.ts";
 import { intOf } from "./onnx-graph.ts";
+import type { Constant, Flow } from "./onnx-steps.ts";
 
 /** Sizes with which a graph computes shapes: that of the batch is known only when it runs. */
 export type Sizes = readonly (number | "batch")[];
@@ -66,4 +67,19 @@ export function reshaped(
   const whole = kept.map((length) => (length === -1 ? size / known : length));
   const isBatch = batch === "batch" || batch === 0 || batch === 1 || batch === rows || (batch === -1 && open === 0);
   return stated && isBatch && open <= 1 && elementsOf(whole) === size ? whole : undefined;
+}
+
+/** One number for each channel of images [channels, height, width]. */
+export function isOfChannels({ shape, data }: Constant, x: Pick<Flow, "shape">): boolean {
+  return x.shape.length === 3 && data.length === x.shape[0] && trimmed(shape).join() === `${data.length},1,1`;
+}
+
+/** So many numbers along the last axis. */
+export function isRow({ shape }: Constant, length: number): boolean {
+  return trimmed(shape).join() === `${length}`;
+}
+
+/** A shape without the ones in front, which broadcast. */
+export function trimmed(shape: readonly number[]): readonly number[] {
+  return shape.slice(shape.findIndex((size) => size !== 1));
 }

@@ -15,7 +15,17 @@ import {
   neededNodes,
   shown,
 } from "./onnx-graph.ts";
-import { MAX_AXES, reshaped, rowsOf, type Sizes, sizesBehind, sizesOf } from "./onnx-sizes.ts";
+import {
+  isOfChannels,
+  isRow,
+  MAX_AXES,
+  reshaped,
+  rowsOf,
+  type Sizes,
+  sizesBehind,
+  sizesOf,
+  trimmed,
+} from "./onnx-sizes.ts";
 import type { Constant, Flow, Operation } from "./onnx-steps.ts";
 
 /** Operations in front of a value that are told apart; real sequences have tens. */
@@ -27,8 +37,8 @@ const MAX_FOLDED = 16;
 type Value =
   | { readonly kind: "constant"; readonly constant: Constant }
   | ({ readonly kind: "flow" } & Flow)
-  /** Rows of a known shape, whose numbers are nobody's concern: exporters make them to broadcast others. */
-  | { readonly kind: "rows"; readonly shape: readonly number[] }
+  /** Rows of a known shape, whose numbers are nobody's concern: exporters make them to broadcast others. `why` they are not known. */
+  | { readonly kind: "rows"; readonly shape: readonly number[]; readonly why?: string }
   /** Of a batch of rows: exporters make shapes of them. */
   | { readonly kind: "sizes"; readonly sizes: Sizes }
   /** log(sum(exp(flow))) of each row: what a softmax subtracts. */
@@ -41,6 +51,9 @@ const operators = new Map<string, "add" | "subtract" | "multiply" | "divide">([
   ["Mul", "multiply"],
   ["Div", "divide"],
 ]);
+
+/** What is not followed, but makes a number of each number, of one input or by a constant. */
+const ELEMENTWISE = new Set(["Exp", "Log", "Neg", "Abs", "Sqrt", "Softplus", "Sigmoid"]);
 
 /**
  * Follows the observation through a graph, one operation after the other; nothing is run. What a new kind of layer needs:
@@ -88,6 +101,7 @@ export class Trace {
       for (const [output, value] of this.#valuesOf(node)) if (output !== "") this.#values.set(output, value);
     }
     const value = this.#values.get(name);
+    this.#refuseUnknown(value);
     if (value?.kind !== "flow") {
       throw new FileError(this.#path, `its output ${shown(name)} does not depend on its input`);
     }
@@ -131,9 +145,13 @@ export class Trace {
     }
     if (operators.has(opType) && node.inputs.length === 2) {
       const both = [x, this.#input(node, 1)];
-      const rows = both.find(({ kind }) => kind === "rows");
-      if (rows?.kind === "rows" && both.every((side) => fits(side, rows.shape))) return rows;
+      const rows = both.filter((value) => value.kind === "rows");
+      const known = rows.find(({ why }) => why !== undefined) ?? rows[0];
+      if (known && both.every((side) => fits(side, known.shape))) return known;
+      for (const side of both) this.#refuseUnknown(side);
     }
+    if (x.kind === "rows" && x.why !== undefined && ELEMENTWISE.has(opType)) return x;
+    this.#refuseUnknown(x);
     if (x.kind === "constant") {
       const y = node.inputs.length > 1 ? this.#input(node, 1) : undefined;
       if (y?.kind === "flow") return this.#binary(node, y, x.constant, true);
@@ -211,9 +229,18 @@ export class Trace {
         if (y.kind !== "constant") return this.#refuse(node, "joins two values that depend on the observation");
         return this.#binary(node, x, y.constant, false);
       }
-      default:
-        return this.#refuse(node, "is not understood");
+      default: {
+        const what = "is not understood";
+        // What a deviation is made of, of which deterministic actions take nothing but the shape.
+        if (this.#shapes !== undefined || !ELEMENTWISE.has(opType)) return this.#refuse(node, what);
+        return { kind: "rows", shape: x.shape, why: `node ${nameOf(node)} ${what}` };
+      }
     }
+  }
+
+  /** Where numbers count, those that are not known are refused. */
+  #refuseUnknown(value: Value | undefined): void {
+    if (value?.kind === "rows" && value.why !== undefined) throw new FileError(this.#path, value.why);
   }
 
   #input(node: OnnxNode, index: number): Value {
@@ -399,21 +426,6 @@ const ORDERS = new Map<string | undefined, "channels first" | "channels last">([
   ["0,3,1,2", "channels first"],
   ["0,2,3,1", "channels last"],
 ]);
-
-/** One number for each channel of images [channels, height, width]. */
-function isOfChannels({ shape, data }: Constant, x: Flow): boolean {
-  return x.shape.length === 3 && data.length === x.shape[0] && trimmed(shape).join() === `${data.length},1,1`;
-}
-
-/** So many numbers along the last axis. */
-function isRow({ shape }: Constant, length: number): boolean {
-  return trimmed(shape).join() === `${length}`;
-}
-
-/** A shape without the ones in front, which broadcast. */
-function trimmed(shape: readonly number[]): readonly number[] {
-  return shape.slice(shape.findIndex((size) => size !== 1));
-}
 
 /** Whether a value has one number for each of rows of this shape, or one for all. */
 function fits(value: Value, shape: readonly number[]): boolean {

@@ -63,7 +63,9 @@ function readTensor(span: Span): OnnxTensor {
     else if (field.number === 9) raw = field.span();
     else if (field.number === 10) doubles.push(field.doubles());
     else if (field.number === 13 || (field.number === 14 && field.int() !== 0)) {
-      throw field.error("the tensor's numbers are in another file, which is refused; store them inside the model");
+      throw field.error(
+        "the tensor's numbers are in another file, which is refused; store them inside the model (torch.onnx.export: external_data=False)",
+      );
     }
   }
   const refuse = (message: string): FileError => spanError(span, `tensor "${name}": ${message}`);
