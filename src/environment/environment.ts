@@ -7,6 +7,8 @@ export interface BoxSpace {
   readonly shape: readonly number[];
   readonly low: readonly number[];
   readonly high: readonly number[];
+  /** Type of its numbers in Python, where that is another than float32. */
+  readonly dtype?: string;
 }
 
 /** One of `n` choices, 0 to n - 1 (Gymnasium's `Discrete`). */

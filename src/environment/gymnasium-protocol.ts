@@ -221,7 +221,7 @@ export function errorOfRefusal(environment: string, refusal: Refusal, where = ""
 
 type WireBox = z.infer<typeof boxSchema>;
 
-function boxOf({ shape, low, high }: WireBox): BoxSpace {
+function boxOf({ shape, dtype, low, high }: WireBox): BoxSpace {
   const size = sizeOf({ kind: "box", shape, low: [], high: [] });
   const expand = (bounds: WireBox["low"], infinity: number): number[] => {
     const numbers = Array.isArray(bounds) ? bounds : Array.from({ length: size }, () => bounds);
@@ -232,6 +232,7 @@ function boxOf({ shape, low, high }: WireBox): BoxSpace {
     shape,
     low: expand(low, Number.NEGATIVE_INFINITY),
     high: expand(high, Number.POSITIVE_INFINITY),
+    ...(dtype !== "float32" && { dtype }),
   };
 }
 

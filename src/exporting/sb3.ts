@@ -1,4 +1,4 @@
-import type { EnvironmentSpec } from "../environment/environment.ts";
+import type { BoxSpace, EnvironmentSpec } from "../environment/environment.ts";
 import { isPixels, PIXEL } from "../environment/spaces.ts";
 import { UsageError } from "../errors.ts";
 import { NATURE_CNN } from "../importing/sb3.ts";
@@ -100,11 +100,16 @@ export function policyToSb3(policy: Policy, environment?: EnvironmentSpec): Buff
       ...(hasImages && { features_extractor_kwargs: features, normalize_images: isImage }),
     },
     observation_space: serialized(
-      isImage ? pixels(architecture.input) : box(architecture.input, observations?.low, observations?.high),
+      isImage ? pixels(architecture.input) : box({ shape: architecture.input, ...observations }),
     ),
     action_space: serialized(
       gaussian
-        ? box([gaussian.low.length], gaussian.low, gaussian.high)
+        ? box({
+            shape: [gaussian.low.length],
+            ...actionsLike(gaussian, environment),
+            low: gaussian.low,
+            high: gaussian.high,
+          })
         : { call: "gymnasium.spaces.discrete.Discrete", args: [layers.at(-1)!.units] },
     ),
     n_envs: 1,
@@ -344,15 +349,22 @@ function serialized(value: Pickle): { ":serialized:": string } {
   return { ":serialized:": pickleOf(value).toString("base64") };
 }
 
+/** Shape and type of the environment's actions, if the policy's are as many. */
+function actionsLike({ low }: Gaussian, environment?: EnvironmentSpec): Partial<Pick<BoxSpace, "shape" | "dtype">> {
+  const space = environment?.actionSpace;
+  if (space?.kind !== "box" || elementsOf(space.shape) !== low.length) return {};
+  return { shape: space.shape, ...(space.dtype !== undefined && { dtype: space.dtype }) };
+}
+
 /** Bounds by numpy.array, which all versions of numpy have; -inf and inf where they are not known. */
-function box(shape: readonly number[], low?: readonly number[], high?: readonly number[]): Pickle {
+function box({ shape, dtype = "float32", low, high }: Pick<BoxSpace, "shape"> & Partial<BoxSpace>): Pickle {
   const array = (values: readonly number[] | undefined, unknown: number): Pickle => {
     if (values === undefined) return unknown;
     const flat = { call: "numpy.array", args: [{ list: [...values] }, "float32"] } as const;
     return shape.length === 1 ? flat : { call: "numpy.reshape", args: [flat, shape] };
   };
   const bounds = [array(low, Number.NEGATIVE_INFINITY), array(high, Number.POSITIVE_INFINITY)];
-  return { call: "gymnasium.spaces.box.Box", args: [...bounds, shape, { global: "numpy.float32" }] };
+  return { call: "gymnasium.spaces.box.Box", args: [...bounds, shape, { global: `numpy.${dtype}` }] };
 }
 
 /** Pixels as Stable-Baselines3 knows them: bytes from 0 to 255. */

@@ -6,8 +6,9 @@ import { type Pickled, PickledList, PickledObject } from "./pickle.ts";
 export const NUMPY_NAMES = [
   "numpy.array",
   "numpy.reshape",
-  "numpy.float32",
-  "numpy.uint8",
+  ...["float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"].map(
+    (type) => `numpy.${type}`,
+  ),
   "numpy.dtype",
   "numpy.ndarray",
   ...["numpy.core", "numpy._core"].flatMap((core) => [
@@ -17,6 +18,9 @@ export const NUMPY_NAMES = [
   ]),
   "numpy.random._pickle.__generator_ctor",
   "numpy.random._pickle.__bit_generator_ctor",
+  "numpy.random._pickle.__randomstate_ctor",
+  "numpy.random._mt19937.MT19937",
+  "gym.utils.seeding.RandomNumberGenerator._generator_ctor",
   "numpy.random._pcg64.PCG64",
   "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
   "numpy.random.bit_generator.SeedSequence",

@@ -35,7 +35,9 @@ folder = Path(sys.argv[1])
 for case in json.loads((folder / "cases.json").read_text()):
     name, environment = case["name"], case.get("environment")
     model = {"DQN": DQN, "PPO": PPO, "SAC": SAC}[case["algorithm"]].load(folder / f"{name}.zip", device="cpu")
-    env = gym.make(environment) if environment else Pictures(case["shape"], case["dtype"], model.action_space)
+    given = case.get("actions")
+    actions = gym.spaces.Box(given["low"][0], given["high"][0], given["shape"], np.dtype(given["dtype"])) if given else model.action_space
+    env = gym.make(environment) if environment else Pictures(case["shape"], case["dtype"], actions)
     # Refuses spaces that are not the environment's.
     model.set_env(env)
     seen, chosen = [], []

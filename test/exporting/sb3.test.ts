@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { EnvironmentSpec } from "../../src/environment/environment.ts";
+import type { BoxSpace, EnvironmentSpec } from "../../src/environment/environment.ts";
 import { specOf } from "../../src/environment/registry.ts";
 import { box, discrete } from "../../src/environment/spaces.ts";
 import { UsageError } from "../../src/errors.ts";
@@ -50,15 +50,20 @@ interface Case {
   readonly architecture: Architecture;
   /** None: images, of bytes or of numbers from 0 to 1. */
   readonly environment?: string;
-  readonly dtype?: "uint8" | "float32";
+  readonly dtype?: "uint8" | "float32" | "float64" | "int64";
+  /** Continuous ones, of the environment without a name. */
+  readonly actions?: BoxSpace;
 }
 
-function specOfCase({ environment, architecture, dtype }: Case): EnvironmentSpec {
+function specOfCase({ environment, architecture, dtype, actions }: Case): EnvironmentSpec {
   if (environment !== undefined) return specOf(environment);
   return {
     id: "Pictures-v0",
-    observationSpace: box(0, dtype === "uint8" ? 255 : 1, architecture.input),
-    actionSpace: discrete(outputSize(architecture)),
+    observationSpace: {
+      ...box(0, dtype === "uint8" ? 255 : 1, architecture.input),
+      ...(dtype !== undefined && dtype !== "float32" && { dtype }),
+    },
+    actionSpace: actions ?? discrete(outputSize(architecture)),
     maxEpisodeSteps: undefined,
     rewardThreshold: undefined,
   };
@@ -100,8 +105,25 @@ const images: readonly Case[] = [
     architecture: { ...dense(1, [4], 3, "q-values"), input: [3, 8, 9], normalization: byBytes },
   },
 ];
+/** Spaces of other types and shapes than most have, which Stable-Baselines3 compares with the environment's. */
+const wide = box(-1, 2, [2, 3]);
+const typed: readonly Case[] = [
+  { name: "bytes", algorithm: "DQN", dtype: "uint8", architecture: dense(16, [4], 3, "q-values") },
+  { name: "whole numbers", algorithm: "PPO", dtype: "int64", architecture: dense(4, [4], 3, "logits") },
+  {
+    name: "float64, in rows",
+    algorithm: "PPO",
+    dtype: "float64",
+    actions: { ...wide, dtype: "float64" },
+    architecture: {
+      ...dense(4, [5], 6, "gaussian"),
+      gaussian: { logStd: new Array<number>(6).fill(0), low: [...wide.low], high: [...wide.high] },
+    },
+  },
+];
 const cases: readonly Case[] = [
   ...images,
+  ...typed,
   { name: "q-values", algorithm: "DQN", environment: "CartPole-v1", architecture: dense(4, [8, 5], 2, "q-values") },
   { name: "linear", algorithm: "DQN", environment: "CartPole-v1", architecture: dense(4, [], 2, "q-values") },
   {
