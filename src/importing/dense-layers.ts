@@ -216,9 +216,13 @@ function normalizationOf(
   return by(isPixels(environment.observationSpace) ? PIXEL : 1, "bounds of the environment");
 }
 
+/** The order in which a person would number names: fc_2 in front of fc_10. */
+export function inNumericOrder(names: Iterable<string>): string[] {
+  return [...names].sort(new Intl.Collator("en", { numeric: true }).compare);
+}
+
 /**
- * The chain that uses every layer once; where several fit, the one that follows the order in which a person would number
- * the names: fc_2 in front of fc_10. Layers of several scopes (an online and a target network, an actor and a critic) are
+ * The chain that uses every layer once; where several fit, the one that follows the order of the names. Layers of several scopes (an online and a target network, an actor and a critic) are
  * several networks: which one is meant is not guessed.
  *
  * @param separator what ends a scope in a name
@@ -230,11 +234,10 @@ export function guessChain(
   separator: string,
   path: string,
 ): FoundLayer[] {
-  const ordered = [...names].sort(new Intl.Collator("en", { numeric: true }).compare);
-  const scopes = new Set(ordered.map((name) => name.slice(0, name.lastIndexOf(separator) + 1)));
-  const chain = scopes.size === 1 ? searchChain(ordered.map(layerOf)) : undefined;
+  const scopes = new Set(names.map((name) => name.slice(0, name.lastIndexOf(separator) + 1)));
+  const chain = scopes.size === 1 ? searchChain(names.map(layerOf)) : undefined;
   if (chain !== undefined) return chain;
-  const shown = ordered.slice(0, 100).join(", ").slice(0, 2_000);
+  const shown = names.slice(0, 100).join(", ").slice(0, 2_000);
   throw new FileError(
     path,
     `its layers are not one chain (${shown || "there are none"}): name the policy's layers in order`,

@@ -3,7 +3,14 @@ import type { Activation, Architecture } from "../network/architecture.ts";
 import { transposed } from "../network/parameters.ts";
 import type { Policy } from "../network/policy.ts";
 import type { SafetensorsFile } from "../safetensors.ts";
-import { type Chain, guessChain, type ImportOptions, policyOfChain, usualActivations } from "./dense-layers.ts";
+import {
+  type Chain,
+  guessChain,
+  type ImportOptions,
+  inNumericOrder,
+  policyOfChain,
+  usualActivations,
+} from "./dense-layers.ts";
 import type { FoundLayer } from "./images.ts";
 import type { NamedTensor } from "./torch.ts";
 
@@ -102,7 +109,32 @@ function findChain(tensors: Tensors, { layers }: ImportOptions, path: string): C
   const names = [...tensors.keys()].flatMap((key) =>
     key.endsWith(".weight") ? [key.slice(0, -".weight".length)] : [],
   );
-  return { layers: guessChain(names, layerOf, ".", path), by: "guessed" };
+  const chain = guessChain(names, layerOf, ".", path);
+  const rest = restOf(tensors, chain).filter((key) => !BESIDE_POLICIES.test(key));
+  refuseRest(rest, path);
+  return { layers: chain, by: "guessed" };
+}
+
+/** What has no part in a greedy action: an optimiser's state, counts, and deviations. */
+const BESIDE_POLICIES = /^[^.]*(?:optim|sched)|(?:^|[._])(?:num_batches_tracked|log_?std|log_alpha)$/i;
+
+/** Of LSTM, GRU and their like, and statistics of observations, wherever they stand. */
+const OF_POLICIES = /(?:^|\.)weight_[ih]h(?:_l\d+)?$|obs\w*_(?:norm|rms)/i;
+
+/** Tensors that are none of these layers'. */
+function restOf(tensors: Tensors, layers: readonly FoundLayer[]): string[] {
+  const own = new Set(layers.flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]));
+  return [...tensors.keys()].filter((key) => !own.has(key));
+}
+
+/** A network without one of its parts is another one. */
+function refuseRest(rest: readonly string[], path: string): void {
+  if (rest.length === 0) return;
+  const shown = rest.slice(0, 5).join(", ").slice(0, 500);
+  throw new FileError(
+    path,
+    `has ${shown}${rest.length > 5 ? ` and ${rest.length - 5} more` : ""}, of no dense layer or convolution: if the policy does without, name its layers in order; else export it as ONNX`,
+  );
 }
 
 function schemeOf(tensors: Tensors, folder: string): Scheme | undefined {
@@ -133,6 +165,14 @@ export function chainOfScheme(
   const outputs = tensors.get(`${names.at(-1)!}.weight`)?.shape[0];
   const bounds = rescalingOf(tensors, folder);
   const layers = names.map((name) => layerNamed(tensors, name, path));
+  // The extractor of features is theirs as a whole.
+  const places = [
+    ...scheme.layers.map((pattern) => (pattern.endsWith("*") ? pattern.slice(0, -1) : `${pattern}.`)),
+    ...(scheme.features ?? []).map((pattern) => pattern.replace(/[^.]+\.\*$/, "")),
+  ];
+  const isPart = (key: string): boolean =>
+    places.some((place) => key.startsWith(folder + place)) || (key.startsWith(folder) && OF_POLICIES.test(key));
+  refuseRest(restOf(tensors, layers).filter(isPart), path);
   return {
     layers,
     by: `named as in ${scheme.name}`,
@@ -188,12 +228,12 @@ function layerNamed(tensors: Tensors, name: string, path: string): FoundLayer {
   };
 }
 
-/** Tensors of a safetensors file, as a state dict. */
+/** Tensors of a safetensors file, as a state dict; such files are not in the order in which layers were defined. */
 export function stateDictOf({ tensors }: SafetensorsFile): Map<string, NamedTensor> {
   return new Map(
-    [...tensors].map(([name, { shape, data }]) => [
-      name,
-      { shape, data: data instanceof Float32Array ? data : Float32Array.from(data) },
-    ]),
+    inNumericOrder(tensors.keys()).map((name) => {
+      const { shape, data } = tensors.get(name)!;
+      return [name, { shape, data: data instanceof Float32Array ? data : Float32Array.from(data) }];
+    }),
   );
 }

@@ -1,6 +1,6 @@
 import { FileError } from "../errors.ts";
 import type { Policy } from "../network/policy.ts";
-import { guessChain, type ImportOptions, policyOfChain } from "./dense-layers.ts";
+import { guessChain, type ImportOptions, inNumericOrder, policyOfChain } from "./dense-layers.ts";
 import { channelsFirst, type FoundLayer } from "./images.ts";
 import type { TfVariable } from "./tf-checkpoint.ts";
 
@@ -8,7 +8,7 @@ import type { TfVariable } from "./tf-checkpoint.ts";
  * A policy from the variables of a TensorFlow checkpoint. A layer is `<name>/weights` or `<name>/kernel` [inputs, outputs], or
  * of a convolution [kernel height, kernel width, channels, filters], with `<name>/biases` or `<name>/bias` [outputs]; weights are
  * multiplied by `<name>/mask` where there is one. A dense layer behind a convolution takes its images in the order rows, columns,
- * channels if `options` do not say otherwise. Other variables, those of optimisers among them, are ignored. `provenance` records what was given and what was guessed.
+ * channels if `options` do not say otherwise. Other variables, those of optimisers among them, are ignored, but not those of a normalisation or a recurrent layer unless the layers are named. `provenance` records what was given and what was guessed.
  *
  * @param path the checkpoint's prefix, for messages
  * @throws FileError when the variables are no chain of such layers, more than one, or not finite
@@ -20,10 +20,20 @@ export function policyFromTfVariables(
   path: string,
 ): Policy {
   const layerOf = (name: string): FoundLayer => layerNamed(variables, name, path);
+  const part = options.layers ? undefined : [...variables.keys()].find((key) => PART.test(key));
+  if (part !== undefined) {
+    throw new FileError(
+      path,
+      `has ${part}, of no dense layer or convolution: if the policy does without, name its layers in order`,
+    );
+  }
   const layers = options.layers?.map(layerOf) ?? guessChain(layerNames(variables), layerOf, "/", path);
   const by = options.layers ? "given" : "guessed";
   return policyOfChain({ layers, by, flatten: "hwc" }, options, "TensorFlow checkpoint", path);
 }
+
+/** Of a normalisation or a recurrent layer: a network without it is another one. */
+const PART = /\/(?:gamma|beta|moving_mean|moving_variance|recurrent_kernel)$/;
 
 function layerNamed(variables: ReadonlyMap<string, TfVariable>, name: string, path: string): FoundLayer {
   const layer = findLayer(variables, name);
@@ -56,5 +66,5 @@ function findLayer(variables: ReadonlyMap<string, TfVariable>, name: string): Fo
 /** Everything that has weights. */
 function layerNames(variables: ReadonlyMap<string, TfVariable>): string[] {
   const names = [...variables.keys()].flatMap((key) => /^(.+)\/(?:weights|kernel)$/.exec(key)?.[1] ?? []);
-  return [...new Set(names)];
+  return inNumericOrder(new Set(names));
 }

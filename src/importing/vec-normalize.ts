@@ -25,9 +25,11 @@ export function readVecNormalize(bytes: Uint8Array, path: string): Normalization
   const moments = running instanceof PickledObject && running.state instanceof PickledDict ? running.state : undefined;
   const mean = numpyArray(moments?.get("mean"))?.data;
   const variance = numpyArray(moments?.get("var"))?.data;
-  const clip = state.get("clip_obs");
-  const epsilon = state.get("epsilon");
-  if (!mean || mean.length !== variance?.length || typeof clip !== "number" || typeof epsilon !== "number") {
+  const [clip, epsilon] = ["clip_obs", "epsilon"].map((name) => {
+    const value = state.get(name);
+    return typeof value === "number" ? value : numpyArray(value)?.data[0];
+  });
+  if (!mean || mean.length !== variance?.length || clip === undefined || epsilon === undefined) {
     throw new FileError(path, "has no statistics of observations as arrays: dictionaries of observations are not read");
   }
   return { mean: [...mean], deviation: variance.map((value) => Math.sqrt(value + epsilon)), clip };

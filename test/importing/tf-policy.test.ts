@@ -134,6 +134,15 @@ it.each([
   expect(() => policyFromTfVariables(variables, options, "x")).toThrow(problem);
 });
 
+it("refuses a normalisation between the layers, unless they are named", () => {
+  const between = new Map([
+    ...variablesOf({ a: [2, 3], b: [3, 1] }),
+    ["bn/gamma", { shape: [3], data: Float32Array.of(1, 2, 3) }] as const,
+  ]);
+  expect(() => policyFromTfVariables(between, {}, "x")).toThrow("x: has bn/gamma, of no dense layer");
+  expect(sizes(policyFromTfVariables(between, { layers: ["a", "b"] }, "x").architecture)).toBe("2-3-1");
+});
+
 const teacher = new URL("../../../shared/teachers/cartpole-original/model.ckpt", import.meta.url).pathname;
 
 it.skipIf(!existsSync(`${teacher}.index`))(
