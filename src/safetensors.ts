@@ -36,9 +36,11 @@ export interface SafetensorsFile {
 }
 
 const size = z.number().int().min(0);
+const MAX_RANK = 64;
 const entrySchema = z.strictObject({
   dtype: z.string(),
-  shape: z.array(size),
+  // Of a longer one not every element is told about.
+  shape: z.array(z.unknown()).max(MAX_RANK).pipe(z.array(size)),
   data_offsets: z.tuple([size, size]),
 });
 

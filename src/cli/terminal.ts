@@ -17,7 +17,10 @@ const MAX_LENGTH = 1_000;
  * sequences and reversals of direction, are shown as `\u{1b}`.
  */
 export function printable(text: string): string {
-  const line = text.replace(/\s*[\r\n]\s*/g, " ");
+  // Not by one expression for a line's end and the spaces around it, whose time would grow with the square of these.
+  const lines = text.split(/[\r\n]+/);
+  const trimmed = lines.length > 1 ? lines.map((part) => part.trim()).filter((part) => part !== "") : lines;
+  const line = trimmed.join(" ");
   const shown = line.slice(0, MAX_LENGTH).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) => {
     return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
   });

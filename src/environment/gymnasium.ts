@@ -350,6 +350,8 @@ export class GymnasiumProcesses {
       for (const other of await Promise.all(Array.from({ length: count - 1 }, () => start(count)))) {
         checkSpaces(environment, other, fingerprintOf(opened));
       }
+      // How many there would be was not known when the first one began.
+      for (const process of processes) process.alert &&= count < availableParallelism();
       const task = game === undefined ? gymnasiumTask(environment, opened) : gameTask(environment, opened);
       return new GymnasiumProcesses(task, opened, processes);
     } catch (error) {

@@ -58,7 +58,8 @@ export class PythonProcess {
   readonly memory = SharedMemory.create();
   readonly #environment: string;
   readonly #seconds: number;
-  readonly #alert: boolean;
+  /** Whether this side has a core of its own beside the other. */
+  alert: boolean;
   readonly #child: ChildProcess;
   readonly #requests: Socket;
   readonly #answers: Socket;
@@ -83,7 +84,7 @@ export class PythonProcess {
   constructor(environment: string, seconds: number, alert: boolean) {
     this.#environment = environment;
     this.#seconds = seconds;
-    this.#alert = alert;
+    this.alert = alert;
     const python = interpreter();
     // What an environment prints is news for people: the bridge begins by making its output our standard error. Before that it
     // is what some other program makes of the bridge's text. The file descriptors 3 and 4 are the bridge's.
@@ -143,7 +144,7 @@ export class PythonProcess {
       }
       this.#waiting.push({ into, resolve, reject });
       this.#requests.write(request);
-      if (this.#alert) this.#look();
+      if (this.alert) this.#look();
     });
   }
 

@@ -60,6 +60,9 @@ export interface PickleOptions {
 
 /** Operations of one pickle; real policies need thousands. One byte can make a dictionary of some 300, so this bounds memory. */
 const MAX_STEPS = 500_000;
+/** Bytes of a text, and of an integer: of real files a few hundred and 8. */
+const MAX_TEXT = 2 ** 26;
+const MAX_INTEGER = 64;
 /** Marks that may be open at once. */
 const MAX_MARKS = 1_000;
 
@@ -146,6 +149,7 @@ class Machine {
   }
 
   text(length: number): string {
+    if (length > MAX_TEXT) this.#fail(`a text of ${length} bytes`);
     return new TextDecoder().decode(this.raw(length));
   }
 
@@ -159,7 +163,7 @@ class Machine {
 
   /** Two's complement, little-endian. */
   long(length: number): number | bigint {
-    if (length > 1024) this.#fail(`an integer of ${length} bytes`);
+    if (length > MAX_INTEGER) this.#fail(`an integer of ${length} bytes`);
     let value = 0n;
     for (const [i, byte] of this.raw(length).entries()) value |= BigInt(byte) << BigInt(8 * i);
     value = BigInt.asIntN(8 * length, value);

@@ -26,6 +26,9 @@ export const NUMPY_NAMES = [
   "numpy.random.bit_generator.SeedSequence",
 ] as const;
 
+/** Of an array: many times what observations of images have. */
+const MAX_ELEMENTS = 2 ** 22;
+
 export interface NumpyArray {
   readonly shape: readonly number[];
   readonly data: readonly number[];
@@ -51,7 +54,9 @@ export function numpyArray(value: Pickled | undefined): NumpyArray | undefined {
     return data.length === args[0].items.length ? { shape: [data.length], dtype: "f4", data } : undefined;
   }
   if (name === "numpy.reshape") {
-    const [flat, shape] = [numpyArray(args[0]), sizesOf(args[1])];
+    const [inner, shape] = [args[0], sizesOf(args[1])];
+    // Not of itself, which a pickle can say.
+    const flat = inner instanceof PickledObject && inner.name === "numpy.array" ? numpyArray(inner) : undefined;
     return flat && shape && flat.data.length === elementsOf(shape) ? { ...flat, shape } : undefined;
   }
   if (name.endsWith(".multiarray.scalar")) return decode([], args[0], args[1]);
@@ -81,6 +86,7 @@ function decode(
   const known = typeof code === "string" && Object.hasOwn(formats, code) && order !== ">";
   const format = known ? formats[code] : undefined;
   const elements = elementsOf(shape);
+  if (elements > MAX_ELEMENTS) return undefined;
   if (!format || typeof code !== "string" || dtype.name !== "numpy.dtype" || bytes.length !== elements * format.bytes)
     return undefined;
   return { shape, dtype: code, data: Array.from(decodeNumbers(bytes, format, new Float64Array(elements))) };

@@ -12,7 +12,7 @@ import { SPACE_NAMES } from "./vec-normalize.ts";
 import { ZipArchive } from "./zip.ts";
 
 /** Characters of the entry `data`, which holds buffers of episodes too. */
-const MAX_DATA = 100_000_000;
+const MAX_DATA = 32_000_000;
 const pickled = z.looseObject({ ":serialized:": z.string() });
 /** What is used of `data`. Classes and spaces stand there as pickles in base 64, and in words that are not relied upon. */
 const dataSchema = z.looseObject({
@@ -68,7 +68,7 @@ export function policyFromSb3(bytes: Uint8Array, path: string, options: ImportOp
   const scheme = schemeOf(data, path);
   const weights = archive.read("policy.pth");
   if (weights === undefined) throw new FileError(path, "has no policy.pth");
-  const tensors = readTorch(weights, `${path}, policy.pth`);
+  const tensors = readTorch(weights, `${path}, policy.pth`, bytes.length);
   const squash = data.policy_kwargs.squash_output === true || scheme.squash === true;
   if (data.use_sde === true && scheme.squash) {
     throw new FileError(path, `is ${scheme.name} with use_sde, which limits its means before the tanh: not read`);

@@ -19,6 +19,8 @@ const MAX_NAME = 1_000;
 const MAX_RANK = 8;
 /** Bytes of all tensors, in bytes of the file: tensors can share storages, as tied weights do, or repeat one element. */
 const MAX_SHARING = 16;
+/** Bytes of the word `little`, and some around it. */
+const MAX_ORDER = 64;
 
 const REBUILD = "torch._utils._rebuild_tensor_v2";
 const PARAMETER = "torch._utils._rebuild_parameter";
@@ -62,11 +64,12 @@ export function isTorch(archive: ZipArchive): boolean {
  * The tensors of a PyTorch file (`torch.save` of a state dict, zip format, PyTorch 1.6 and later) by name. Nothing is
  * executed: the pickle inside is read by an interpreter that knows tensors and dictionaries only. Nested dictionaries join
  * their names by dots; entries that are no tensors are left out. Tensors are copies.
+ * @param whole bytes of the file that these come from, if it is another
  * @throws FileError when it is another format, damaged, or needs anything else than tensors
  */
-export function readTorch(bytes: Uint8Array, path: string): Map<string, NamedTensor> {
+export function readTorch(bytes: Uint8Array, path: string, whole = bytes.length): Map<string, NamedTensor> {
   if (bytes[0] === 0x80) throw new FileError(path, `is a PyTorch file of the old format (before 1.6): ${SAVE}`);
-  const archive = new ZipArchive(bytes, path);
+  const archive = new ZipArchive(bytes, path, undefined, whole);
   const [name, second] = archive.names.filter((entry) => /^[^/]+\/data\.pkl$/.test(entry));
   const pickle = name === undefined || second !== undefined ? undefined : archive.read(name);
   if (name === undefined || pickle === undefined) throw new FileError(path, `has not just one data.pkl: ${SAVE}`);
@@ -75,10 +78,11 @@ export function readTorch(bytes: Uint8Array, path: string): Map<string, NamedTen
     throw new FileError(path, `is TorchScript, which is code: ${SAVE}`);
   }
   const order = archive.read(`${folder}byteorder`);
+  if (order !== undefined && order.length > MAX_ORDER) throw new FileError(path, "has an entry byteorder that is none");
   if (order !== undefined && new TextDecoder().decode(order).trim() !== "little") {
     throw new FileError(path, "holds big-endian numbers, expected little-endian ones");
   }
-  const reader = new TensorReader(archive, folder, path, MAX_SHARING * bytes.length);
+  const reader = new TensorReader(archive, folder, path, MAX_SHARING * whole);
   const root = readPickle(pickle, path, { allowed, persistent: (id) => reader.reference(id), hint: SAVE });
   reader.gather(root, "", 0);
   if (reader.tensors.size === 0) throw new FileError(path, `holds no tensors: ${SAVE}`);

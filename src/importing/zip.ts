@@ -40,13 +40,15 @@ export class ZipArchive {
 
   /**
    * @param free bytes that the entries may hold together in any case
+   * @param whole bytes of the file that it comes from, if it is an entry of another archive: an archive in an archive is no
+   * reason for more
    * @throws FileError when it is no zip archive, has several parts, encrypted entries, a name twice, or holds too much
    */
-  constructor(bytes: Uint8Array, path: string, free = FREE_BYTES) {
+  constructor(bytes: Uint8Array, path: string, free = FREE_BYTES, whole = bytes.length) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#path = path;
-    this.#entries = this.#readDirectory(free);
+    this.#entries = this.#readDirectory(free, whole);
   }
 
   /** Names of all entries, in the order of the directory. */
@@ -87,7 +89,7 @@ export class ZipArchive {
     }
   }
 
-  #readDirectory(free: number): Map<string, Entry> {
+  #readDirectory(free: number, whole: number): Map<string, Entry> {
     const end = this.#findEnd();
     const count = this.#u16(end + 10);
     const start = this.#u32(end + 16);
@@ -113,16 +115,24 @@ export class ZipArchive {
       if ([compressed, size, from].includes(0xffffffff)) this.#fail(name, "is of zip64 size, at most 4 GiB are read");
       held += size;
       const data = this.#dataOf(name, from);
+      const there = { flags: this.#u16(from + 6), method: this.#u16(from + 8) };
+      // With bit 3 the sizes and the checksum stand behind the content.
+      const late = (there.flags & 8) !== 0;
+      const same =
+        there.method === method &&
+        (there.flags & 1) === 0 &&
+        (late || (this.#u32(from + 14) === this.#u32(at + 16) && [size, 0xffffffff].includes(this.#u32(from + 22))));
+      if (!same) this.#fail(name, "is said to be another one in its local header");
       spans.push({ name, from, to: data + compressed });
       entries.set(name, { method, crc: this.#u32(at + 16), size, packed: this.#slice(name, data, compressed) });
       at += CENTRAL.bytes + this.#u16(at + 28) + this.#u16(at + 30) + this.#u16(at + 32);
     }
     if (at > end) this.#refuse(at, "the directory reaches beyond its end");
-    const most = MAX_RATIO * this.#bytes.length + free;
+    const most = MAX_RATIO * whole + free;
     if (held > most) {
       throw new FileError(
         this.#path,
-        `holds ${held} bytes in ${this.#bytes.length}, at most ${most} are inflated: such archives are made to harm`,
+        `holds ${held} bytes in ${whole}, at most ${most} are inflated: such archives are made to harm`,
       );
     }
     for (const [i, { name, from }] of spans.sort((a, b) => a.from - b.from || a.to - b.to).entries()) {

@@ -189,6 +189,9 @@ export interface LayerLayout {
   readonly window?: Window;
 }
 
+/** Numbers of the images of one observation that a convolution takes or makes: hundreds of times what policies have. */
+const MAX_IMAGE = 2 ** 24;
+
 const NO_PADDING: [number, number, number, number] = [0, 0, 0, 0];
 
 /** Images that a convolution makes; a size below 1 where its kernel does not fit. */
@@ -216,6 +219,9 @@ function misfitOf(input: readonly number[], layers: readonly Layer[]): string | 
     const next = imagesOf(images, layer);
     if (Math.min(...next) < 1)
       return `layer ${l + 1} has a kernel of ${layer.kernel.join("x")} over images ${images.join("x")}`;
+    const largest = Math.max(elementsOf(next), elementsOf(images));
+    if (largest > MAX_IMAGE)
+      return `layer ${l + 1} is one over images of ${largest} numbers, at most ${MAX_IMAGE} are computed`;
     images = next;
   }
   return undefined;

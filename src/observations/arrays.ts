@@ -1,6 +1,6 @@
 import { FileError } from "../errors.ts";
 import { elementsOf } from "../shape.ts";
-import { MAX_ELEMENTS } from "./limits.ts";
+import { MAX_ELEMENTS, MAX_EPISODES, refuseEpisodes } from "./limits.ts";
 
 /** An array of a file, whose numbers are read when they are asked for. */
 export interface NamedArray {
@@ -133,6 +133,7 @@ export function numbered(names: ArrayLike<number | string>): Int32Array {
   const numbers = new Map<number | string, number>();
   return Int32Array.from(names, (name) => {
     const known = numbers.get(name) ?? numbers.size;
+    if (known >= MAX_EPISODES) refuseEpisodes();
     numbers.set(name, known);
     return known;
   });

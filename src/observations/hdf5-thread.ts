@@ -119,7 +119,8 @@ function episodesIn(
   const total = parts.reduce((sum, part) => sum + elementsOf(part.shape), 0);
   if (total > MAX_ELEMENTS) throw new FileError(path, `has more than the ${MAX_ELEMENTS} numbers that are read`);
   const observations = new Float32Array(total);
-  const numbers: number[] = [];
+  const numbers = new Int32Array(parts.reduce((rows, part) => rows + (part.shape[0] ?? 0), 0));
+  let acts = 0;
   let filled = 0;
   let number = 0;
   for (const [k, part] of parts.entries()) {
@@ -134,10 +135,11 @@ function episodesIn(
     const numbersHere = floatsOf(part, path).subarray(0, acted * elementsOf(shape));
     observations.set(numbersHere, filled);
     filled += numbersHere.length;
-    for (let row = 0; row < acted; row++) numbers.push(number);
+    numbers.fill(number, acts, acts + acted);
+    acts += acted;
     number++;
   }
-  return { shape, observations: observations.slice(0, filled), episodes: Int32Array.from(numbers) };
+  return { shape, observations: observations.slice(0, filled), episodes: numbers.slice(0, acts) };
 }
 
 function recordedOf(module: Module, { bytes, path, key }: Hdf5Request): Recorded {

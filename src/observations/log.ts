@@ -1,6 +1,7 @@
 import { UsageError } from "../errors.ts";
 import { type AnyArchitecture, describe, inputSize } from "../network/architecture.ts";
 import { elementsOf } from "../shape.ts";
+import { MAX_EPISODES, refuseEpisodes } from "./limits.ts";
 
 /** Fewer episodes than these leave too few to hold out, and are cut into blocks. */
 const LEAST_EPISODES = 20;
@@ -43,7 +44,10 @@ export function logOf(
 /** Rows of each episode, in order. */
 function rowsOf(episodes: Int32Array): Int32Array[] {
   const sizes: number[] = [];
-  for (const episode of episodes) sizes[episode] = (sizes[episode] ?? 0) + 1;
+  for (const episode of episodes) {
+    if (episode >= MAX_EPISODES) refuseEpisodes();
+    sizes[episode] = (sizes[episode] ?? 0) + 1;
+  }
   const rows = Array.from(sizes, (size) => new Int32Array(size));
   const filled = new Int32Array(sizes.length);
   for (const [row, episode] of episodes.entries()) {

@@ -282,6 +282,8 @@ export async function* trainDqn(
       }
       yield { type: "checkpoint", state: getState, last: steps >= options.totalSteps || judge.passed };
     }
+    if (!judge.looked)
+      yield await judge.look({ architecture, parameters: toPolicy(trainer.parameters) }, trainer.steps, steps);
     const left = [leftBehind("target network", trained)];
     yield { type: "teacher-trained", step: trainer.steps, algorithm: "dqn", architecture, leftBehind: left };
     return { ...judge.network, updates: trainer.steps };

@@ -176,6 +176,9 @@ export async function* trainPpo(
       }
       yield { type: "checkpoint", state: getState, last: steps >= options.totalSteps || judge.passed };
     }
+    // A training that is ended before its first look.
+    if (!judge.looked)
+      yield await judge.look(model.policy(trainer.parameters, rollout.normalization), trainer.steps, steps);
     const { network } = judge;
     const left = [leftBehind("critic", model.critic)];
     const { architecture } = network;

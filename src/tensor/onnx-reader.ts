@@ -158,6 +158,9 @@ function readAttribute(span: Span): [string, OnnxAttribute?] {
   return [name];
 }
 
+/** Inputs and outputs of a node or a graph, each of which may be looked for in all others. */
+const MAX_VALUES = 256;
+
 function readNode(span: Span): OnnxNode {
   const inputs: string[] = [];
   const outputs: string[] = [];
@@ -180,6 +183,12 @@ function readNode(span: Span): OnnxNode {
   }
   if (domain !== "" && domain !== "ai.onnx") {
     throw spanError(span, `node "${name}": operator ${opType} of domain "${domain}", only standard ones are supported`);
+  }
+  if (inputs.length > MAX_VALUES || outputs.length > MAX_VALUES) {
+    throw spanError(
+      span,
+      `node "${name}" has ${inputs.length} inputs and ${outputs.length} outputs, at most ${MAX_VALUES} are read`,
+    );
   }
   return { opType, name, inputs, outputs, attributes, ...(unread !== undefined && { unread }) };
 }
@@ -233,6 +242,12 @@ function readGraph(span: Span): OnnxGraph {
       inputs.push({ name, dtype, dims });
     } else if (field.number === 12) outputs.push(readValue(field.span()));
     else if (field.number === 15) throw field.error("sparse initializers are not supported");
+  }
+  if (inputs.length + outputs.length > MAX_VALUES) {
+    throw spanError(
+      span,
+      `the graph has ${inputs.length} inputs and ${outputs.length} outputs, at most ${MAX_VALUES} are read`,
+    );
   }
   return { name, nodes, initializers, inputs, outputs };
 }

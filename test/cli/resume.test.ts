@@ -92,6 +92,22 @@ it.skipIf(process.platform === "win32")(
   },
 );
 
+it.skipIf(process.platform === "win32")(
+  "looks at a training that is ended before its first look (needs POSIX signals)",
+  async () => {
+    const out = join(temporaryFolder(), "early");
+    const late = ["--set", "teacher.evaluationInterval=9000000"];
+    const child = start("train", "CartPole-v1", ...training(10_000_000), ...late, "--out", out);
+    expect(await child.reaches((output) => output.includes("Train the teacher"))).toBe(true);
+    child.process.kill("SIGINT");
+    expect(await child.ended).toMatchObject({ code: 130, stderr: "" });
+    const ended = await pops("train", "--resume", "--out", out, "--set", "teacher.totalSteps=1");
+    expect(ended).toMatchObject({ code: 0, stderr: "" });
+    const events = readEvents(join(out, "events.jsonl")).map(({ type }) => type);
+    expect(events.filter((type) => type === "teacher-evaluated")).toHaveLength(1);
+  },
+);
+
 it("refuses a second process in the same folder with exit code 6, and the first one goes on", async () => {
   const out = join(temporaryFolder(), "run");
   const first = start("run", "CartPole-v1", ...tiny(), "--out", out);

@@ -8,6 +8,7 @@ import { checkFits, countsOf, describe } from "../../network/architecture.ts";
 import type { Policy } from "../../network/policy.ts";
 import { knownEnvironment, wordsOf } from "../environment.ts";
 import { type ForeignFlags, importOptions } from "../foreign.ts";
+import { printable } from "../terminal.ts";
 import { writePolicy } from "./export.ts";
 
 export interface ImportFlags extends ForeignFlags {
@@ -35,13 +36,13 @@ async function importPolicy(
   const { architecture, provenance } = policy;
   if (known) checkFits(architecture, known.spec);
   process.stdout.write(
-    `${describe(architecture)}, ${countsOf(architecture).weights} weights, activations ${architecture.layers.map((layer) => layer.activation).join(", ")}, ${provenance["head"] ?? ""}\n`,
+    `${describe(architecture)}, ${countsOf(architecture).weights} weights, activations ${architecture.layers.map((layer) => layer.activation).join(", ")}, ${printable(provenance["head"] ?? "")}\n`,
   );
   // What a file rarely says of its convolutions, one wrong word of which would show in the score alone, and what is lost.
   const told = ["images", "strides", "padding", "flatten", "scale", "interface"].flatMap((key) => {
     const value = provenance[key];
     return value === undefined ? [] : [`${key} ${value}`];
   });
-  if (told.length > 0) process.stdout.write(`  ${told.join(", ")}\n`);
+  if (told.length > 0) process.stdout.write(`  ${printable(told.join(", "))}\n`);
   await writePolicy({ ...policy, ...wordsOf(known?.gymnasium) }, format, flags.output);
 }
