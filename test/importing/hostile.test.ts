@@ -132,6 +132,12 @@ describe("tensors", () => {
     const all = new Map(Array.from({ length: 10_000 }, (_, i) => [`w${i}`, view("0", 250_000, [250_000], [1])]));
     expectRefused(() => readTorch(torchZip(all, [new Uint8Array(1_000_000)]), "hostile"), "is too large");
   });
+
+  it("is refused where it is large for the archive that it comes from", () => {
+    const inner = torchZip(new Map([["w", view("0", 1_000_000, [1_000_000], [1])]]), [new Uint8Array(4_000_000)]);
+    expect(readTorch(inner, "x").get("w")?.data).toHaveLength(1_000_000);
+    expectRefused(() => readTorch(inner, "hostile", 20_000), "made to harm");
+  });
 });
 
 describe("a zip archive", () => {
@@ -262,6 +268,11 @@ describe("an ONNX model of others", () => {
       "takes over 1000000 numbers",
     ],
     ["no layer", { nodes: [node("Identity", ["observation"], "q_values")] }, "has no dense layer"],
+    [
+      "a node of 300 inputs",
+      { nodes: [node("Sum", new Array<string>(300).fill("observation"), "q_values")] },
+      "has 300 inputs and 1 outputs, at most 256 are read",
+    ],
     ["several inputs", { inputs: [graph.inputs[0]!, { ...graph.inputs[0]!, name: "more" }] }, "several inputs"],
     ["an output of nowhere", { nodes: [] }, "does not depend on its input"],
     [

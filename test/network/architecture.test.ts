@@ -185,6 +185,13 @@ it.each<[string, unknown, string, string]>([
   expect(issues[0]!.message).toContain(message);
 });
 
+it("makes no images that nobody could compute", () => {
+  const layer = { kind: "conv", units: 100_000, kernel: [1, 1], stride: [1, 1], padding: [1000, 1000, 1000, 1000] };
+  const last = { kind: "dense", units: 2, activation: "none" };
+  const wide = { input: [1, 9, 9], layers: [{ ...layer, activation: "relu" }, last], head: "q-values" };
+  expect(architectureSchema.safeParse(wide).error?.issues[0]?.message).toContain("is one over images of 403608100000");
+});
+
 describe("an environment", () => {
   const spec = {
     id: "Toy-v0",
