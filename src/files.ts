@@ -1,5 +1,15 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { FileError, reasonOf } from "./errors.ts";
 
@@ -19,6 +29,13 @@ const REASONS: Readonly<Record<string, string>> = {
 function reason(error: unknown): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return REASONS[code] ?? reasonOf(error);
+}
+
+/** Opens a file to append to, or makes it. Not one that a link leads to: that may be outside of the folder that is written to. */
+export function openToAppend(path: string): number {
+  const { O_APPEND, O_CREAT, O_WRONLY, O_NOFOLLOW } = constants;
+  // Windows has no O_NOFOLLOW, which changes nothing in a sum of bits.
+  return openSync(path, O_APPEND | O_CREAT | O_WRONLY | O_NOFOLLOW);
 }
 
 /** One call to the system reads no more than 2^31 - 1 bytes. */

@@ -1,6 +1,6 @@
 import { FileError } from "../errors.ts";
 import { elementsOf } from "../shape.ts";
-import { MAX_ELEMENTS, MAX_EPISODES, refuseEpisodes } from "./limits.ts";
+import { MAX_ELEMENTS, MAX_EPISODES, MAX_ROWS, refuseEpisodes } from "./limits.ts";
 
 /** An array of a file, whose numbers are read when they are asked for. */
 export interface NamedArray {
@@ -65,6 +65,9 @@ export function floatsOf(array: NamedArray, path: string): Float32Array {
   // A product beyond 2^53 is inexact, but far above the limit.
   if (elements > MAX_ELEMENTS) {
     throw new FileError(path, `${named(array)} has more than the ${MAX_ELEMENTS} numbers that are read`);
+  }
+  if ((array.shape[0] ?? 0) > MAX_ROWS) {
+    throw new FileError(path, `${named(array)} has more than the ${MAX_ROWS} rows that are read`);
   }
   return array.read(new Float32Array(elements));
 }

@@ -5,7 +5,7 @@ import { FileError, reasonOf } from "../errors.ts";
 import { decodeNumbers, isReadable, type NumberType } from "../importing/numbers.ts";
 import { elementsOf } from "../shape.ts";
 import { floatsOf, type NamedArray, OBSERVATIONS, type Recorded, recordedIn } from "./arrays.ts";
-import { MAX_DIMENSIONS, MAX_ELEMENTS } from "./limits.ts";
+import { MAX_DIMENSIONS, MAX_ELEMENTS, MAX_ROWS } from "./limits.ts";
 
 export interface Hdf5Request {
   readonly bytes: Uint8Array;
@@ -118,8 +118,10 @@ function episodesIn(
   const shape = parts[0] ? shapeOf(parts[0]) : [];
   const total = parts.reduce((sum, part) => sum + elementsOf(part.shape), 0);
   if (total > MAX_ELEMENTS) throw new FileError(path, `has more than the ${MAX_ELEMENTS} numbers that are read`);
+  const rows = parts.reduce((sum, part) => sum + (part.shape[0] ?? 0), 0);
+  if (rows > MAX_ROWS) throw new FileError(path, `has more than the ${MAX_ROWS} observations that are read`);
   const observations = new Float32Array(total);
-  const numbers = new Int32Array(parts.reduce((rows, part) => rows + (part.shape[0] ?? 0), 0));
+  const numbers = new Int32Array(rows);
   let acts = 0;
   let filled = 0;
   let number = 0;

@@ -6,6 +6,8 @@ export const MAX_FILE_BYTES = 2 ** 30;
 export const MAX_ELEMENTS = 2 ** 28;
 /** What an archive's entries may hold together however small it is: observations compress better than weights. */
 export const FREE_ARCHIVE_BYTES = 2 ** 29;
+/** Observations, or lock-steps of them: eight times those of the largest logs in use. */
+export const MAX_ROWS = 2 ** 24;
 /** Each is a list of rows of its own. */
 export const MAX_EPISODES = 1_000_000;
 /** Of an array, and of one observation. */

@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, fstatSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
 import { z } from "zod";
 import { FileError, LockedError, reasonOf } from "../errors.ts";
+import { openToAppend } from "../files.ts";
 
 const entrySchema = z.strictObject({
   pid: z.number().int().min(1),
@@ -52,7 +53,7 @@ export function lock(path: string): () => void {
 
 function open(path: string): number {
   try {
-    return openSync(path, "a");
+    return openToAppend(path);
   } catch (error) {
     throw new FileError(path, `could not be opened: ${reasonOf(error)}`, { cause: error });
   }

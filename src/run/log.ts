@@ -1,5 +1,6 @@
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, writeSync } from "node:fs";
 import { FileError, reasonOf } from "../errors.ts";
+import { openToAppend } from "../files.ts";
 
 /**
  * An append-only file whose length is part of every checkpoint. What a killed process wrote after its last checkpoint,
@@ -13,7 +14,7 @@ export class AppendLog {
   /** Opens the file, or makes it empty. */
   constructor(path: string) {
     this.#path = path;
-    this.#descriptor = this.#attempt("be opened", () => openSync(path, "a"));
+    this.#descriptor = this.#attempt("be opened", () => openToAppend(path));
     this.#length = fstatSync(this.#descriptor).size;
   }
 

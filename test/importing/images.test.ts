@@ -465,7 +465,8 @@ describe("a CnnPolicy of Stable-Baselines3", () => {
       "has the features extractor __main__.Mine, which is code: unpack policy.pth",
     ],
     ["images whose channels come last", () => load({}, [36, 40, 3]), "its observations have the shape [36, 40, 3]"],
-    ["images of 10^6 by 10^6", () => load({}, [3, 1e6, 1e6]), "makes images 64x"],
+    ["images of 10^6 by 10^6", () => load({}, [3, 1e6, 1e6]), "layer 1 is one over images of "],
+    ["images of 100 by 100", () => load({}, [3, 100, 100]), "makes images 64x"],
     ["images smaller than its kernels", () => load({}, [3, 12, 12]), "over images"],
     [
       "a scale",

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { LockedError } from "../../src/errors.ts";
+import { FileError, LockedError } from "../../src/errors.ts";
 import { lock } from "../../src/run/lock.ts";
 import { start, temporaryFolder } from "./fixtures/child.ts";
 
@@ -25,6 +25,15 @@ it("refuses the process that holds it", () => {
   const unlock = lock(path);
   expect(() => lock(path)).toThrow(LockedError);
   unlock();
+});
+
+it.skipIf(process.platform === "win32")("does not follow a link to a file elsewhere (needs symbolic links)", () => {
+  const folder = temporaryFolder();
+  const [elsewhere, path] = [join(folder, "elsewhere"), join(folder, "run.lock")];
+  writeFileSync(elsewhere, "mine");
+  symlinkSync(elsewhere, path);
+  expect(() => lock(path)).toThrow(FileError);
+  expect(readFileSync(elsewhere, "utf8")).toBe("mine");
 });
 
 it("is free again and leaves no file when it is given back", () => {
