@@ -333,9 +333,10 @@ export class GymnasiumProcesses {
     const game = gameRequest(environment, reference);
     const request = openRequest(environment, reference, game);
     const processes: PythonProcess[] = [];
+    // Worker threads are as many as there are cores, and their processes are besides.
+    const leavesCore = (count: number): boolean => isMainThread && count < availableParallelism();
     const start = async (count: number): Promise<Opened> => {
-      // Worker threads are as many as there are cores, and their processes are besides.
-      const process = new PythonProcess(environment, timeout, isMainThread && count < availableParallelism());
+      const process = new PythonProcess(environment, timeout, leavesCore(count));
       processes.push(process);
       try {
         return parseOpened(environment, (await process.ask(request)).bytes);
@@ -351,7 +352,7 @@ export class GymnasiumProcesses {
         checkSpaces(environment, other, fingerprintOf(opened));
       }
       // How many there would be was not known when the first one began.
-      for (const process of processes) process.alert &&= count < availableParallelism();
+      for (const process of processes) process.alert = leavesCore(count);
       const task = game === undefined ? gymnasiumTask(environment, opened) : gameTask(environment, opened);
       return new GymnasiumProcesses(task, opened, processes);
     } catch (error) {

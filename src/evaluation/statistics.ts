@@ -33,7 +33,8 @@ export function t95(degreesOfFreedom: number): number {
 
 /**
  * Between which two numbers the mean return of `others` more episodes of the same policy falls, but for 1 case of 1,000:
- * mean ± t · sd · √(1 / n + 1 / others), t the two-sided 99.9 % quantile of Student's t with n - 1 degrees of freedom.
+ * mean ± t · sd · √(1 / n + 1 / others), t the two-sided 99.9 % quantile of Student's t with n - 1 degrees of freedom,
+ * good to 3 % from 6 episodes on, to 0.3 % from 10.
  */
 export function meanElsewhere(score: Pick<Score, "mean" | "sd" | "episodes">, others: number): [number, number] {
   const { mean, sd, episodes } = score;

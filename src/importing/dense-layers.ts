@@ -222,8 +222,8 @@ export function inNumericOrder(names: Iterable<string>): string[] {
 }
 
 /**
- * The chain that uses every layer once; where several fit, the one that follows the order of the names. Layers of several scopes (an online and a target network, an actor and a critic) are
- * several networks: which one is meant is not guessed.
+ * The chain that uses every layer once; where several fit, the one that follows the order of the names. Layers of several
+ * scopes (an online and a target network, an actor and a critic) are several networks: which one is meant is not guessed.
  *
  * @param separator what ends a scope in a name
  * @throws FileError when there is no such chain
@@ -241,6 +241,19 @@ export function guessChain(
   throw new FileError(
     path,
     `its layers are not one chain (${shown || "there are none"}): name the policy's layers in order`,
+  );
+}
+
+/**
+ * Refuses what a file holds besides the layers of a guessed chain: a network without one of its parts is another one.
+ * @throws FileError when there is any
+ */
+export function refuseRest(rest: readonly string[], path: string): void {
+  if (rest.length === 0) return;
+  const shown = rest.slice(0, 5).join(", ").slice(0, 500);
+  throw new FileError(
+    path,
+    `has ${shown}${rest.length > 5 ? ` and ${rest.length - 5} more` : ""}, of no dense layer or convolution: if the policy does without, name its layers in order; else export it as ONNX`,
   );
 }
 

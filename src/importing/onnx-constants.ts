@@ -28,7 +28,7 @@ export function folded(
   return ofWeights(node, given) ?? ofShapes(node, given, opset, path);
 }
 
-/** As large as its first input. */
+/** As large as the largest of its inputs. */
 function ofWeights(node: OnnxNode, [x, y]: readonly (Constant | undefined)[]): Constant | undefined {
   if (!x) return undefined;
   const { dtype, shape, data } = x;

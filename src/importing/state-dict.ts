@@ -9,6 +9,7 @@ import {
   type ImportOptions,
   inNumericOrder,
   policyOfChain,
+  refuseRest,
   usualActivations,
 } from "./dense-layers.ts";
 import type { FoundLayer } from "./images.ts";
@@ -110,8 +111,10 @@ function findChain(tensors: Tensors, { layers }: ImportOptions, path: string): C
     key.endsWith(".weight") ? [key.slice(0, -".weight".length)] : [],
   );
   const chain = guessChain(names, layerOf, ".", path);
-  const rest = restOf(tensors, chain).filter((key) => !BESIDE_POLICIES.test(key));
-  refuseRest(rest, path);
+  refuseRest(
+    restOf(tensors, chain).filter((key) => !BESIDE_POLICIES.test(key)),
+    path,
+  );
   return { layers: chain, by: "guessed" };
 }
 
@@ -125,16 +128,6 @@ const OF_POLICIES = /(?:^|\.)weight_[ih]h(?:_l\d+)?$|obs\w*_(?:norm|rms)/i;
 function restOf(tensors: Tensors, layers: readonly FoundLayer[]): string[] {
   const own = new Set(layers.flatMap(({ name }) => [`${name}.weight`, `${name}.bias`]));
   return [...tensors.keys()].filter((key) => !own.has(key));
-}
-
-/** A network without one of its parts is another one. */
-function refuseRest(rest: readonly string[], path: string): void {
-  if (rest.length === 0) return;
-  const shown = rest.slice(0, 5).join(", ").slice(0, 500);
-  throw new FileError(
-    path,
-    `has ${shown}${rest.length > 5 ? ` and ${rest.length - 5} more` : ""}, of no dense layer or convolution: if the policy does without, name its layers in order; else export it as ONNX`,
-  );
 }
 
 function schemeOf(tensors: Tensors, folder: string): Scheme | undefined {

@@ -1,6 +1,6 @@
 import { FileError } from "../errors.ts";
 import type { Policy } from "../network/policy.ts";
-import { guessChain, type ImportOptions, inNumericOrder, policyOfChain } from "./dense-layers.ts";
+import { guessChain, type ImportOptions, inNumericOrder, policyOfChain, refuseRest } from "./dense-layers.ts";
 import { channelsFirst, type FoundLayer } from "./images.ts";
 import type { TfVariable } from "./tf-checkpoint.ts";
 
@@ -20,19 +20,17 @@ export function policyFromTfVariables(
   path: string,
 ): Policy {
   const layerOf = (name: string): FoundLayer => layerNamed(variables, name, path);
-  const part = options.layers ? undefined : [...variables.keys()].find((key) => PART.test(key));
-  if (part !== undefined) {
-    throw new FileError(
+  if (!options.layers)
+    refuseRest(
+      [...variables.keys()].filter((key) => PART.test(key)),
       path,
-      `has ${part}, of no dense layer or convolution: if the policy does without, name its layers in order`,
     );
-  }
   const layers = options.layers?.map(layerOf) ?? guessChain(layerNames(variables), layerOf, "/", path);
   const by = options.layers ? "given" : "guessed";
   return policyOfChain({ layers, by, flatten: "hwc" }, options, "TensorFlow checkpoint", path);
 }
 
-/** Of a normalisation or a recurrent layer: a network without it is another one. */
+/** Of a normalisation or a recurrent layer. */
 const PART = /\/(?:gamma|beta|moving_mean|moving_variance|recurrent_kernel)$/;
 
 function layerNamed(variables: ReadonlyMap<string, TfVariable>, name: string, path: string): FoundLayer {

@@ -114,17 +114,10 @@ export class ZipArchive {
       // 2^32 - 1 stands for a number in an extra field, of an entry of 4 GiB: more than is read.
       if ([compressed, size, from].includes(0xffffffff)) this.#fail(name, "is of zip64 size, at most 4 GiB are read");
       held += size;
-      const data = this.#dataOf(name, from);
-      const there = { flags: this.#u16(from + 6), method: this.#u16(from + 8) };
-      // With bit 3 the sizes and the checksum stand behind the content.
-      const late = (there.flags & 8) !== 0;
-      const same =
-        there.method === method &&
-        (there.flags & 1) === 0 &&
-        (late || (this.#u32(from + 14) === this.#u32(at + 16) && [size, 0xffffffff].includes(this.#u32(from + 22))));
-      if (!same) this.#fail(name, "is said to be another one in its local header");
+      const crc = this.#u32(at + 16);
+      const data = this.#dataOf(name, from, { method, crc, size });
       spans.push({ name, from, to: data + compressed });
-      entries.set(name, { method, crc: this.#u32(at + 16), size, packed: this.#slice(name, data, compressed) });
+      entries.set(name, { method, crc, size, packed: this.#slice(name, data, compressed) });
       at += CENTRAL.bytes + this.#u16(at + 28) + this.#u16(at + 30) + this.#u16(at + 32);
     }
     if (at > end) this.#refuse(at, "the directory reaches beyond its end");
@@ -141,11 +134,18 @@ export class ZipArchive {
     return entries;
   }
 
-  /** Where the content of an entry begins, behind its local header. */
-  #dataOf(name: string, at: number): number {
+  /** Where the content of an entry begins, behind its local header, which has to say what the directory does. */
+  #dataOf(name: string, at: number, { method, crc, size }: Omit<Entry, "packed">): number {
     if (this.#u32(at) !== LOCAL.signature) this.#fail(name, "has no local header where the directory says");
     const nameLength = this.#u16(at + 26);
     if (this.#name(at + LOCAL.bytes, nameLength) !== name) this.#fail(name, "has another name in its local header");
+    const flags = this.#u16(at + 6);
+    // With bit 3 the checksum and the sizes stand behind the content.
+    const late = (flags & 8) !== 0;
+    const same = late || (this.#u32(at + 14) === crc && [size, 0xffffffff].includes(this.#u32(at + 22)));
+    if (!same || (flags & 1) !== 0 || this.#u16(at + 8) !== method) {
+      this.#fail(name, "is said to be another one in its local header");
+    }
     return at + LOCAL.bytes + nameLength + this.#u16(at + 28);
   }
 

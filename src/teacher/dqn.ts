@@ -218,6 +218,8 @@ export async function* trainDqn(
   });
 
   const before = new Float32Array(lanes.observations.length);
+  const look = (): ReturnType<Judge["look"]> =>
+    judge.look({ architecture, parameters: toPolicy(trainer.parameters) }, trainer.steps, steps);
 
   try {
     while (steps < options.totalSteps && !judge.passed) {
@@ -273,8 +275,7 @@ export async function* trainDqn(
         const loss = lossSum / Math.max(1, lossCount);
         const step = trainer.steps;
         const { episodes, mean: episodeReturn } = returns;
-        const parameters = toPolicy(trainer.parameters);
-        const evaluated = await judge.look({ architecture, parameters }, step, steps);
+        const evaluated = await look();
         yield { type: "train", step, environmentSteps: steps, episodes, progress, loss, epsilon, episodeReturn };
         yield evaluated;
         lossSum = 0;
@@ -282,8 +283,8 @@ export async function* trainDqn(
       }
       yield { type: "checkpoint", state: getState, last: steps >= options.totalSteps || judge.passed };
     }
-    if (!judge.looked)
-      yield await judge.look({ architecture, parameters: toPolicy(trainer.parameters) }, trainer.steps, steps);
+    // A training that is ended before its first look.
+    if (!judge.looked) yield await look();
     const left = [leftBehind("target network", trained)];
     yield { type: "teacher-trained", step: trainer.steps, algorithm: "dqn", architecture, leftBehind: left };
     return { ...judge.network, updates: trainer.steps };

@@ -154,6 +154,9 @@ export async function* trainPpo(
     minibatches: minibatches.getState(),
   });
 
+  const look = (): ReturnType<Judge["look"]> =>
+    judge.look(model.policy(trainer.parameters, rollout.normalization), trainer.steps, steps);
+
   try {
     while (steps < options.totalSteps && !judge.passed) {
       await rollout.play(trainer.parameters, exploration, returns);
@@ -169,7 +172,7 @@ export async function* trainPpo(
         const { episodes, mean: episodeReturn } = returns;
         const progress = Math.min(1, steps / options.totalSteps);
         const step = trainer.steps;
-        const evaluated = await judge.look(model.policy(trainer.parameters, rollout.normalization), step, steps);
+        const evaluated = await look();
         const train = { step, environmentSteps: steps, episodes, progress, episodeReturn, learningRate: rate };
         yield { type: "train", ...train, ...learned, explainedVariance: explained };
         yield evaluated;
@@ -177,8 +180,7 @@ export async function* trainPpo(
       yield { type: "checkpoint", state: getState, last: steps >= options.totalSteps || judge.passed };
     }
     // A training that is ended before its first look.
-    if (!judge.looked)
-      yield await judge.look(model.policy(trainer.parameters, rollout.normalization), trainer.steps, steps);
+    if (!judge.looked) yield await look();
     const { network } = judge;
     const left = [leftBehind("critic", model.critic)];
     const { architecture } = network;
