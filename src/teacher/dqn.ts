@@ -218,6 +218,7 @@ export async function* trainDqn(
   });
 
   const before = new Float32Array(lanes.observations.length);
+  const due = (): boolean => steps >= options.learningStarts && judge.due(steps - lanes.size, steps);
   const look = (): ReturnType<Judge["look"]> =>
     judge.look({ architecture, parameters: toPolicy(trainer.parameters) }, trainer.steps, steps);
 
@@ -269,22 +270,22 @@ export async function* trainDqn(
       }
       if (crosses(previous, steps, options.targetUpdateInterval)) target.set(trainer.parameters);
 
-      const due = steps >= options.learningStarts && judge.due(previous, steps);
-      if (due || steps >= options.totalSteps) {
+      if (due() || steps >= options.totalSteps) {
         const progress = Math.min(1, steps / options.totalSteps);
         const loss = lossSum / Math.max(1, lossCount);
         const step = trainer.steps;
         const { episodes, mean: episodeReturn } = returns;
-        const evaluated = await look();
         yield { type: "train", step, environmentSteps: steps, episodes, progress, loss, epsilon, episodeReturn };
-        yield evaluated;
+      }
+      if (due()) {
+        yield await look();
         lossSum = 0;
         lossCount = 0;
       }
       yield { type: "checkpoint", state: getState, last: steps >= options.totalSteps || judge.passed };
     }
-    // A training that is ended before its first look.
-    if (!judge.looked) yield await look();
+    // In no checkpoint: a training that goes on from here is as if it had never ended.
+    if (!due()) yield await look();
     const left = [leftBehind("target network", trained)];
     yield { type: "teacher-trained", step: trainer.steps, algorithm: "dqn", architecture, leftBehind: left };
     return { ...judge.network, updates: trainer.steps };

@@ -154,6 +154,7 @@ export async function* trainPpo(
     minibatches: minibatches.getState(),
   });
 
+  const due = (): boolean => judge.due(steps - rows, steps);
   const look = (): ReturnType<Judge["look"]> =>
     judge.look(model.policy(trainer.parameters, rollout.normalization), trainer.steps, steps);
 
@@ -166,21 +167,18 @@ export async function* trainPpo(
           : options.learningRate;
       const { advantages, targets, explained } = await rollout.appraise(trainer.parameters);
       const learned = await learn(trainer, rollout, advantages, targets, rate, options, minibatches);
-      const previous = steps;
       steps += rows;
-      if (judge.due(previous, steps) || steps >= options.totalSteps) {
+      if (due() || steps >= options.totalSteps) {
         const { episodes, mean: episodeReturn } = returns;
         const progress = Math.min(1, steps / options.totalSteps);
-        const step = trainer.steps;
-        const evaluated = await look();
-        const train = { step, environmentSteps: steps, episodes, progress, episodeReturn, learningRate: rate };
-        yield { type: "train", ...train, ...learned, explainedVariance: explained };
-        yield evaluated;
+        const train = { step: trainer.steps, environmentSteps: steps, episodes, progress, episodeReturn };
+        yield { type: "train", ...train, learningRate: rate, ...learned, explainedVariance: explained };
       }
+      if (due()) yield await look();
       yield { type: "checkpoint", state: getState, last: steps >= options.totalSteps || judge.passed };
     }
-    // A training that is ended before its first look.
-    if (!judge.looked) yield await look();
+    // In no checkpoint: a training that goes on from here is as if it had never ended.
+    if (!due()) yield await look();
     const { network } = judge;
     const left = [leftBehind("critic", model.critic)];
     const { architecture } = network;

@@ -122,11 +122,6 @@ export class Judge {
     return this.#passes(this.#best);
   }
 
-  /** Whether there was a look at all. */
-  get looked(): boolean {
-    return this.#evaluations > 0;
-  }
-
   /** The best network so far. */
   get network(): Network {
     return this.#network;

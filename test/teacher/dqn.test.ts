@@ -184,6 +184,15 @@ describe("when training stops and what it returns", () => {
     expect(resumed.result).toEqual(run.result);
   });
 
+  it("is that of a longer training when it goes on from an end between two evaluations", async () => {
+    const whole = await train({ ...options, stopScore: 10, totalSteps: 144 }, looks([1, 5, 3]));
+    const ended = await train({ ...options, stopScore: 10 }, looks([1, 5, 9]));
+    const { state } = ended.checkpoints.at(-1)!;
+    const longer = await train({ ...options, stopScore: 10, totalSteps: 144 }, looks([3]), 5, state as DqnState);
+    expect(longer.result).toEqual(whole.result);
+    expect(longer.checkpoints.at(-1)!.state).toEqual(whole.checkpoints.at(-1)!.state);
+  });
+
   it("is the last network when there was no other evaluation", async () => {
     const { result, checkpoints } = await train({ ...options, totalSteps: 40 }, looks([1]));
     expect(result.parameters).toEqual((checkpoints.at(-1)!.state as DqnState).trainer.parameters);
