@@ -4,6 +4,7 @@ const mayImport = {
   plain: [],
   shape: [],
   files: [],
+  memory: [],
   crc32c: [],
   safetensors: [],
   seal: [],
@@ -31,7 +32,7 @@ const mayImport = {
   cli: [".*"],
 };
 
-const everyone = ["errors", "plain", "shape", "files", "crc32c", "safetensors", "seal"];
+const everyone = ["errors", "plain", "shape", "files", "memory", "crc32c", "safetensors", "seal"];
 const algorithms = Object.entries(mayImport).map(([folder, allowed]) => ({
   name: `house-${folder}`,
   severity: "error",

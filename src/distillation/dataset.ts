@@ -1,5 +1,6 @@
 import type { BoxSpace, EnvironmentSpec, VectorEnvironment } from "../environment/environment.ts";
 import { ShapeError } from "../errors.ts";
+import { allocate } from "../memory.ts";
 import { type Acting, type Actions, actionsOf, sampleAction } from "../network/action.ts";
 import type { AnyArchitecture } from "../network/architecture.ts";
 import type { Forward } from "../network/black-box.ts";
@@ -31,10 +32,24 @@ export class LabelledStates {
     this.#labels = labels;
   }
 
-  /** An empty buffer for an environment's observations. Stacked frames are kept as bytes, in memory that threads may share. */
-  static for({ frameStack }: EnvironmentSpec, capacity: number, width: number, outputs: number): LabelledStates {
-    const bytes = frameStack === undefined ? undefined : new Uint8Array(new SharedArrayBuffer(capacity * width));
-    return new LabelledStates(capacity, width, outputs, bytes);
+  /**
+   * An empty buffer for an environment's observations. Stacked frames are kept as bytes, in memory that threads may share.
+   *
+   * @param option of the distillation that says how many
+   * @throws UsageError when there is no memory for so many
+   */
+  static for(
+    option: "teacherStates" | "roundStates",
+    { frameStack }: EnvironmentSpec,
+    capacity: number,
+    width: number,
+    outputs: number,
+  ): LabelledStates {
+    const size = (frameStack === undefined ? 4 : 1) * capacity * width;
+    return allocate(`pops.distill.${option}`, size, `${capacity} observations of ${width} numbers`, () => {
+      const bytes = frameStack === undefined ? undefined : new Uint8Array(new SharedArrayBuffer(size));
+      return new LabelledStates(capacity, width, outputs, bytes);
+    });
   }
 
   /** A full buffer on the very arrays of a state, which may be many and shared: for sampling alone. */

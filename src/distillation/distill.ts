@@ -114,7 +114,9 @@ export async function collectTeacherStates(context: Collecting): Promise<Teacher
   const program = await compileFixed(teacher, lanes.size);
   const gather = async (name: string, states: number): Promise<LabelledState> => {
     const steps = Math.ceil(states / lanes.size);
-    const into = LabelledStates.for(lanes.spec, steps * lanes.size, inputSize(architecture), outputSize(architecture));
+    const size = steps * lanes.size;
+    const [width, outputs] = [inputSize(architecture), outputSize(architecture)];
+    const into = LabelledStates.for("teacherStates", lanes.spec, size, width, outputs);
     const random = stream(seed, name);
     await collect(
       {

@@ -33,7 +33,7 @@ export class OwnStates {
     this.#steps = steps;
     this.#acting = acting;
     const [width, outputs] = [inputSize(architecture), outputSize(architecture)];
-    this.states = LabelledStates.for(lanes.spec, rounds * steps * lanes.size, width, outputs);
+    this.states = LabelledStates.for("roundStates", lanes.spec, rounds * steps * lanes.size, width, outputs);
   }
 
   /** Room for `rounds` rounds of `roundStates` states, rounded up to whole lock-steps of the lanes. */

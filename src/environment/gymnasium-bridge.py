@@ -53,6 +53,9 @@ RETURNS = {
 # Looks for a request before this process sleeps until there is one: to be woken takes longer than a hundred of them.
 LOOKS = int(sys.argv[1])
 
+# Where this process is: operation, vector and lane, in memory that the other side can read when this process has ended.
+AT_OPERATION, AT_VECTOR, AT_LANE = range(3)
+
 requests = io.FileIO(3, "r")
 arrival = select.poll() if hasattr(select, "poll") else None
 
@@ -97,13 +100,12 @@ def send(view):
             raise End()
 
 
-def share(place, length):
-    """Memory that the other side sees; refused rather than missing when it is first written to."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(5, place, length)
-    else:
-        os.ftruncate(5, max(os.fstat(5).st_size, place + length))
-    return mmap.mmap(5, length, offset=place)
+def whereabouts():
+    """Numbers that say where this process is; the other side sees them if there is shared memory."""
+    try:
+        return memoryview(mmap.mmap(5, 12)).cast("I")
+    except (OSError, ValueError):
+        return memoryview(bytearray(12)).cast("I")
 
 
 def answer(payload, kind=DONE):
@@ -113,7 +115,7 @@ def answer(payload, kind=DONE):
 def last_line(error):
     """The last line of a traceback, and where that was."""
     line = traceback.format_exception_only(type(error), error)[-1].strip()
-    frames = traceback.extract_tb(sys.exc_info()[2])
+    frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return line
     path, number, _, code = frames[-1]
@@ -183,15 +185,18 @@ class Bridge:
     def __init__(self):
         self.vectors = {}
         self.game = None
+        self.at = [OPEN, 0, 0]
 
     def open(self, options):
-        """Gives versions and spaces."""
+        """Gives versions and spaces, after an empty answer that says that this Python is fit for it."""
         if sys.version_info < OLDEST:
             found = "%d.%d" % tuple(sys.version_info[:2])
             raise Refusal("python", "%s is Python %s, expected %d.%d or later" % ((sys.executable, found) + OLDEST))
         self.numpy = require("numpy")
         self.gymnasium = require("gymnasium")
         require("gymnasium.wrappers")
+        answer(b"", FOLLOWED)
+        self.at = whereabouts()
         self.options = options
         if options["game"] is not None:
             self.game = Game(require_ale(), options["game"])
@@ -253,9 +258,13 @@ class Bridge:
             described = {"kind": "discrete", "n": int(actions.n), "start": int(actions.start)}
         elif isinstance(actions, spaces.Box) and len(actions.shape) >= 1 and actions.dtype.kind == "f":
             described = box(actions)
-            if not (self.numpy.isfinite(actions.low).all() and self.numpy.isfinite(actions.high).all()):
-                what = "actions have no finite bounds, which a policy needs"
-                raise Refusal("spaces", what + "; give them some in a module of your own, named by --env-module")
+            with self.numpy.errstate(over="ignore"):
+                low, high = actions.low.astype("f"), actions.high.astype("f")
+            advice = "; give them others in a module of your own, named by --env-module"
+            if not (self.numpy.isfinite(low).all() and self.numpy.isfinite(high).all()):
+                raise Refusal("spaces", "actions have no finite bounds, which a policy needs" + advice)
+            if not (low < high).all():
+                raise Refusal("spaces", "actions have low bounds that are not below the high ones" + advice)
         else:
             what = "actions are %s, expected Discrete or a Box of floating-point numbers" % name_of(actions)
             raise Refusal("spaces", what + "; make them one of the two in a module of your own, named by --env-module")
@@ -270,6 +279,7 @@ class Bridge:
         return {
             "versions": versions,
             "observation": box(seen),
+            "frames": seen.shape[0] if type(environment).__name__ == "FrameStackObservation" else 1,
             "action": described,
             "maxEpisodeSteps": spec and spec.max_episode_steps,
             "rewardThreshold": spec and spec.reward_threshold,
@@ -277,6 +287,7 @@ class Bridge:
         }
 
     def serve(self, operation, number, length):
+        self.at[AT_OPERATION], self.at[AT_VECTOR] = operation, number
         if operation == STEP:
             self.vectors[number].step()
             return
@@ -298,13 +309,19 @@ class Bridge:
     def refusal(self, error):
         """An error as the other side reads it."""
         gymnasium = getattr(self, "gymnasium", None)
-        kind = getattr(error, "kind", "environment")
-        message = str(error) if isinstance(error, Refusal) else last_line(error)
-        if gymnasium is not None and isinstance(error, gymnasium.error.DependencyNotInstalled):
+        kind, message, names = "environment", None, []
+        if isinstance(error, Refusal):
+            kind, message, names = error.kind, str(error), error.names
+        elif gymnasium is not None and isinstance(error, gymnasium.error.DependencyNotInstalled):
             kind, message = "python", str(error).replace("pip install ", pip(""))
-        refused = {"kind": kind, "message": message, "names": getattr(error, "names", [])}
-        refused["lane"] = getattr(error, "lane", None)
-        refused["traceback"] = traceback.format_exc()
+        operation, vector, lane = self.at
+        refused = {
+            "kind": kind,
+            "message": last_line(error) if message is None else message,
+            "names": names,
+            "at": {"operation": operation, "vector": vector, "lane": lane},
+            "traceback": traceback.format_exc(),
+        }
         return json.dumps(refused).encode("utf-8")
 
 
@@ -345,11 +362,7 @@ class Game:
         ale.setInt("random_seed", 0)
         ale.loadROM(self.rom)
         ale.reset_game()
-        start = ale.cloneState(include_rng=True)
-        # How a game goes on from a state may depend on whether anything was played before; so something is.
-        for _ in range(60):
-            ale.act(0)
-        return ale, start
+        return ale, ale.cloneState(include_rng=True)
 
 
 class Console:
@@ -369,6 +382,10 @@ class Console:
 
     def reset(self, seed=None, options=None):
         game, ale = self.game, self.ale
+        # Not all is in a state: the picture, and that a frame was left unfinished, are those of what was played before.
+        ale.restoreState(self.start)
+        for _ in range(60):
+            ale.act(0)
         ale.restoreState(self.start)
         self.random = random.Random(seed)
         self.held = 0
@@ -418,6 +435,7 @@ class Vector:
         sample = bridge.make()
         seen, actions = sample.observation_space, sample.action_space
         self.make = bridge.make
+        self.at = bridge.at
         self.np = np
         self.plays_game = isinstance(sample, Console)
         self.lanes = [sample] + [None] * (size - 1)
@@ -431,9 +449,11 @@ class Vector:
         self.answer = memoryview(self.buffer)
         self.rewards = self.answer[rewards:observations].cast("d")
         self.flags = self.answer[flags:]
-        holder, first = (share(place, seen_bytes), 0) if place >= 0 else (self.buffer, observations)
+        shared = place >= 0
+        holder, first = (mmap.mmap(5, seen_bytes, offset=place), 0) if shared else (self.buffer, observations)
         rows = np.frombuffer(holder, kind, size * width, first).reshape((size,) + seen.shape)
         self.rows = [rows[lane] for lane in range(size)]
+        self.byte = kind if kind == np.uint8 else None
         self.discrete = isinstance(actions, bridge.gymnasium.spaces.Discrete)
         self.start = int(actions.start) if self.discrete else 0
         self.space = actions
@@ -447,19 +467,16 @@ class Vector:
         self.wanted = self.request[self.seeds + 4 * size :]
 
     def reset(self, lane, seed, no_ops=0):
-        try:
-            if self.lanes[lane] is None:
-                self.lanes[lane] = self.make()
-            options = {"no_ops": no_ops} if no_ops else None
-            begun = self.lanes[lane].reset(seed=seed, options=options)
-            if not (isinstance(begun, tuple) and len(begun) == 2):
-                # Unpacked, two numbers of an observation would be taken for the two.
-                raise Refusal("environment", "%s was returned; %s" % (type(begun).__name__, RETURNS["reset"]))
-            observation, _ = begun
-            self.observe(lane, observation)
-        except Exception as error:
-            error.lane = lane
-            raise
+        self.at[AT_OPERATION], self.at[AT_LANE] = RESET, lane
+        if self.lanes[lane] is None:
+            self.lanes[lane] = self.make()
+        options = {"no_ops": no_ops} if no_ops else None
+        begun = self.lanes[lane].reset(seed=seed, options=options)
+        if not (isinstance(begun, tuple) and len(begun) == 2):
+            # Unpacked, two numbers of an observation would be taken for the two.
+            raise Refusal("environment", "%s was returned; %s" % (type(begun).__name__, RETURNS["reset"]))
+        observation, _ = begun
+        self.observe(lane, observation)
         return self.rows[lane].tobytes()
 
     def choices(self):
@@ -475,31 +492,31 @@ class Vector:
     def step(self):
         fill(self.request)
         wanted, lanes, rows, shape = self.wanted, self.lanes, self.rows, self.shape
-        rewards, flags, array = self.rewards, self.flags, self.np.ndarray
+        rewards, flags, array, byte, at = self.rewards, self.flags, self.np.ndarray, self.byte, self.at
         ended = []
-        lane = 0
-        try:
-            for lane, action in enumerate(self.choices()):
-                if wanted[lane] == SKIP:
-                    continue
-                environment = lanes[lane]
-                observation, reward, terminated, truncated, _ = environment.step(action)
-                if observation.__class__ is array and observation.shape == shape:
-                    rows[lane][...] = observation
-                else:
-                    self.observe(lane, observation)
-                try:
-                    rewards[lane] = reward
-                except Exception:
-                    found = "%.100r of type %s" % (reward, type(reward).__name__)
-                    raise Refusal("environment", "the reward is %s, expected a number" % found)
-                ends = (TERMINATED if terminated else 0) | (TRUNCATED if truncated else 0)
-                flags[lane] = ends | LIFE_LOST if self.plays_game and environment.life_lost else ends
-                if ends and wanted[lane] == PLAY_ON:
-                    ended.append(lane)
-        except Exception as error:
-            error.lane = lane
-            raise
+        for lane, action in enumerate(self.choices()):
+            if wanted[lane] == SKIP:
+                continue
+            at[AT_LANE] = lane
+            environment = lanes[lane]
+            observation, reward, terminated, truncated, _ = environment.step(action)
+            if (
+                observation.__class__ is array
+                and observation.shape == shape
+                and (byte is None or observation.dtype == byte)
+            ):
+                rows[lane][...] = observation
+            else:
+                self.observe(lane, observation)
+            try:
+                rewards[lane] = reward
+            except Exception:
+                found = "%.100r of type %s" % (reward, type(reward).__name__)
+                raise Refusal("environment", "the reward is %s, expected a number" % found)
+            ends = (TERMINATED if terminated else 0) | (TRUNCATED if truncated else 0)
+            flags[lane] = ends | LIFE_LOST if self.plays_game and environment.life_lost else ends
+            if ends and wanted[lane] == PLAY_ON:
+                ended.append(lane)
         ANSWER.pack_into(self.buffer, 0, len(self.buffer) - ANSWER.size, FOLLOWED if ended else DONE)
         send(self.answer)
         # While the other side sees what the step led to, final observations included, the next episodes begin.
@@ -512,6 +529,12 @@ class Vector:
         if values.shape != self.shape:
             found, expected = list(values.shape), list(self.shape)
             raise ValueError("an observation of shape %s was returned, its space has %s" % (found, expected))
+        if self.byte is not None and values.dtype != self.byte:
+            with self.np.errstate(invalid="ignore"):
+                cast = values.astype(self.byte)
+            if not (cast == values).all():
+                found = "of %s with numbers that are no bytes" % values.dtype
+                raise ValueError("an observation %s was returned, its space has uint8" % found)
         self.rows[lane][...] = values
 
     def close(self):
@@ -563,7 +586,9 @@ def main():
         except OSError:
             # No shared memory.
             pass
-        sys.path.pop(0)
+        # Not there with PYTHONSAFEPATH.
+        if sys.path and os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
+            sys.path.pop(0)
         if arrival is not None:
             os.set_blocking(3, False)
             arrival.register(3, select.POLLIN)

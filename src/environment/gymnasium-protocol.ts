@@ -97,7 +97,7 @@ export function openRequest(
 
 /** Operations of requests. */
 const OPEN = 0;
-const CREATE = 1;
+export const CREATE = 1;
 export const RESET = 2;
 export const STEP = 3;
 export const CLOSE = 4;
@@ -148,6 +148,8 @@ const boxSchema = z.object({
 const openedSchema = z.object({
   versions: z.record(z.string(), z.string()),
   observation: boxSchema,
+  /** Of which an observation is a stack, along its first axis. */
+  frames: count,
   action: z.discriminatedUnion("kind", [
     z.object({ kind: z.literal("discrete"), n: count, start: z.number().int() }),
     boxSchema,
@@ -161,12 +163,27 @@ const openedSchema = z.object({
 /** What a Python process says of its environment. */
 export type Opened = z.infer<typeof openedSchema>;
 
-/** A request that was not granted. `kind` says where the fault is; `lane` is that of its share of the vector. */
+const number32 = z.number().int().min(0);
+const whereaboutsSchema = z.object({ operation: number32, vector: number32, lane: number32 });
+
+/** Where a Python process is: what it does, and for which lane of its share of a vector. */
+export type Whereabouts = z.infer<typeof whereaboutsSchema>;
+
+/** Bytes of `whereaboutsOf`. */
+export const WHEREABOUTS_BYTES = 12;
+
+/** What is in shared memory. */
+export function whereaboutsOf(bytes: Uint8Array): Whereabouts {
+  const [operation = 0, vector = 0, lane = 0] = new Uint32Array(bytes.slice().buffer);
+  return { operation, vector, lane };
+}
+
+/** A request that was not granted. `kind` says where the fault is. */
 const refusalSchema = z.object({
   kind: z.enum(["python", "id", "module", "kwargs", "wrapper", "spaces", "environment"]),
   message: z.string(),
   names: z.array(z.string()),
-  lane: z.number().int().nullable(),
+  at: whereaboutsSchema,
   traceback: z.string(),
 });
 
@@ -236,7 +253,12 @@ function boxOf({ shape, dtype, low, high }: WireBox): BoxSpace {
   };
 }
 
-export function specOfOpened(environment: string, { observation, action, ...limits }: Opened): EnvironmentSpec {
+/** Whether observations travel as bytes, or else as float32 numbers. */
+export function isBytes({ dtype }: Opened["observation"]): boolean {
+  return dtype === "uint8";
+}
+
+export function specOfOpened(environment: string, { observation, frames, action, ...limits }: Opened): EnvironmentSpec {
   const actionSpace: Space = action.kind === "box" ? boxOf(action) : { kind: "discrete", n: action.n };
   const observationSpace = boxOf(observation);
   for (const { shape, low, high } of [observationSpace, ...(actionSpace.kind === "box" ? [actionSpace] : [])]) {
@@ -251,6 +273,7 @@ export function specOfOpened(environment: string, { observation, action, ...limi
     actionSpace,
     maxEpisodeSteps: limits.maxEpisodeSteps ?? undefined,
     rewardThreshold: limits.rewardThreshold ?? undefined,
+    ...(isBytes(observation) && { frameStack: frames }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { EnvironmentError } from "../errors.ts";
 import type { EnvironmentSpec } from "./environment.ts";
-import { type Opened, specOfOpened } from "./gymnasium-protocol.ts";
+import { isBytes, type Opened, specOfOpened } from "./gymnasium-protocol.ts";
 import { sizeOf } from "./spaces.ts";
 import { copyFinite, type LaneBuffers } from "./vector.ts";
 
@@ -33,7 +33,7 @@ export function gymnasiumTask(environment: string, opened: Opened): Task {
   const width = sizeOf(spec.observationSpace);
   return {
     spec,
-    bytes: opened.observation.dtype === "uint8",
+    bytes: isBytes(opened.observation),
     width,
     playsOn: true,
     beginning: (seed) => ({ seed, noOps: 0 }),

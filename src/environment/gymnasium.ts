@@ -9,6 +9,7 @@ import type { EnvironmentSpec, VectorEnvironment } from "./environment.ts";
 import { type Actions, Episode } from "./gymnasium-episode.ts";
 import {
   CLOSE,
+  CREATE,
   checkSpaces,
   fingerprintOf,
   type GymnasiumOptions,
@@ -23,6 +24,7 @@ import {
   request,
   TERMINATED,
   TRUNCATED,
+  type Whereabouts,
 } from "./gymnasium-protocol.ts";
 import { type Share, shareOf } from "./gymnasium-share.ts";
 import { gymnasiumTask, type Task, type View } from "./gymnasium-task.ts";
@@ -129,9 +131,7 @@ class GymnasiumVector implements VectorEnvironment {
       episode.add(actions, lane);
       this.#seeds[lane] = episode.next;
     }
-    await this.#advance(actions, this.#wanted, this, this.#view, (lane) =>
-      this.#place(lane, this.#episodes[lane]!.steps),
-    );
+    await this.#advance(actions, this.#wanted, this, this.#view, (lane) => this.#episodes[lane]!.steps);
   }
 
   getState(): VectorState {
@@ -183,52 +183,71 @@ class GymnasiumVector implements VectorEnvironment {
 
   async #create(): Promise<void> {
     const made = this.#shares.map(({ process, creation }) => process.ask(creation));
-    await this.#all(made, () => "a new environment: ");
+    await this.#all(made);
   }
 
   /** Waits for all; throws the first error, in the order of the shares. */
-  async #all<T>(answers: readonly Promise<T>[], where: (lane: number) => string): Promise<T[]> {
+  async #all<T>(answers: readonly Promise<T>[], step?: (lane: number) => number): Promise<T[]> {
     const outcomes = await Promise.allSettled(answers);
     return outcomes.map((outcome, k) => {
       if (outcome.status === "fulfilled") return outcome.value;
-      throw errorOf(this.spec.id, outcome.reason, (lane) => where(this.#shares[k]!.from + lane));
+      throw this.#errorOf(outcome.reason, this.#shares[k]!, step);
+    });
+  }
+
+  /** @param step in which step of its episode a lane is */
+  #errorOf(error: unknown, { from }: Share, step?: (lane: number) => number): unknown {
+    return errorOf(this.spec.id, error, ({ operation, vector, lane: own }: Whereabouts) => {
+      const lane = from + own;
+      if (vector !== this.#vector) return "";
+      if (operation === CREATE) return "a new environment: ";
+      return this.#place(lane, operation === RESET ? 0 : (step?.(lane) ?? this.#episodes[lane]?.steps ?? 0));
     });
   }
 
   /** Where an error happened. */
   #place(lane: number, step: number): string {
-    const seed = this.#episodes[lane]?.seed ?? 0;
+    const begins = step === 0 && this.#begun.has(lane);
+    const seed = (begins ? this.#seeds[lane] : this.#episodes[lane]?.seed) ?? 0;
     return step === 0 ? `reset(${seed}): ` : `step ${step} of the episode with seed ${seed}: `;
   }
 
+  #shareOf(lane: number): Share {
+    return this.#shares.findLast(({ from }) => lane >= from)!;
+  }
+
   async #begin(lane: number, seed: number, view: View): Promise<void> {
-    const share = this.#shares.findLast(({ from }) => lane >= from)!;
+    const { process, from } = this.#shareOf(lane);
     const beginning = this.#task.beginning(seed);
     const content = new DataView(new ArrayBuffer(16));
-    content.setUint32(0, lane - share.from, true);
+    content.setUint32(0, lane - from, true);
     content.setBigUint64(4, BigInt(beginning.seed), true);
     content.setUint32(12, beginning.noOps, true);
-    await this.#arrive(lane, share.process.ask(request(RESET, this.#vector, new Uint8Array(content.buffer))), 0, view);
+    const asked = process.ask(request(RESET, this.#vector, new Uint8Array(content.buffer)));
+    await this.#arrive(lane, asked, 0, view);
   }
 
   /** Takes a first observation, at `offset` of those that an answer has. */
   async #arrive(lane: number, asked: Promise<Answer>, offset: number, view: View): Promise<void> {
-    const where = (): string => this.#place(lane, 0);
     try {
       const { bytes } = await asked;
-      view.begin(lane, this.#task.bytes ? bytes : new Float32Array(bytes.buffer), offset * this.#task.width, where);
+      const arrived = this.#task.bytes ? bytes : new Float32Array(bytes.buffer);
+      view.begin(lane, arrived, offset * this.#task.width, () => this.#place(lane, 0));
     } catch (error) {
-      throw errorOf(this.spec.id, error, where);
+      throw this.#errorOf(error, this.#shareOf(lane));
     }
   }
 
-  /** Steps the lanes that are wanted. */
+  /**
+   * Steps the lanes that are wanted.
+   * @param step in which step of its episode a lane is
+   */
   async #advance(
     actions: Actions,
     wanted: Uint8Array,
     into: LaneBuffers,
     view: View,
-    where: (lane: number) => string,
+    step: (lane: number) => number,
   ): Promise<void> {
     const asked = this.#shares.map(({ process, from, to, request, answer, ...share }) => {
       share.actions.set(actions.subarray(from * this.#actionSize, to * this.#actionSize));
@@ -238,8 +257,9 @@ class GymnasiumVector implements VectorEnvironment {
     });
     const answers = await this.#all(
       asked.map((answer) => Promise.resolve(answer)),
-      where,
+      step,
     );
+    const where = (lane: number): string => this.#place(lane, step(lane));
     for (const [k, share] of this.#shares.entries()) {
       const answer = answers[k];
       if (answer === undefined) continue;
@@ -286,7 +306,7 @@ class GymnasiumVector implements VectorEnvironment {
         actions.set(episode.at(step), lane * this.#actionSize);
         if (played.terminated[lane] || played.truncated[lane]) this.#strayed(lane, step);
       }
-      await this.#advance(actions, wanted, played, view, (lane) => this.#place(lane, step + 1));
+      await this.#advance(actions, wanted, played, view, () => step + 1);
     }
     const width = sizeOf(this.spec.observationSpace);
     for (const { lane, episode } of lanes) {
@@ -339,7 +359,10 @@ export class GymnasiumProcesses {
       const process = new PythonProcess(environment, timeout, leavesCore(count));
       processes.push(process);
       try {
-        return parseOpened(environment, (await process.ask(request)).bytes);
+        // First that Python has what is needed.
+        const fit = await process.ask(request);
+        const opened = (await fit.more) ?? fit;
+        return parseOpened(environment, opened.bytes);
       } catch (error) {
         throw errorOf(environment, error);
       }

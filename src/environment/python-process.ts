@@ -1,14 +1,27 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
+import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { EnvironmentError, reasonOf, UsageError } from "../errors.ts";
-import { ANSWER_BYTES, errorOfRefusal, FOLLOWED, parseRefusal, REFUSED, type Refusal } from "./gymnasium-protocol.ts";
+import {
+  ANSWER_BYTES,
+  errorOfRefusal,
+  FOLLOWED,
+  parseRefusal,
+  REFUSED,
+  type Refusal,
+  WHEREABOUTS_BYTES,
+  type Whereabouts,
+  whereaboutsOf,
+} from "./gymnasium-protocol.ts";
 import { SharedMemory } from "./shared-memory.ts";
 
 /** Limit of answers whose length is not known before: descriptions and refusals. */
 const MAX_TEXT_BYTES = 2 ** 28;
 /** Milliseconds that a process has to end by itself: a second more than it gives its environments to close. */
 const GRACE = 6_000;
+/** Milliseconds that the output of a process may take that has ended: another one may have it. */
+const PATIENCE = 1_000;
 
 /** Characters that are shown of what another program than Python prints. */
 const MAX_PRINTED = 80;
@@ -35,6 +48,15 @@ class RefusedError extends Error {
   }
 }
 
+/** A process that ended under its environment. */
+class EndedError extends Error {
+  readonly at: Whereabouts | undefined;
+  constructor(message: string, at: Whereabouts | undefined) {
+    super(message);
+    this.at = at;
+  }
+}
+
 export interface Answer {
   readonly bytes: Uint8Array;
   /** Comes later, without another request. */
@@ -54,8 +76,9 @@ interface Waiting {
  * nothing throws), and would let nothing else happen meanwhile. An idle process keeps this one not alive, and ends with it.
  */
 export class PythonProcess {
-  /** Descriptor 5 of the process, if the system has such. */
+  /** Descriptor 5 of the process, if the system has such. Where the process is comes first in it. */
   readonly memory = SharedMemory.create();
+  readonly #whereabouts = this.memory?.reserve(WHEREABOUTS_BYTES);
   readonly #environment: string;
   readonly #seconds: number;
   /** Whether this side has a core of its own beside the other. */
@@ -93,6 +116,8 @@ export class PythonProcess {
       // Processes side by side, each with threads for all cores, would be in each other's way.
       env: { OMP_NUM_THREADS: "1", OPENCV_FOR_THREADS_NUM: "1", ...process.env },
       windowsHide: true,
+      // A group of its own: what it started ends with it when it has to be ended.
+      detached: process.platform !== "win32",
     });
     this.#requests = this.#child.stdio[3] as Socket;
     this.#answers = this.#child.stdio[4] as Socket;
@@ -106,7 +131,7 @@ export class PythonProcess {
     output.setEncoding("utf8").on("data", (text: string) => {
       if (printed.length < MAX_PRINTED) printed = (printed + text).trimStart();
     });
-    const closed = new Promise((resolve) => output.once("close", resolve));
+    const closed = new Promise<void>((resolve) => output.once("close", resolve));
     this.#exited = new Promise((resolve) => {
       this.#child.once("error", (error) => {
         const advice =
@@ -124,7 +149,10 @@ export class PythonProcess {
         else {
           // What it printed may still be on its way.
           output.ref();
-          void closed.then(end);
+          void Promise.race([closed, wait(PATIENCE)]).then(() => {
+            output.destroy();
+            end();
+          });
         }
       });
     });
@@ -133,7 +161,7 @@ export class PythonProcess {
 
   /**
    * Sends a request; the answer arrives in `into`, or in a new array without it. The request must not change before.
-   * @throws RefusedError, or EnvironmentError when the process ends, hangs or answers nonsense
+   * @throws RefusedError, EndedError when the process ends, hangs or answers nonsense: `errorOf` says what users see
    */
   ask(request: Uint8Array, into?: Uint8Array): Promise<Answer> {
     if (this.#ended) return Promise.reject(this.#ended);
@@ -153,7 +181,7 @@ export class PythonProcess {
     this.#requests.end();
     this.#child.ref();
     const late = setTimeout(() => {
-      this.#child.kill("SIGKILL");
+      this.#kill();
     }, GRACE);
     await this.#exited;
     clearTimeout(late);
@@ -187,7 +215,7 @@ export class PythonProcess {
     const waiting = this.#waiting[0];
     const { into } = waiting ?? {};
     if (waiting === undefined || (!refused && into && into.length !== length) || length > MAX_TEXT_BYTES) {
-      this.#kill(`sent ${length} bytes that nobody asked for`);
+      this.#giveUp(`sent ${length} bytes that nobody asked for`);
     } else {
       this.#target = refused || into === undefined ? new Uint8Array(length) : into;
     }
@@ -230,7 +258,7 @@ export class PythonProcess {
     }
     this.#timer = setTimeout(() => {
       if (this.#waiting.length === 0) return;
-      this.#kill(`gave no answer for ${this.#seconds} s: if it needs more, give it more with --env-timeout`);
+      this.#giveUp(`gave no answer for ${this.#seconds} s: if it needs more, give it more with --env-timeout`);
     }, 1000 * this.#seconds).unref();
   }
 
@@ -253,7 +281,7 @@ export class PythonProcess {
 
   /** @param printed a line of what came before the bridge began, if anything did */
   #endOf(what: string, printed: string): Error {
-    if (this.#answered) return new EnvironmentError(this.#environment, `its Python process ${what}`);
+    if (this.#answered) return this.#endedError(what);
     const python = interpreter();
     const found =
       printed === ""
@@ -262,9 +290,33 @@ export class PythonProcess {
     return new UsageError("POPS_PYTHON", `${found}; expected a Python from 3.9 with gymnasium`);
   }
 
-  #kill(what: string): void {
-    this.#end(new EnvironmentError(this.#environment, `its Python process ${what}`));
-    this.#child.kill("SIGKILL");
+  #endedError(what: string): EndedError {
+    let at: Whereabouts | undefined;
+    if (this.memory && this.#whereabouts !== undefined) {
+      const bytes = new Uint8Array(WHEREABOUTS_BYTES);
+      this.memory.read(this.#whereabouts, bytes);
+      at = whereaboutsOf(bytes);
+    }
+    return new EndedError(`its Python process ${what}`, at);
+  }
+
+  #giveUp(what: string): void {
+    this.#end(this.#endedError(what));
+    this.#kill();
+  }
+
+  /** Ends the process and what it started. */
+  #kill(): void {
+    const { pid } = this.#child;
+    if (pid === undefined || process.platform === "win32") {
+      this.#child.kill("SIGKILL");
+      return;
+    }
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch {
+      // Gone already.
+    }
   }
 
   #end(error: Error): void {
@@ -276,11 +328,15 @@ export class PythonProcess {
 }
 
 /**
- * A refusal as the error that users see; other errors as they are.
- * @param where what was asked of a lane of the share
+ * A refusal, or the end of a process, as the error that users see; other errors as they are.
+ * @param where in words
  */
-export function errorOf(environment: string, error: unknown, where?: (lane: number) => string): unknown {
-  if (!(error instanceof RefusedError)) return error;
-  const { lane } = error.refusal;
-  return errorOfRefusal(environment, error.refusal, lane === null ? "" : where?.(lane));
+export function errorOf(environment: string, error: unknown, where?: (at: Whereabouts) => string): unknown {
+  if (error instanceof RefusedError) {
+    const { refusal } = error;
+    return errorOfRefusal(environment, refusal, where?.(refusal.at));
+  }
+  if (!(error instanceof EndedError)) return error;
+  const place = error.at && where ? where(error.at) : "";
+  return new EnvironmentError(environment, place + error.message);
 }

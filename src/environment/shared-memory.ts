@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, existsSync, openSync, readSync, unlinkSync } from "node:fs";
+import { closeSync, existsSync, ftruncateSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -7,6 +7,8 @@ import { join } from "node:path";
 const IN_MEMORY = "/dev/shm";
 /** What systems want of the places at which a file is mapped. */
 const ALIGNMENT = 65_536;
+/** What is allocated at once. */
+const ZEROS = new Uint8Array(2 ** 20);
 
 /**
  * Memory that a child process writes and this one reads: a file without a name, which goes with the two. For what is too
@@ -15,6 +17,7 @@ const ALIGNMENT = 65_536;
 export class SharedMemory {
   /** For the child process to inherit. */
   readonly descriptor: number;
+  /** Bytes that are allocated. */
   #size = 0;
   /** Places that were given back, by length. */
   readonly #free = new Map<number, number[]>();
@@ -39,11 +42,22 @@ export class SharedMemory {
     return undefined;
   }
 
-  /** A place of so many bytes, which nobody else has until it is given back. The child process makes it as large. */
-  reserve(bytes: number): number {
-    const place = this.#free.get(bytes)?.pop() ?? this.#size;
-    this.#size = Math.max(this.#size, ALIGNMENT * Math.ceil((place + bytes) / ALIGNMENT));
-    return place;
+  /** A place of so many bytes, which nobody else has until it is given back; `undefined` when there is no room for it. */
+  reserve(bytes: number): number | undefined {
+    const place = this.#free.get(bytes)?.pop();
+    if (place !== undefined) return place;
+    const end = this.#size;
+    try {
+      // Written, so that it is there: who touches memory that is not is killed.
+      for (const grown = end + ALIGNMENT * Math.ceil(bytes / ALIGNMENT); this.#size < grown; ) {
+        this.#size += writeSync(this.descriptor, ZEROS, 0, Math.min(ZEROS.length, grown - this.#size), this.#size);
+      }
+      return end;
+    } catch {
+      ftruncateSync(this.descriptor, end);
+      this.#size = end;
+      return undefined;
+    }
   }
 
   release(place: number, bytes: number): void {

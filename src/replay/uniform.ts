@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { allocate } from "../memory.ts";
 import type { Plain } from "../plain.ts";
 import type { Pcg64 } from "../random/pcg64.ts";
 import type { Observations } from "./rows.ts";
@@ -36,13 +37,20 @@ export class ReplayBuffer {
   #size = 0;
   #next = 0;
 
-  /** @param frameStack frames of bytes of which an observation is a stack, if it is one */
+  /**
+   * @param frameStack frames of bytes of which an observation is a stack, if it is one
+   * @throws UsageError when there is no memory for so many
+   */
   constructor(capacity: number, observationSize: number, frameStack?: number) {
+    const bytes =
+      frameStack === undefined ? 8 * observationSize + 12 : observationSize / frameStack + 8 * frameStack + 12;
+    const what = `${capacity} transitions of observations of ${observationSize} numbers`;
     this.capacity = capacity;
-    this.#observations =
+    this.#observations = allocate("teacher.bufferSize", bytes * capacity, what, () =>
       frameStack === undefined
         ? new RowStore(2 * capacity, observationSize)
-        : new FrameStore(2 * capacity, observationSize, frameStack, capacity);
+        : new FrameStore(2 * capacity, observationSize, frameStack, capacity),
+    );
     this.#actions = new Int32Array(capacity);
     this.#rewards = new Float32Array(capacity);
     this.#discounts = new Float32Array(capacity);

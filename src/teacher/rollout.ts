@@ -1,5 +1,6 @@
 import type { VectorEnvironment } from "../environment/environment.ts";
 import { sizeOf } from "../environment/spaces.ts";
+import { allocate } from "../memory.ts";
 import { type Actions, boundActions, sampleChoice, sampleGaussian } from "../network/action.ts";
 import { inputSize, type Normalization, outputSize } from "../network/architecture.ts";
 import type { Plain } from "../plain.ts";
@@ -97,7 +98,11 @@ export class Rollout {
     this.#acting = acting;
     this.#assessing = assessing;
     this.#chunk = chunk;
-    this.#observations = arrayOf(isBytes(lanes, options), rows * width);
+    const bytes = isBytes(lanes, options);
+    const size = (bytes ? 1 : 4) * rows * width;
+    this.#observations = allocate("teacher.nSteps", size, `${rows} observations of ${width} numbers`, () =>
+      arrayOf(bytes, rows * width),
+    );
     this.#finals = arrayOf(this.bytes, 2 * lanes.size * width);
     this.#actions = model.actor.gaussian ? new Float32Array(rows * outputSize(model.actor)) : new Int32Array(rows);
     this.#logProb = new Float32Array(rows);

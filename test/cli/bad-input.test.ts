@@ -234,6 +234,33 @@ it.each<[parameters: string, code: number, message: string]>([
   expect(ended).toEqual({ code, stdout: "", stderr: `pops: ${fill(message)}\n` });
 });
 
+it.each([
+  [
+    "teacher.bufferSize",
+    "dqn",
+    1e12,
+    /^pops: teacher.bufferSize: 1\d+ transitions of observations of 4 numbers take 44000 GB, /,
+  ],
+  [
+    "teacher.nSteps",
+    "ppo",
+    16_384e6,
+    /^pops: teacher.nSteps: \d+ observations of 4 numbers take \d+ GB, this machine has /,
+  ],
+  [
+    "pops.distill.teacherStates",
+    "dqn",
+    1e12,
+    /^pops: pops.distill.teacherStates: 1\d+ observations of 4 numbers take /,
+  ],
+])("refuses more %s than there is memory for", async (key, algorithm, value, message) => {
+  const settings = [`teacher.algorithm=${algorithm}`, "pops.objective=5", "pops.lowerBound=5", "teacher.stopScore=5"];
+  const parameters = [...settings, `${key}=${value}`].flatMap((setting) => ["--set", setting]);
+  const { code, stderr } = await pops("run", "CartPole-v1", ...parameters, "--out", at(key));
+  expect(code).toBe(2);
+  expect(stderr).toMatch(message);
+});
+
 it("shows control characters of a hostile file's text instead of obeying them, and caps its length", async () => {
   const hostile = `\u001b]0;gotcha\u0007\u001b[2J\u202eevil\r\n${"long ".repeat(1000)}`;
   writeFileSync(

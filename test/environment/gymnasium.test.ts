@@ -1,14 +1,17 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type SpawnSyncReturns, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { VectorEnvironment } from "../../src/environment/environment.ts";
 import type { GymnasiumReference } from "../../src/environment/gymnasium-protocol.ts";
 import { type OpenEnvironment, openEnvironment } from "../../src/environment/open.ts";
 import { makeVector } from "../../src/environment/vector.ts";
 import { EnvironmentError, UsageError } from "../../src/errors.ts";
+import type { Plain } from "../../src/plain.ts";
 import { stream } from "../../src/random/pcg64.ts";
-import { interpreterIn, modules, NEEDS, python, withGymnasium } from "./fixtures/python.ts";
+import { interpreterIn, isAlive, modules, NEEDS, python, withGymnasium } from "./fixtures/python.ts";
 
 const opened: OpenEnvironment[] = [];
 async function open(id: string, gymnasium: GymnasiumReference = {}, processes = 1): Promise<OpenEnvironment> {
@@ -42,6 +45,14 @@ function actionsOf({ spec, size }: VectorEnvironment, random: ReturnType<typeof 
   );
 }
 
+/** Runs a command where /dev/shm holds a megabyte; its status is another than 0 where that cannot be had. */
+function inSmallMemory(...command: readonly string[]): SpawnSyncReturns<string> {
+  const script = 'mount -t tmpfs -o size=1m tmpfs /dev/shm && exec "$@"';
+  return spawnSync("unshare", ["--map-root-user", "--mount", "sh", "-c", script, "sh", ...command], {
+    encoding: "utf8",
+  });
+}
+
 /** Everything that a vector shows in lock-steps of random actions; episodes that end begin anew. */
 async function play(vector: VectorEnvironment, steps: number, random = stream(1, "bridge")): Promise<number[]> {
   const seen: number[] = [];
@@ -58,6 +69,11 @@ async function play(vector: VectorEnvironment, steps: number, random = stream(1,
 
 async function begin(vector: VectorEnvironment): Promise<void> {
   for (let lane = 0; lane < vector.size; lane++) await vector.reset(lane, 100 + lane);
+}
+
+interface Next {
+  readonly [key: string]: Plain;
+  readonly next: number;
 }
 
 const distance = (a: Iterable<number>, b: Float32Array | Float64Array): number =>
@@ -134,6 +150,17 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     expect(await play(memory, 15)).toEqual(await play(pipes, 15));
   });
 
+  it.skipIf(inSmallMemory("true").status !== 0)(
+    "go by the pipe when shared memory is full (needs a system on which anyone may mount)",
+    () => {
+      const fixture = fileURLToPath(new URL("./fixtures/small-memory.ts", import.meta.url));
+      const { status, stdout, stderr } = inSmallMemory(process.execPath, "--import", "tsx", fixture);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+      const [first, second] = JSON.parse(stdout) as unknown[];
+      expect(second).toEqual(first);
+    },
+  );
+
   it("keep the final observation of an episode until they are reset, and step no further", async () => {
     const vector = (await walk()).vector(2);
     await begin(vector);
@@ -173,6 +200,42 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     expect(vector.rewards[0]).toBeCloseTo(sums[0]! + 0.1 + 0.7, 6);
     // The lower bound in float32 is below that in float64.
     expect(vector.rewards[1]).toBe(sums[1]! - 0.1);
+  });
+
+  it.each<[string, GymnasiumReference["wrappers"], number]>([
+    ["a picture", [], 1],
+    ["a stack of them", [{ name: "FrameStackObservation", kwargs: { stack_size: 4 } }], 4],
+    [
+      "a stack in a row",
+      [{ name: "FrameStackObservation", kwargs: { stack_size: 4 } }, { name: "FlattenObservation" }],
+      1,
+    ],
+  ])("say of bytes that they are %s, which is how they are kept", async (_, wrappers, frames) => {
+    const { spec } = await open("Picture-v0", { module: "bridged", wrappers });
+    expect(spec.frameStack).toBe(frames);
+  });
+
+  it("take whole numbers of another type for bytes", async () => {
+    const pictures = await Promise.all(
+      ["bytes", "floats"].map(async (of) => {
+        const vector = (await open("Picture-v0", { module: "bridged", kwargs: { of } })).vector(2);
+        await begin(vector);
+        const { length } = vector.observations;
+        return play(vector, 3).then((seen) => [length, ...seen]);
+      }),
+    );
+    expect(pictures[1]).toEqual(pictures[0]);
+  });
+
+  it.each([
+    ["parts", "float64"],
+    ["nothing", "float64"],
+    ["large", "int64"],
+  ])("refuse for bytes what is none: %s", async (of, dtype) => {
+    const vector = (await open("Picture-v0", { module: "bridged", kwargs: { of } })).vector(1);
+    await expect(vector.reset(0, 7)).rejects.toThrow(
+      `reset(7): ValueError: an observation of ${dtype} with numbers that are no bytes was returned, its space has uint8`,
+    );
   });
 
   it("are made with keyword arguments and wrappers", async () => {
@@ -231,9 +294,10 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     ],
     ["nothing", "step 3 of the episode with seed 101: the reward is None of type NoneType, expected a number"],
     ["text", "step 3 of the episode with seed 101: the reward is 'abc' of type str, expected a number"],
-    ["exit", "its Python process ended with exit code 3"],
-    ["quit", "its Python process ended with exit code 4"],
-    ["kill", "its Python process was killed by SIGKILL"],
+    ["attributes", "step 3 of the episode with seed 101: RuntimeError: with attributes (bridged.py, line "],
+    ["exit", "step 3 of the episode with seed 101: its Python process ended with exit code 3"],
+    ["quit", "step 3 of the episode with seed 101: its Python process ended with exit code 4"],
+    ["kill", "step 3 of the episode with seed 101: its Python process was killed by SIGKILL"],
   ])("that go wrong end with an EnvironmentError: %s", async (fault, message) => {
     // The lane that goes wrong is in another process than the one that does not.
     const vector = (await walk({ fault }, 2)).vector(2);
@@ -249,6 +313,19 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
   it("that cannot begin end with an EnvironmentError that names the seed", async () => {
     const vector = (await walk({ fault: "reset" })).vector(1);
     await expect(vector.reset(0, 7)).rejects.toThrow("reset(7): RuntimeError: cannot begin");
+  });
+
+  it.each([
+    ["raises", "sixth", "RuntimeError: cannot begin (bridged.py, line "],
+    ["exits", "sixth exit", "its Python process ended with exit code 5"],
+  ])("name the seed of the one that %s, of several that begin at once", async (_, fault, message) => {
+    const vector = (await walk({ fault })).vector(2);
+    await begin(vector);
+    // The second episodes are begun without seeds, and so the third ones as soon as those end.
+    await Promise.all([vector.reset(0), vector.reset(1)]);
+    const { lanes } = vector.getState() as { readonly [key: string]: Plain; readonly lanes: readonly Next[] };
+    for (let step = 0; step < 12; step++) await vector.step(Int32Array.of(0, 0));
+    await expect(vector.reset(0)).rejects.toThrow(`gymnasium:Walk-v0: reset(${lanes[1]!.next}): ${message}`);
   });
 
   it("of the old API are told what reset has to return", async () => {
@@ -280,7 +357,9 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     const vector = (await walk({ fault: "hang" }, 1, { timeout: 2 })).vector(1);
     await begin(vector);
     for (let step = 0; step < 2; step++) await vector.step(Int32Array.of(0));
-    await expect(vector.step(Int32Array.of(0))).rejects.toThrow("gave no answer for 2 s");
+    await expect(vector.step(Int32Array.of(0))).rejects.toThrow(
+      "step 3 of the episode with seed 100: its Python process gave no answer for 2 s",
+    );
   });
 
   it.each<[string, string, GymnasiumReference, string]>([
@@ -330,6 +409,12 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
       { module: "bridged", kwargs: { space: "unbounded" } },
       "its actions have no finite bounds",
     ],
+    [
+      "Strange-v0",
+      "actions that are always the same",
+      { module: "bridged", kwargs: { space: "still" } },
+      "its actions have low bounds that are not below the high ones",
+    ],
   ])("%s: %s are refused with what to do", async (id, _, reference, message) => {
     const refused = open(id, reference);
     await expect(refused).rejects.toThrow(UsageError);
@@ -353,6 +438,28 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     await expect(open("Walk-v0", { module: "broken" })).rejects.toThrow(
       "--env-module: broken failed: SyntaxError: invalid syntax (broken.py, line 3)",
     );
+  });
+
+  it.each([
+    ["exits when it is imported", "import os\nos._exit(3)", "its Python process ended with exit code 3"],
+    ["ends when it is imported", "import sys\nsys.exit('no licence')", "its Python process ended with exit code 1"],
+    [
+      "crashes when it makes one",
+      "import ctypes, gymnasium\ngymnasium.register('Walk-v0', lambda: ctypes.string_at(0))",
+      "its Python process was killed by SIGSEGV",
+    ],
+  ])("whose module %s end with an EnvironmentError, and Python is not blamed", async (name, text, message) => {
+    vi.stubEnv("PYTHONPATH", folder);
+    const module = name.replaceAll(" ", "_");
+    writeFileSync(join(folder, `${module}.py`), text);
+    const failed = open("Walk-v0", { module });
+    await expect(failed).rejects.toThrow(EnvironmentError);
+    await expect(failed).rejects.toThrow(`gymnasium:Walk-v0: ${message}`);
+  });
+
+  it("are found with PYTHONSAFEPATH too", async () => {
+    vi.stubEnv("PYTHONSAFEPATH", "1");
+    await expect(walk()).resolves.toBeDefined();
   });
 
   it("whose package is missing are refused with Gymnasium's advice for the interpreter in use", async () => {
@@ -385,6 +492,17 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     await expect(refused).rejects.toThrow(message);
   });
 });
+
+it.skipIf(process.platform === "win32")(
+  "an interpreter that never answers is given up, with what it started (needs a POSIX shell)",
+  async () => {
+    const number = join(folder, "number");
+    vi.stubEnv("POPS_PYTHON", interpreterIn(folder, "endless", `sleep 600 & echo $! > '${number}'; wait`));
+    await expect(open("CartPole-v1", { timeout: 1 })).rejects.toThrow("its Python process gave no answer for 1 s");
+    const pid = Number(readFileSync(number, "utf8"));
+    await expect.poll(() => isAlive(pid), { timeout: 20_000 }).toBe(false);
+  },
+);
 
 it("without Python, Gymnasium's environments are refused with what to do", async () => {
   vi.stubEnv("POPS_PYTHON", join(folder, "missing"));

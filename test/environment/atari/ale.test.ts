@@ -83,12 +83,15 @@ describe.skipIf(!withAle)("ALE's games (needs Python with gymnasium[atari], whic
     expect(points % 10).toBe(0);
   });
 
-  it("begin alike whatever was played before", async () => {
-    // After a reset Freeway goes on otherwise than after another.
-    const vector = (await open("Freeway")).vector(1);
+  it.each([
+    ["after a reset Freeway goes on otherwise than after another", "Freeway", 60],
+    ["TicTacToe3d leaves frames unfinished while it thinks", "TicTacToe3d", 0],
+  ])("begin alike whatever was played before: %s", async (_, game, steps) => {
+    const vector = (await open(game)).vector(1);
     await begin(vector, 1);
     const first = await play(vector, 100);
-    await play(vector, 60, "something else");
+    await begin(vector, 4);
+    await play(vector, steps, "something else");
     await begin(vector, 1);
     expect(await play(vector, 100)).toEqual(first);
   });
