@@ -5,6 +5,11 @@ import { Worker, type WorkerOptions } from "node:worker_threads";
 
 const fromSource = import.meta.url.endsWith(".ts");
 
+/** Shows what a thread prints, which was started with `stdout: true`, on standard error: standard output is the program's. */
+export function showPrinted(worker: Worker): void {
+  worker.stdout.on("data", (chunk: Uint8Array) => process.stderr.write(chunk));
+}
+
 /**
  * Starts a thread whose program is a module of this package, named by the URL of its TypeScript source: from that source
  * (through tsx) or from its compiled JavaScript, whichever this file is.

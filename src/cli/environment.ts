@@ -16,6 +16,7 @@ import { EnvironmentError, reasonOf, UsageError } from "../errors.ts";
 import { readBounded } from "../files.ts";
 import { type AnyPolicy, MAX_WORDS, MAX_WRAPPERS, type Policy } from "../network/policy.ts";
 import { sha256 } from "../seal.ts";
+import { admit } from "./strays.ts";
 import { shellWord } from "./terminal.ts";
 
 /** What the command line says of an environment beside its id. */
@@ -118,6 +119,7 @@ export async function ownEnvironment(path: string): Promise<OwnEnvironment> {
   const before = own.get(url);
   if (before) return before;
   const sha256 = digestOf(path);
+  admit(path);
   const made = await importEnvironment(url, path);
   if (made === undefined) throw new EnvironmentError(path, `has no default export: ${EXPORT}`);
   const problems = checkEnvironment(made.create);

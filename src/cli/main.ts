@@ -14,6 +14,7 @@ import { newEnvironment } from "./commands/new.ts";
 import { compress, type RunFlags, train } from "./commands/run.ts";
 import { verifyExports } from "./commands/verify.ts";
 import { getFromZoo, listZoo } from "./commands/zoo.ts";
+import { exit, strayOf } from "./strays.ts";
 import { coloursOf, printable } from "./terminal.ts";
 
 /** Exit codes that no PopsError has: an unforeseen error, a wrong command line, a reader of the output that went away. */
@@ -331,22 +332,29 @@ function problem(): string {
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
-    process.exit(BROKEN_PIPE);
+    exit(BROKEN_PIPE);
   });
 }
 
+/** Says what ended the program; gives its exit code. */
+function failed(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+  if (error instanceof PopsError) {
+    process.stderr.write(`${problem()} ${printable(error.message)}\n`);
+    return error.exitCode;
+  }
+  const details = error instanceof Error ? error.stack : undefined;
+  process.stderr.write(`${problem()} unexpected failure, please report it: ${details ?? reasonOf(error)}\n`);
+  return FAILED;
+}
+
+process.on("uncaughtException", (thrown) => {
+  // A run has a listener of its own: it saves first.
+  if (process.listenerCount("uncaughtException") === 1) exit(failed(strayOf(thrown)));
+});
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) {
-    exitCode = error.exitCode === 0 ? 0 : USAGE;
-  } else if (error instanceof PopsError) {
-    process.stderr.write(`${problem()} ${printable(error.message)}\n`);
-    exitCode = error.exitCode;
-  } else {
-    const details = error instanceof Error ? error.stack : undefined;
-    process.stderr.write(`${problem()} unexpected failure, please report it: ${details ?? reasonOf(error)}\n`);
-    exitCode = FAILED;
-  }
+  exitCode = failed(error);
 }
 process.exitCode = exitCode;

@@ -21,6 +21,7 @@ import { type Config, extendConfig, formatConfig, parseConfig, subjectOf } from 
 import { digestOf, type OwnModule, ownEnvironment } from "./environment.ts";
 import { finish, type GivenTeacher, saveTeacher, teacherPath } from "./finish.ts";
 import { Progress } from "./progress.ts";
+import { strayOf } from "./strays.ts";
 import { comparison } from "./table.ts";
 import { aboutTeacher } from "./teacher.ts";
 import { shellWord } from "./terminal.ts";
@@ -259,6 +260,7 @@ async function session(
       signal: stop.signal,
       onEvent: progress.show,
     });
+    if (stop.stray !== undefined) throw stop.stray;
     if (done.interrupted) {
       progress.line(`Saved. Go on with: ${resumeCommand(config, options)}`);
       return INTERRUPTED;
@@ -318,10 +320,25 @@ function show({ files }: RunDirectory, result: Result, progress: Progress, json:
 /** Signals closer together than this are one. */
 const SAME_SIGNAL_MS = 1_000;
 
-/** The first Ctrl-C asks the run to stop at its next safe point, the second ends the process at once. */
-function stopOnSignal(progress: Progress): { signal: AbortSignal; release: () => void } {
+interface Stop {
+  readonly signal: AbortSignal;
+  /** What an environment, most likely, threw outside of its methods. */
+  readonly stray: unknown;
+  readonly release: () => void;
+}
+
+/**
+ * The first Ctrl-C asks the run to stop at its next safe point, the second ends the process at once. So does an error that
+ * nobody catches.
+ */
+function stopOnSignal(progress: Progress): Stop {
   const controller = new AbortController();
   let asked = 0;
+  let stray: unknown;
+  const onStray = (thrown: unknown): void => {
+    stray ??= strayOf(thrown);
+    controller.abort();
+  };
   const onSignal = (): void => {
     if (controller.signal.aborted) {
       // A terminal's Ctrl-C arrives twice where npm or tsx pass it on as well.
@@ -335,11 +352,16 @@ function stopOnSignal(progress: Progress): { signal: AbortSignal; release: () =>
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
+  process.on("uncaughtException", onStray);
   return {
     signal: controller.signal,
+    get stray() {
+      return stray;
+    },
     release: () => {
       process.off("SIGINT", onSignal);
       process.off("SIGTERM", onSignal);
+      process.off("uncaughtException", onStray);
     },
   };
 }

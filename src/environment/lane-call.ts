@@ -19,8 +19,11 @@ export const REQUESTS = 0;
 export const ANSWERS = 1;
 /** The vector that is to be stepped, or `CALL`. */
 export const VECTOR = 2;
-/** 1 when the answer has a result on the port, 0 when there is nothing to say. */
+/** What is on the port: nothing, a result, or why the thread ended. */
 export const RESULTS = 3;
+export const NOTHING = 0;
+export const RESULT = 1;
+export const ENDED = 2;
 
 /** No vector's number. */
 export const CALL = 0;

@@ -1,6 +1,7 @@
 /** The program of a thread that steps a share of the lanes of vectors. */
 import { setImmediate } from "node:timers/promises";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { reasonOf } from "../errors.ts";
 import type { Plain } from "../plain.ts";
 import {
   ANSWERS,
@@ -8,16 +9,19 @@ import {
   type Call,
   changes,
   count,
+  ENDED,
   failureOf,
   type LaneThreadData,
+  NOTHING,
   REQUESTS,
+  RESULT,
   RESULTS,
   type Result,
   VECTOR,
 } from "./lane-call.ts";
 import { importModules } from "./module.ts";
 import { registrationOf } from "./registry.ts";
-import { LaneVector } from "./vector.ts";
+import { LaneVector, placeOf } from "./vector.ts";
 
 /** Milliseconds without a request after which the event loop gets a turn: what an environment prints comes out there. */
 const IDLE = 100;
@@ -84,11 +88,23 @@ function serve(vector: number): boolean {
   return true;
 }
 
+// The other side may wait for an answer without a turn of its event loop, and would not hear of this thread's end.
+let thrown: unknown;
+process.on("uncaughtException", (error) => {
+  thrown = error;
+  process.exit(1);
+});
+process.on("exit", (code) => {
+  const reason = thrown === undefined ? `exit code ${code}` : `${reasonOf(thrown)}${placeOf(thrown)}`;
+  port.postMessage({ environment, reason, stack: undefined } satisfies Result);
+  Atomics.store(signal, RESULTS, ENDED);
+  count(signal, ANSWERS);
+});
 parentPort?.postMessage("ready");
 for (let served = 0; ; served = (served + 1) | 0) {
   while (!changes(signal, REQUESTS, served, IDLE)) await setImmediate();
   const vector = Atomics.load(signal, VECTOR);
-  Atomics.store(signal, RESULTS, serve(vector) ? 1 : 0);
+  Atomics.store(signal, RESULTS, serve(vector) ? RESULT : NOTHING);
   count(signal, ANSWERS);
   if (vector === CALL) await setImmediate();
 }

@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads";
 import { EnvironmentError, reasonOf } from "../errors.ts";
 import type { Plain } from "../plain.ts";
-import { startThread } from "../thread.ts";
+import { showPrinted, startThread } from "../thread.ts";
 import type { EnvironmentSpec, VectorEnvironment } from "./environment.ts";
 import {
   ANSWERS,
@@ -10,8 +10,10 @@ import {
   type Call,
   changes,
   count,
+  ENDED,
   errorOf,
   type LaneThreadData,
+  NOTHING,
   REQUESTS,
   RESULTS,
   type Result,
@@ -24,6 +26,7 @@ import {
   type LaneBuffers,
   LaneVector,
   parseVectorState,
+  placeOf,
   refuseLane,
   type VectorState,
   vectorOf,
@@ -34,6 +37,7 @@ const PATIENCE = 20;
 
 /** A thread as the main thread sees it. Whoever sends a request waits for its answer before the next. */
 class LaneThread {
+  readonly #environment: string;
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #signal = new Int32Array(new SharedArrayBuffer(16));
@@ -45,15 +49,14 @@ class LaneThread {
     this.#port = port1;
     const workerData: LaneThreadData = { environment, modules, port: port2, signal: this.#signal };
     const program = new URL("./lane-thread.ts", import.meta.url);
-    this.#worker = startThread(program, { workerData, transferList: [port2] });
-    const end = (reason: string): void => {
-      this.#ended ??= new EnvironmentError(environment, `a thread of its lanes ended: ${reason}`);
-    };
+    this.#worker = startThread(program, { workerData, transferList: [port2], stdout: true });
+    showPrinted(this.#worker);
+    this.#environment = environment;
     this.#worker.on("error", (error) => {
-      end(reasonOf(error));
+      this.#end(`${reasonOf(error)}${placeOf(error)}`);
     });
     this.#worker.on("exit", (code) => {
-      end(`exit code ${code}`);
+      this.#end(`exit code ${code}`);
     });
   }
 
@@ -93,7 +96,7 @@ class LaneThread {
     this.#result();
   }
 
-  /** As `answer`, but without a turn of the event loop: a thread that ends meanwhile is waited for for ever. */
+  /** As `answer`, but without a turn of the event loop. */
   answerNow(): Plain {
     if (this.#ended) throw this.#ended;
     this.#answers(Number.POSITIVE_INFINITY);
@@ -104,11 +107,17 @@ class LaneThread {
     return changes(this.#signal, ANSWERS, (this.#requests - 1) | 0, milliseconds);
   }
 
+  #end(reason: string): EnvironmentError {
+    this.#ended ??= new EnvironmentError(this.#environment, `a thread of its lanes ended: ${reason}`);
+    return this.#ended;
+  }
+
   #result(): Plain {
-    if (Atomics.load(this.#signal, RESULTS) === 0) return null;
+    const what = Atomics.load(this.#signal, RESULTS);
+    if (what === NOTHING) return null;
     const { message } = receiveMessageOnPort(this.#port) as { readonly message: Result };
     if ("value" in message) return message.value;
-    throw errorOf(message);
+    throw what === ENDED ? this.#end(message.reason) : errorOf(message);
   }
 
   /** Ends the thread, whatever it is doing; that is no native call, so it is safe. */

@@ -2,8 +2,9 @@ import { once } from "node:events";
 import type { Worker } from "node:worker_threads";
 import type { Distilled, DistillJob, DistillState } from "../distillation/distill.ts";
 import { errorOf } from "../environment/lane-call.ts";
-import { NumericError, reasonOf } from "../errors.ts";
-import { startThread } from "../thread.ts";
+import { placeOf } from "../environment/vector.ts";
+import { EnvironmentError, NumericError, reasonOf } from "../errors.ts";
+import { showPrinted, startThread } from "../thread.ts";
 import type { PlayJob, WorkerContext, WorkerReply, WorkerRequest, WorkerTask } from "./worker.ts";
 
 interface Task {
@@ -25,6 +26,8 @@ export class Pool {
   readonly #queue: Task[] = [];
   /** Raised to make the jobs of earlier generations stop at their next update. */
   readonly #generation: Int32Array;
+  /** What ended a thread that had nothing to do. */
+  #failed: Error | undefined;
 
   constructor(context: Omit<WorkerContext, "generation">, size: number) {
     const generation = new Int32Array(new SharedArrayBuffer(4));
@@ -49,6 +52,7 @@ export class Pool {
   }
 
   #run(task: WorkerTask, onProgress: Task["onProgress"]): Promise<Distilled | Float64Array> {
+    if (this.#failed) return Promise.reject(this.#failed);
     return new Promise((resolve, reject) => {
       this.#queue.push({ task, onProgress, resolve, reject });
       this.#dispatch();
@@ -68,7 +72,20 @@ export class Pool {
   }
 
   #spawn(): Worker {
-    const worker = startThread(new URL("./worker.ts", import.meta.url), { workerData: this.#context });
+    const program = new URL("./worker.ts", import.meta.url);
+    const worker = startThread(program, { workerData: this.#context, stdout: true });
+    showPrinted(worker);
+    const { source } = this.#context;
+    const ofEnvironment = (reason: string): Error =>
+      "environment" in source ? new EnvironmentError(source.environment, reason) : new Error(reason);
+    const fail = (error: Error): void => {
+      const task = this.#busy.get(worker);
+      const idle = this.#idle.indexOf(worker);
+      this.#busy.delete(worker);
+      if (idle >= 0) this.#idle.splice(idle, 1);
+      if (task) task.reject(error);
+      else if (idle >= 0) this.#failed ??= error;
+    };
     worker.on("message", (reply: WorkerReply) => {
       const task = this.#busy.get(worker);
       if (!task) return;
@@ -85,8 +102,13 @@ export class Pool {
       this.#dispatch();
     });
     worker.on("error", (error) => {
-      this.#busy.get(worker)?.reject(new Error(`a worker thread failed: ${reasonOf(error)}`, { cause: error }));
-      this.#busy.delete(worker);
+      const reason = `a worker thread failed: ${reasonOf(error)}`;
+      const place = placeOf(error);
+      fail(place === "" ? new Error(reason, { cause: error }) : ofEnvironment(reason + place));
+    });
+    // Those that this program ends are neither busy nor idle.
+    worker.on("exit", (code) => {
+      fail(ofEnvironment(`a worker thread ended: exit code ${code}`));
     });
     return worker;
   }

@@ -188,6 +188,88 @@ describe("a run", () => {
   });
 });
 
+describe("what a module does outside of the contract", () => {
+  const tilt = "const tilt = ";
+  const step = (text: string): [string, string] => [tilt, `${text}\n    ${tilt}`];
+  const training = settings.filter((_, k) => k % 2 === 1 && settings[k]!.startsWith("teacher."));
+
+  it.each<[what: string, slow: boolean, from: string, to: string, message: string]>([
+    [
+      "exits",
+      false,
+      ...step("if (++steps > 6000) process.exit(3);"),
+      "Error: called process.exit(3) (odd.ts, line 37)",
+    ],
+    [
+      "exits in a thread",
+      true,
+      ...step("if (!isMainThread && ++steps > 1000) process.exit(3);"),
+      "a thread of its lanes ended: exit code 3",
+    ],
+    [
+      "exits in a thread that is asked for its state",
+      true,
+      "return { random:",
+      "if (!isMainThread) process.exit(3);\n    return { random:",
+      "a thread of its lanes ended: exit code 3",
+    ],
+    [
+      "throws in a timer",
+      false,
+      ...step("if (++steps === 4000) setTimeout(() => null!.x);"),
+      "threw outside of its methods, in a timer or a promise that nobody awaits: Cannot read properties of null (reading 'x') (odd.ts, line 37)",
+    ],
+    [
+      "throws in a timer of a thread",
+      true,
+      ...step("if (!isMainThread && ++steps === 2000) setTimeout(() => null!.x);"),
+      "a thread of its lanes ended: Cannot read properties of null (reading 'x') (odd.ts, line 37)",
+    ],
+    [
+      "rejects a promise that nobody awaits with a text",
+      false,
+      ...step("if (++steps === 4000) void Promise.reject('no error');"),
+      'threw outside of its methods, in a timer or a promise that nobody awaits: This error originated either by throwing inside of an async function without a catch block, or by rejecting a promise which was not handled with .catch(). The promise rejected with the reason "no error".',
+    ],
+  ])("ends a training with exit code 4 when it %s", async (_, slow, from, to, message) => {
+    const path = changed("odd.ts", from, to);
+    const head = 'let steps = 0;\nimport { isMainThread } from "node:worker_threads";\n';
+    appendFileSync(at("odd.ts"), `\n${head}void steps;\nvoid isMainThread;\nexport const slow = ${slow};\n`);
+    const out = newFolder();
+    const parameters = training.flatMap((setting) => ["--set", setting]);
+    const checkpoints = ["--checkpoint-every", "0", "--out", join(out, "run")];
+    const ended = await pops("train", path, ...parameters, "--workers", "2", ...checkpoints);
+    remove(out);
+    expect(ended.code).toBe(4);
+    expect(ended.stderr).toMatch(/^pops: (Changed-v0|\.\/odd\.ts): /);
+    expect(ended.stderr).toContain(message);
+    expect(ended.stdout).toContain("\nSaved up to the last checkpoint. Go on, once the cause is gone, with: ");
+  });
+
+  it.each([
+    ["exits", "process.exit(3)", "a worker thread ended: exit code 3"],
+    ["throws in a timer", "setTimeout(() => null!.x)", "(odd.ts, line 37)"],
+  ])("ends a run with exit code 4 when it %s under a student", async (_, code, message) => {
+    const path = changed("odd.ts", ...step(`if (!isMainThread) ${code};`));
+    appendFileSync(at("odd.ts"), '\nimport { isMainThread } from "node:worker_threads";\n');
+    const ended = await pops("run", path, ...settings, "--workers", "2", "--out", `runs/${code.length}`);
+    expect(ended.code).toBe(4);
+    expect(ended.stderr).toMatch(/^pops: Changed-v0: /);
+    expect(ended.stderr).toContain(message);
+  });
+
+  it("prints on standard error, in threads too", async () => {
+    const path = changed("loud.ts", ...step('console.log("printed", isMainThread);'));
+    appendFileSync(at("loud.ts"), '\nimport { isMainThread } from "node:worker_threads";\nexport const slow = true;\n');
+    const policy = "runs/two/policies/policy.onnx";
+    const played = await pops("evaluate", policy, "--env", path, "--episodes", "2", "--workers", "2", "--json");
+    expect(played.code).toBe(0);
+    expect(JSON.parse(played.stdout)).toMatchObject({ environment: "Changed-v0" });
+    expect(played.stderr).toContain("printed true\n");
+    expect(played.stderr).toContain("printed false\n");
+  });
+});
+
 /** Pictures of numbers whose mean is to be guessed. As plain JavaScript, with an arrow function as its default export. */
 const pictures = `
 import { box, Pcg64 } from "pops-rl";

@@ -1,0 +1,30 @@
+import { placeOf } from "../environment/vector.ts";
+import { EnvironmentError, reasonOf } from "../errors.ts";
+
+/** The module of the user's own that runs here, if one does. */
+let own: string | undefined;
+
+/** Ends this process, which modules cannot. */
+export const exit = process.exit.bind(process);
+
+/** What a module prints is news for people: standard output is the command's. That it may end is the command's too. */
+export function admit(path: string): void {
+  own = path;
+  globalThis.console = new console.Console(process.stderr);
+  process.exit = (code) => {
+    const error = new Error(`called process.exit(${code ?? ""})`);
+    Error.captureStackTrace(error, process.exit);
+    throw error;
+  };
+}
+
+/** What was thrown with nobody to catch it, in a timer or an unawaited promise, as the error that users see. */
+export function strayOf(thrown: unknown): unknown {
+  if (own === undefined) return thrown;
+  const place = placeOf(thrown);
+  // Node's own error for a promise that was rejected with something else than an error.
+  const foreign = !(thrown instanceof Error) || ("code" in thrown && thrown.code === "ERR_UNHANDLED_REJECTION");
+  if (place === "" && !foreign) return thrown;
+  const what = "threw outside of its methods, in a timer or a promise that nobody awaits";
+  return new EnvironmentError(own, `${what}: ${reasonOf(thrown)}${place}`, { cause: thrown });
+}
