@@ -59,6 +59,7 @@ it("the lower bound is mean - t95 * sd / sqrt(n)", () => {
 it.each([
   [2, 1, 636.62 * Math.sqrt(1 / 2 + 1)],
   [5, 20, 8.61 / 2],
+  [6, 3, 6.869 * Math.sqrt(1 / 2)],
   [10, 10, 4.781 * Math.sqrt(1 / 5)],
   [30, 100, 3.659 * Math.sqrt(13 / 300)],
   [100, 100, 3.391 * Math.sqrt(1 / 50)],
@@ -66,7 +67,7 @@ it.each([
   "the mean of others: %i episodes with the deviation 1 reach %i others' mean within %f",
   (episodes, others, reach) => {
     const [low, high] = meanElsewhere({ mean: 7, sd: 1, episodes }, others);
-    expect(Math.abs(high - 7 - reach)).toBeLessThan(0.005 * reach);
+    expect(Math.abs(high - 7 - reach)).toBeLessThan(0.002 * reach);
     expect(7 - low).toBeCloseTo(high - 7, 9);
   },
 );
