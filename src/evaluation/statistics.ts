@@ -11,7 +11,10 @@ interface Tail {
 /** 95 %, one-sided. */
 const T95: Tail = { z: 1.6448536269514722, small: [6.3138, 2.92, 2.3534, 2.1318] };
 /** 99.9 %, two-sided. */
-const T999: Tail = { z: 3.2905267314918945, small: [636.619, 31.599, 12.924, 8.6103, 6.8688, 5.9588, 5.4079, 5.0413, 4.7809] };
+const T999: Tail = {
+  z: 3.2905267314918945,
+  small: [636.619, 31.599, 12.924, 8.6103, 6.8688, 5.9588, 5.4079, 5.0413, 4.7809],
+};
 
 /** By the Cornish-Fisher expansion (Abramowitz & Stegun 26.7.5), which is not yet good for few degrees of freedom. */
 function quantile({ z, small }: Tail, degreesOfFreedom: number): number {

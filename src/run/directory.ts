@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { FileError, reasonOf, UsageError } from "../errors.ts";
-import { readBounded, writeAtomically } from "../files.ts";
+import { writeAtomically } from "../files.ts";
 import { lock } from "./lock.ts";
+import { readConfig } from "./read.ts";
 import type { Result } from "./result.ts";
 
 /** Where everything of a run lies. */
@@ -40,8 +41,6 @@ const FOLDERS = ["checkpoints", "policies", "tensorboard"];
 
 /** What `writeAtomically` leaves when its process is killed in the midst of it. */
 const LEFTOVER = /^\..+\.[0-9a-f-]{36}\.tmp$/;
-
-const MAX_CONFIG_BYTES = 1_000_000;
 
 /** A run's folder, held by this process until `close`. */
 export class RunDirectory {
@@ -87,7 +86,7 @@ export class RunDirectory {
         `${path} is not a run: it has no config.yaml. Name the folder that --out named when the run began`,
       );
     }
-    return RunDirectory.#hold(path, (files) => Buffer.from(readBounded(files.config, MAX_CONFIG_BYTES)).toString());
+    return RunDirectory.#hold(path, (files) => readConfig(files.config));
   }
 
   static #hold(path: string, configure: (files: RunFiles) => string): RunDirectory {

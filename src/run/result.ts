@@ -28,6 +28,18 @@ const sideSchema = z.strictObject({
   divergence: divergenceSchema.exactOptional(),
 });
 
+/** Policies that a run may have tried: looked at before they are, since what is wrong with each is collected. */
+const MAX_STEPS = 10_000;
+const step = z.strictObject({
+  stage: z.enum(["teacher", "prune", "distill", "squeeze", "proof"]),
+  iteration: count,
+  layers: z.string(),
+  weights: count,
+  score: z.number(),
+  episodes: count,
+  passed: z.boolean(),
+});
+
 /** `result.json` of a run directory. */
 export const resultSchema = z.strictObject({
   version: z.literal(1),
@@ -54,17 +66,7 @@ export const resultSchema = z.strictObject({
   /** False when nothing smaller passed: the answer is the teacher itself. */
   smaller: z.boolean(),
   /** Every policy that was tried, in order. */
-  steps: z.array(
-    z.strictObject({
-      stage: z.enum(["teacher", "prune", "distill", "squeeze", "proof"]),
-      iteration: count,
-      layers: z.string(),
-      weights: count,
-      score: z.number(),
-      episodes: count,
-      passed: z.boolean(),
-    }),
-  ),
+  steps: z.array(z.unknown()).max(MAX_STEPS).pipe(z.array(step)),
   /** Wall-clock seconds spent in each stage, over all sessions of the run. */
   seconds: z.record(z.string(), z.number()),
   versions: z.record(z.string(), z.string()),

@@ -13,6 +13,8 @@ import {
 import { type Field, fieldsOf, fileSpan, type Span, safeInteger, spanError } from "./protobuf.ts";
 
 const MAX_RANK = 16;
+/** Numbers of a tensor of int64, which become ordinary ones; those of policies are shapes and places. */
+const MAX_INT64 = 2 ** 24;
 
 /** Keys come from the file, so the record has no prototype that a key could reach. */
 function recordOf<T>(): Record<string, T> {
@@ -75,6 +77,8 @@ function readTensor(span: Span): OnnxTensor {
   const expect = (found: number, expected: number, unit: string): void => {
     if (found !== expected) throw refuse(`holds ${found} ${unit}, shape [${dims.join(", ")}] needs ${expected}`);
   };
+  if (dtype === "int64" && elements > MAX_INT64)
+    throw refuse(`has ${elements} int64 numbers, at most ${MAX_INT64} are read`);
   const buffer = raw && new Uint8Array(raw.bytes).buffer;
   if (buffer !== undefined) expect(buffer.byteLength, elements * DTYPES[dtype].bytes, "bytes");
   /** Numbers of the types that have no field of their own. */

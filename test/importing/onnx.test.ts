@@ -206,6 +206,11 @@ it.each([
   ["an int8 of 200", withTensor(varint(1, 1), varint(2, 3), varint(5, 200)), "a number is no int8"],
   ["packed doubles of 7 bytes", withTensor(varint(2, 11), raw(10, 0, 0, 0, 0, 0, 0, 0)), "no packed doubles"],
   ["a boolean of 2", withTensor(varint(1, 1), varint(2, 9), raw(9, 2)), "neither 0 nor 1"],
+  [
+    "very many int64",
+    withTensor(varint(1, 2 ** 25), varint(2, 7)),
+    "has 33554432 int64 numbers, at most 16777216 are read",
+  ],
   ["an int64 beyond 2^53", withTensor(varint(1, 1), varint(2, 7), raw(9, 0, 0, 0, 0, 0, 0, 0, 0x7f)), "beyond 2^53"],
   ["packed floats of 3 bytes", withTensor(varint(1, 1), varint(2, 1), raw(4, 0, 0, 0)), "no packed floats"],
   ["an attribute twice", withNode(...[1, 2].map(() => message(5, all(text(1, "a"), varint(20, 2))))), "stands twice"],

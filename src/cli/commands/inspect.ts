@@ -2,19 +2,16 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isModule } from "../../environment/module.ts";
 import { FileError } from "../../errors.ts";
-import { readBounded } from "../../files.ts";
 import { loadTeacher } from "../../importing/load.ts";
 import { countsOf, describe, type LayerLayout, layoutOf, type Normalization } from "../../network/architecture.ts";
 import { nonZeroOf, type Policy } from "../../network/policy.ts";
 import { runFiles } from "../../run/directory.ts";
-import { readEvents, readResult } from "../../run/read.ts";
+import { readConfig, readEvents, readResult } from "../../run/read.ts";
 import { parseConfig, presetNames } from "../config.ts";
 import { ownEnvironment } from "../environment.ts";
 import { columns, comparison, environmentTable } from "../table.ts";
 import { aboutInterface } from "../teacher.ts";
 import { printable } from "../terminal.ts";
-
-const MAX_CONFIG_BYTES = 1_000_000;
 
 /** Shows a run's folder, a policy file, or an environment of the user's own, which is checked. */
 export async function inspect(path: string, flags: { json?: boolean }): Promise<void> {
@@ -47,8 +44,7 @@ function inspectRun(path: string, json: boolean): void {
     process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${comparison(result)}\n`);
     return;
   }
-  const config = Buffer.from(readBounded(files.config, MAX_CONFIG_BYTES)).toString();
-  const { command } = parseConfig(config, files.config);
+  const { command } = parseConfig(readConfig(files.config), files.config);
   const events = existsSync(files.events) ? readEvents(files.events) : [];
   const teacher = join(files.policies, "teacher.safetensors");
   const trained = command !== "compress" && existsSync(teacher);
