@@ -299,6 +299,26 @@ describe("statistics of VecNormalize", () => {
     );
   });
 
+  it("are refused when they are reshaped from themselves", () => {
+    const text = (value: string): Buffer => {
+      const bytes = Buffer.from(value);
+      return Buffer.concat([Buffer.of(0x58, bytes.length, 0, 0, 0), bytes]);
+    };
+    const library = "stable_baselines3.common";
+    // A list, an array made of its elements, and that array appended to the list.
+    const cycle = (k: number): Buffer[] => [
+      Buffer.from("cnumpy\nreshape\n]"),
+      Buffer.of(0x71, k, 0x52, 0x71, k + 1, 0x68, k, 0x68, k + 1, 0x61, 0x30),
+    ];
+    const bytes = Buffer.concat([
+      Buffer.from(`\x80\x02c${library}.vec_env.vec_normalize\nVecNormalize\n)\x81}(`, "latin1"),
+      ...[text("norm_obs"), Buffer.of(0x88), text("obs_rms")],
+      Buffer.from(`c${library}.running_mean_std\nRunningMeanStd\n)\x81}(`, "latin1"),
+      ...[text("mean"), ...cycle(1), text("var"), ...cycle(3), Buffer.from("ubub.")],
+    ]);
+    expectRefused(() => readVecNormalize(bytes, "x"), "has no statistics of observations as arrays");
+  });
+
   it("are refused with a negative variance", () => {
     const normalization = readVecNormalize(vecNormalizeOf([1, 2, 3], [1, 1, -2]), "x");
     const tensors = readTorch(torchOf(small, ["a", "b"]), "x");
