@@ -4,7 +4,7 @@ import { type Interface, type InterfaceOutput, interfaceSchema, misfit } from ".
 import { elementsOf } from "../shape.ts";
 import type { OnnxModel, OnnxValue } from "../tensor/onnx-model.ts";
 import type { Chain, ImportOptions } from "./dense-layers.ts";
-import { type ModelInput, shown } from "./onnx-graph.ts";
+import { intOf, type ModelInput, shown } from "./onnx-graph.ts";
 import { affine, type Flow, isAffine, isRelu, limitsOf, type Step } from "./onnx-steps.ts";
 
 /** What stands behind a network: how a model makes its output of the network's outputs. */
@@ -143,7 +143,13 @@ export function interfaceOf(
   };
   const given = (output: OnnxValue): unknown => {
     const gives = givenBy(flowOf(output.name), place, architecture);
-    return gives && { name: output.name, dtype: output.dtype, ...(output.dims && { dims: output.dims }), gives };
+    const dims = output.dims ?? (gives === "choice" && keepsAxis(output.name) ? ["batch", 1] : undefined);
+    return gives && { name: output.name, dtype: output.dtype, ...(dims && { dims }), gives };
+  };
+  /** Where no shape is stated: ArgMax leaves an axis of size 1, unless told otherwise. */
+  const keepsAxis = (output: string): boolean => {
+    const maker = graph.nodes.find(({ outputs }) => outputs.includes(output));
+    return maker?.opType === "ArgMax" && intOf(maker, "keepdims", 1) !== 0;
   };
   const outputs: unknown[] = [];
   const leftOut: string[] = [];

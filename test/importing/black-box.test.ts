@@ -253,6 +253,19 @@ describe("outputs of a black box beside the one that acts", () => {
     });
   });
 
+  it.each([
+    ["keeps", {}, ["batch", 1]],
+    ["keeps", { keepdims: 1 }, ["batch", 1]],
+    ["leaves out", { keepdims: 0 }, undefined],
+  ])("of a choice without a stated shape have the axis that ArgMax %s: %j", async (_, attributes, dims) => {
+    const behind = [node("ArgMax", "q", "choice", { axis: 1, ...attributes })];
+    const { interface: face } = await read(
+      balancer({ behind, outputs: [{ name: "choice", dtype: "int64" }] }),
+      cartPole,
+    );
+    expect(face?.outputs.map((output) => output.dims)).toEqual([dims]);
+  });
+
   const long = "x".repeat(1_001);
   it.each<[string, Uint8Array, string]>([
     [
