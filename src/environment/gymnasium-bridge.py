@@ -545,15 +545,16 @@ class Vector:
 
 def watched():
     """
-    Starts a process that ends this one when the other side is gone, also while an environment hangs in native code: a thread
-    would need the interpreter's lock, which that may hold. Gives its number.
+    Starts a process that ends this one, and what it started, when the other side is gone, also while an environment hangs in
+    native code: a thread would need the interpreter's lock, which that may hold. Gives its number.
     """
     bridge = os.getpid()
     watcher = os.fork()
     if watcher:
         return watcher
     try:
-        # Signals to the terminal's processes are not for it.
+        # Signals to the processes of this one's group, which the other side started as one, are not for it.
+        group = os.getpgrp()
         os.setsid()
         # It must not keep anyone waiting for the end of an output or of the answers.
         os.closerange(0, 3)
@@ -566,7 +567,7 @@ def watched():
             if pipe.poll(0):
                 grace -= 1
         if os.getppid() == bridge:
-            os.kill(bridge, signal.SIGKILL)
+            os.killpg(group, signal.SIGKILL)
     finally:
         os._exit(0)
 

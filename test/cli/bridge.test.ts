@@ -132,10 +132,12 @@ describe.skipIf(!withGymnasium)(`a run with an environment of Gymnasium's (${NEE
   }
 
   it.each([
-    ["hangs", "hang"],
-    ["hangs in native code", "native"],
-  ])("that is itself killed leaves no process behind, also when the environment %s", async (_, fault) => {
+    ["hangs", "hang", 1],
+    ["hangs in native code", "native", 1],
+    ["waits for a program that it started", "program", 2],
+  ])("that is itself killed leaves no process behind, also when the environment %s", async (_, fault, children) => {
     const { child, pid } = await hanging(fault, fault);
+    await expect.poll(() => childrenOf(pid)).toHaveLength(children);
     const processes = [pid, ...childrenOf(pid)];
     expect(processes.every(isAlive)).toBe(true);
     child.process.kill("SIGKILL");
