@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import type { Socket } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -20,7 +21,7 @@ import { SharedMemory } from "./shared-memory.ts";
 const MAX_TEXT_BYTES = 2 ** 28;
 /** Milliseconds that a process has to end by itself: a second more than it gives its environments to close. */
 const GRACE = 6_000;
-/** Milliseconds that the output of a process may take that has ended: another one may have it. */
+/** Milliseconds that the pipes of a process may take to close that has ended: another one may have them. */
 const PATIENCE = 1_000;
 
 /** Characters that are shown of what another program than Python prints. */
@@ -131,7 +132,7 @@ export class PythonProcess {
     output.setEncoding("utf8").on("data", (text: string) => {
       if (printed.length < MAX_PRINTED) printed = (printed + text).trimStart();
     });
-    const closed = new Promise<void>((resolve) => output.once("close", resolve));
+    const closed = Promise.allSettled([this.#answers, output].map((pipe) => once(pipe, "close")));
     this.#exited = new Promise((resolve) => {
       this.#child.once("error", (error) => {
         const advice =
@@ -141,19 +142,12 @@ export class PythonProcess {
       });
       this.#child.once("exit", (code, signal) => {
         const what = signal === null ? `ended with exit code ${code ?? 0}` : `was killed by ${signal}`;
-        const end = (): void => {
+        // What it said may still be on its way.
+        void Promise.race([closed, wait(PATIENCE)]).then(() => {
+          output.destroy();
           this.#end(this.#endOf(what, printed.split("\n", 1)[0]!.slice(0, MAX_PRINTED)));
           resolve();
-        };
-        if (this.#answered) end();
-        else {
-          // What it printed may still be on its way.
-          output.ref();
-          void Promise.race([closed, wait(PATIENCE)]).then(() => {
-            output.destroy();
-            end();
-          });
-        }
+        });
       });
     });
     this.#hold(false);
