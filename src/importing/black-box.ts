@@ -14,6 +14,7 @@ import { inputOf, type ModelInput, neededNodes, shown } from "./onnx-graph.ts";
 import { type Measured, measure } from "./onnx-shapes.ts";
 import { splitTail } from "./onnx-tail.ts";
 import { Trace } from "./onnx-trace.ts";
+import { statisticsFor } from "./vec-normalize.ts";
 
 /** Nodes of a model. */
 const MAX_NODES = 10_000;
@@ -36,7 +37,7 @@ export async function blackBoxFromOnnx(
   options: ImportOptions,
   why: string,
 ): Promise<BlackBoxPolicy> {
-  const { environment, statistics } = options;
+  const { environment } = options;
   const model = decodeModel(file, path);
   const input = inputOf(model.graph, model.opset, environment?.observationSpace.shape, path);
   const name = firstOutput(model, path);
@@ -46,8 +47,10 @@ export async function blackBoxFromOnnx(
   const { from, ...flow } = trace.flowOf(name, MAX_NODES);
   const { body, tail, outputs: value = name } = splitTail({ from, ...flow }, options);
   const { outputs, ...box } = prepare(model, input, value, path);
+  const shape = observationShape(input.shape, environment, elementsOf(input.shape));
+  const statistics = options.statistics && statisticsFor(options.statistics, shape);
   const parsed = blackBoxSchema.safeParse({
-    input: observationShape(input.shape, environment, elementsOf(input.shape)),
+    input: shape,
     ...(statistics && { normalization: statistics.normalization }),
     model: { value, dtype: input.dtype, ...box.sizes },
     outputs,
@@ -66,7 +69,7 @@ export async function blackBoxFromOnnx(
       source: `ONNX model ${basename(path)}`.slice(0, 10_000),
       blackBox: why.slice(0, 10_000),
       head: `${architecture.head} (${given})`,
-      ...(statistics && { normalization: statistics.source.slice(0, 10_000) }),
+      ...(statistics && { normalization: statistics.source }),
     },
   };
   await tryOut(policy, input, environment?.observationSpace, path);

@@ -14,6 +14,7 @@ import type { Policy } from "../network/policy.ts";
 import { elementsOf } from "../shape.ts";
 import { concatenate, finitePolicy } from "./assemble.ts";
 import { channelsFirst, type FoundLayer, type ImageChain, type ImageOptions, imagesOf } from "./images.ts";
+import { type Statistics, statisticsFor } from "./vec-normalize.ts";
 
 /** What is known of a foreign file from elsewhere. What the file itself says of it comes second, what is usual third. */
 export interface ImportOptions extends ImageOptions {
@@ -30,7 +31,7 @@ export interface ImportOptions extends ImageOptions {
   /** What observations are divided by; default, with convolutions: 255 where the environment's go from 0 to 255. */
   readonly scale?: number;
   /** Statistics by which observations were normalised in training, and the file that they come from. */
-  readonly statistics?: { readonly normalization: Normalization; readonly source: string };
+  readonly statistics?: Statistics;
 }
 
 /** Layers in order, and what their file says of them. */
@@ -68,11 +69,11 @@ export function policyOfChain(chain: Chain, options: ImportOptions, source: stri
   }
   checkChain(layers, path);
   const images = imagesOf(chain, options, path);
-  const { normalization, notes } = normalizationOf(chain, options, path);
+  const input = images?.input ?? observationShape(chain.input, environment, layers[0]?.inputs ?? 0);
+  const { normalization, notes } = normalizationOf(chain, input, options, path);
   const acting = actingOf(chain, layers.at(-1)?.outputs ?? 0, options, path);
-  const inputs = layers[0]?.inputs ?? 0;
   const parsed = architectureSchema.safeParse({
-    input: images?.input ?? observationShape(chain.input, environment, inputs),
+    input,
     ...(normalization && { normalization }),
     layers: layers.map((layer, l) => {
       const { outputs: units, convolution } = layer;
@@ -190,6 +191,7 @@ function checkInputs(layers: readonly FoundLayer[], architecture: Architecture, 
 /** By what observations are normalised, and for `provenance` where that comes from. */
 function normalizationOf(
   chain: Chain,
+  input: readonly number[],
   { scale, statistics, environment }: ImportOptions,
   path: string,
 ): { readonly normalization?: Normalization; readonly notes: Readonly<Record<string, string>> } {
@@ -200,8 +202,8 @@ function normalizationOf(
     throw new FileError(path, `normalises its observations itself: ${other} came beside it`);
   }
   if (statistics) {
-    const { normalization, source } = statistics;
-    return { normalization, notes: { normalization: source.slice(0, 10_000) } };
+    const { normalization, source } = statisticsFor(statistics, input);
+    return { normalization, notes: { normalization: source } };
   }
   if (chain.normalization) return { normalization: chain.normalization, notes: {} };
   const by = (value: number, source: string): ReturnType<typeof normalizationOf> => ({

@@ -34,3 +34,29 @@ export function readVecNormalize(bytes: Uint8Array, path: string): Normalization
   }
   return { mean: [...mean], deviation: variance.map((value) => Math.sqrt(value + epsilon)), clip };
 }
+
+/** How observations are normalised that a file gives the network raw, and where that is from. */
+export interface Statistics {
+  readonly normalization: Normalization;
+  readonly source: string;
+}
+
+/**
+ * Statistics for observations of that shape. VecFrameStack around VecNormalize, as in RL Zoo, stacks what is normalised
+ * already, in a row: then those of one observation hold for each.
+ */
+export function statisticsFor(
+  { normalization, source }: Statistics,
+  [size = 0, ...more]: readonly number[],
+): Statistics {
+  const { mean, deviation } = normalization;
+  const frames = size / mean.length;
+  if (more.length > 0 || mean.length === 1 || frames === 1 || !Number.isInteger(frames)) {
+    return { normalization, source: source.slice(0, 10_000) };
+  }
+  const repeated = (values: readonly number[]): number[] => Array.from({ length: frames }, () => values).flat();
+  return {
+    normalization: { ...normalization, mean: repeated(mean), deviation: repeated(deviation) },
+    source: `${source.slice(0, 9_000)}, for each of ${frames} stacked observations`,
+  };
+}

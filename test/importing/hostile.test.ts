@@ -10,10 +10,11 @@ import { policyFromStateDict } from "../../src/importing/state-dict.ts";
 import { readTorch } from "../../src/importing/torch.ts";
 import { readVecNormalize } from "../../src/importing/vec-normalize.ts";
 import { ZipArchive } from "../../src/importing/zip.ts";
+import { dense } from "../../src/network/architecture.ts";
 import { encodeModel, type OnnxGraph, type OnnxNode } from "../../src/tensor/onnx-model.ts";
 import { decodeModel } from "../../src/tensor/onnx-reader.ts";
 import { sb3Of, torchOf, torchZip, vecNormalizeOf, view, zipOf } from "./fixtures/foreign-writer.ts";
-import { small } from "./fixtures/policies.ts";
+import { randomPolicy, small } from "./fixtures/policies.ts";
 
 function expectRefused(read: () => unknown, problem: string): void {
   expect(read).toThrow(FileError);
@@ -290,6 +291,21 @@ describe("an ONNX model of others", () => {
 });
 
 describe("statistics of VecNormalize", () => {
+  it("hold for each of several observations that were stacked behind it", () => {
+    const normalization = readVecNormalize(vecNormalizeOf([1, 2], [1, 3]), "x");
+    const six = randomPolicy(dense(6, [], 3, "q-values"));
+    const { architecture, provenance } = policyFromStateDict(
+      readTorch(torchOf(six, ["a"]), "x"),
+      { statistics: { normalization, source: "x" } },
+      "x",
+      "stacked",
+    );
+    const { mean, deviation } = architecture.normalization!;
+    expect(mean).toEqual([1, 2, 1, 2, 1, 2]);
+    expect(deviation[5]).toBeCloseTo(Math.sqrt(3), 6);
+    expect(provenance).toMatchObject({ normalization: "x, for each of 3 stacked observations" });
+  });
+
   it("are refused with another length than the observation's", () => {
     const normalization = readVecNormalize(vecNormalizeOf([1, 2], [1, 1]), "x");
     const tensors = readTorch(torchOf(small, ["a", "b"]), "x");
