@@ -443,13 +443,13 @@ class Vector:
         kind = np.dtype(np.uint8 if seen.dtype == np.uint8 else np.float32)
         width = int(np.prod(seen.shape))
         seen_bytes = kind.itemsize * size * width
+        shared = place >= 0
         rewards, observations = ANSWER.size, ANSWER.size + 8 * size
-        flags = observations if place >= 0 else observations + seen_bytes
+        flags = observations if shared else observations + seen_bytes
         self.buffer = bytearray(flags + size)
         self.answer = memoryview(self.buffer)
         self.rewards = self.answer[rewards:observations].cast("d")
         self.flags = self.answer[flags:]
-        shared = place >= 0
         holder, first = (mmap.mmap(5, seen_bytes, offset=place), 0) if shared else (self.buffer, observations)
         rows = np.frombuffer(holder, kind, size * width, first).reshape((size,) + seen.shape)
         self.rows = [rows[lane] for lane in range(size)]
