@@ -185,6 +185,7 @@ class Bridge:
     def __init__(self):
         self.vectors = {}
         self.game = None
+        self.gymnasium = None
         self.at = [OPEN, 0, 0]
 
     def open(self, options):
@@ -251,12 +252,13 @@ class Bridge:
     def describe(self, environment):
         spaces = self.gymnasium.spaces
         seen, actions = environment.observation_space, environment.action_space
-        if not isinstance(seen, spaces.Box) or not 1 <= len(seen.shape) <= 4 or seen.dtype.kind not in "fiub":
+        fit = isinstance(seen, spaces.Box) and 1 <= len(seen.shape) <= 4 and 0 not in seen.shape
+        if not fit or seen.dtype.kind not in "fiub":
             what = "observations are %s, expected a Box of 1 to 4 dimensions" % name_of(seen)
             raise Refusal("spaces", what + "; --env-wrapper FlattenObservation makes most spaces one")
         if isinstance(actions, spaces.Discrete):
             described = {"kind": "discrete", "n": int(actions.n), "start": int(actions.start)}
-        elif isinstance(actions, spaces.Box) and len(actions.shape) >= 1 and actions.dtype.kind == "f":
+        elif isinstance(actions, spaces.Box) and len(actions.shape) >= 1 and actions.dtype.kind == "f" and actions.low.size:
             described = box(actions)
             with self.numpy.errstate(over="ignore"):
                 low, high = actions.low.astype("f"), actions.high.astype("f")
@@ -306,13 +308,17 @@ class Bridge:
                 vector.close()
             answer(b"")
 
+    def misses(self, error):
+        """Whether the environment says of a package, when it is first made, that it is not installed."""
+        known = self.gymnasium is not None and self.at[AT_OPERATION] == OPEN
+        return known and isinstance(error, self.gymnasium.error.DependencyNotInstalled)
+
     def refusal(self, error):
         """An error as the other side reads it."""
-        gymnasium = getattr(self, "gymnasium", None)
         kind, message, names = "environment", None, []
         if isinstance(error, Refusal):
             kind, message, names = error.kind, str(error), error.names
-        elif gymnasium is not None and isinstance(error, gymnasium.error.DependencyNotInstalled):
+        elif self.misses(error):
             kind, message = "python", str(error).replace("pip install ", pip(""))
         operation, vector, lane = self.at
         refused = {
@@ -453,6 +459,8 @@ class Vector:
         holder, first = (mmap.mmap(5, seen_bytes, offset=place), 0) if shared else (self.buffer, observations)
         rows = np.frombuffer(holder, kind, size * width, first).reshape((size,) + seen.shape)
         self.rows = [rows[lane] for lane in range(size)]
+        # The other side may still read what came last from `rows`.
+        self.first = np.zeros(seen.shape, kind)
         self.byte = kind if kind == np.uint8 else None
         self.discrete = isinstance(actions, bridge.gymnasium.spaces.Discrete)
         self.start = int(actions.start) if self.discrete else 0
@@ -476,8 +484,8 @@ class Vector:
             # Unpacked, two numbers of an observation would be taken for the two.
             raise Refusal("environment", "%s was returned; %s" % (type(begun).__name__, RETURNS["reset"]))
         observation, _ = begun
-        self.observe(lane, observation)
-        return self.rows[lane].tobytes()
+        self.observe(observation, self.first)
+        return self.first.tobytes()
 
     def choices(self):
         """The actions that were sent, as the environments take them; copies, which an environment may keep."""
@@ -507,7 +515,7 @@ class Vector:
             ):
                 rows[lane][...] = observation
             else:
-                self.observe(lane, observation)
+                self.observe(observation, rows[lane])
             try:
                 rewards[lane] = reward
             except Exception:
@@ -524,18 +532,19 @@ class Vector:
             seeds = (SEED.unpack_from(self.request, self.seeds + 4 * lane)[0] for lane in ended)
             answer(b"".join([self.reset(lane, seed) for lane, seed in zip(ended, seeds)]))
 
-    def observe(self, lane, observation):
+    def observe(self, observation, into):
         values = self.np.asarray(observation)
         if values.shape != self.shape:
             found, expected = list(values.shape), list(self.shape)
-            raise ValueError("an observation of shape %s was returned, its space has %s" % (found, expected))
+            what = "an observation of shape %s was returned, its space has %s" % (found, expected)
+            raise Refusal("environment", what)
         if self.byte is not None and values.dtype != self.byte:
             with self.np.errstate(invalid="ignore"):
                 cast = values.astype(self.byte)
             if not (cast == values).all():
-                found = "of %s with numbers that are no bytes" % values.dtype
-                raise ValueError("an observation %s was returned, its space has uint8" % found)
-        self.rows[lane][...] = values
+                what = "an observation of %s with numbers that are no bytes was returned, its space has uint8"
+                raise Refusal("environment", what % values.dtype)
+        into[...] = values
 
     def close(self):
         for environment in self.lanes:
@@ -605,7 +614,12 @@ def main():
             except End:
                 raise
             except Exception as error:
-                answer(bridge.refusal(error), REFUSED)
+                try:
+                    refused = bridge.refusal(error)
+                except Exception:
+                    # Its class may do as it likes.
+                    refused = bridge.refusal(RuntimeError("%s, which cannot be shown" % type(error).__name__))
+                answer(refused, REFUSED)
     except End:
         pass
     for vector in bridge.vectors.values():
@@ -623,7 +637,9 @@ def main():
         except OSError:
             # The environment waited for all children there were.
             pass
-    # Threads of an environment do not hold it up.
+    # What an environment has started and not ended ends with it, and its threads do not hold it up.
+    if hasattr(os, "killpg"):
+        os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(0)
 
 

@@ -94,6 +94,8 @@ export class PythonProcess {
   #filled = 0;
   #kind = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** Chunks that have arrived. */
+  #reads = 0;
   #answered = false;
   /** Turns of the event loop until it may sleep. */
   #looks = 0;
@@ -183,6 +185,7 @@ export class PythonProcess {
   }
 
   #read(chunk: Uint8Array): void {
+    this.#reads++;
     for (let at = 0; at < chunk.length && !this.#ended; ) {
       const count = Math.min(chunk.length - at, this.#target.length - this.#filled);
       this.#target.set(chunk.subarray(at, at + count), this.#filled);
@@ -250,10 +253,17 @@ export class PythonProcess {
       this.#timer.refresh();
       return;
     }
-    this.#timer = setTimeout(() => {
-      if (this.#waiting.length === 0) return;
-      this.#giveUp(`gave no answer for ${this.#seconds} s: if it needs more, give it more with --env-timeout`);
+    const timer = setTimeout(() => {
+      const reads = this.#reads;
+      // What came while this process was stopped (Ctrl-Z) is read before that.
+      setImmediate(() => {
+        if (this.#waiting.length === 0) return;
+        if (reads === this.#reads)
+          this.#giveUp(`gave no answer for ${this.#seconds} s: if it needs more, give it more with --env-timeout`);
+        else timer.refresh();
+      });
     }, 1000 * this.#seconds).unref();
+    this.#timer = timer;
   }
 
   /** Keeps the event loop turning, which would sleep until the answer comes. */

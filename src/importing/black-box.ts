@@ -9,17 +9,14 @@ import { encodeModel, type OnnxModel, type OnnxNode, type OnnxTensor } from "../
 import { decodeModel } from "../tensor/onnx-reader.ts";
 import { actingOf, type ImportOptions, observationShape } from "./dense-layers.ts";
 import { calledLike, firstOutput } from "./foreign-onnx.ts";
-import { constantOf, type Shaped } from "./onnx-call.ts";
 import { inputOf, type ModelInput, neededNodes, shown } from "./onnx-graph.ts";
-import { type Measured, measure } from "./onnx-shapes.ts";
+import { LIMITS, type Measured, measureModel } from "./onnx-shapes.ts";
 import { splitTail } from "./onnx-tail.ts";
 import { Trace } from "./onnx-trace.ts";
 import { statisticsFor } from "./vec-normalize.ts";
 
 /** Nodes of a model. */
 const MAX_NODES = 10_000;
-/** What one run may take: 512 MiB of float32 values, some seconds of one core. */
-const LIMITS = { numbers: 2 ** 27, work: 2 ** 32 };
 /** Observations that a model gets at once, where it takes any number. */
 const MAX_ROWS = 64;
 
@@ -101,11 +98,8 @@ export function modelOf(file: Uint8Array, value: string, path: string): BlackBox
   return { value, dtype: input.dtype, ...prepare(model, input, value, path).sizes };
 }
 
-function measured({ graph, opset }: OnnxModel, input: ModelInput, value: string, rows: number, path: string): Measured {
-  const given = new Map<string, Shaped>(graph.initializers.map((tensor) => [tensor.name, constantOf(tensor)]));
-  given.set(input.name, { dtype: input.dtype, shape: [rows, ...input.shape] });
-  return measure(neededNodes(graph, value, MAX_NODES, path), given, opset, LIMITS, path);
-}
+const measured = (model: OnnxModel, input: ModelInput, value: string, rows: number, path: string): Measured =>
+  measureModel(model, input, value, rows, MAX_NODES, path);
 
 type Sizes = Omit<BlackBoxArchitecture["model"], "value" | "dtype">;
 

@@ -1,16 +1,19 @@
 import { FileError } from "../errors.ts";
 import type { AnyArchitecture } from "../network/architecture.ts";
 import type { Policy } from "../network/policy.ts";
-import type { OnnxModel } from "../tensor/onnx-model.ts";
+import type { OnnxDims, OnnxModel, OnnxValue } from "../tensor/onnx-model.ts";
 import { type ImportOptions, observationShape, policyOfChain } from "./dense-layers.ts";
 import { chainOfSteps } from "./onnx-chain.ts";
 import { inputOf, type ModelInput } from "./onnx-graph.ts";
+import { measureModel } from "./onnx-shapes.ts";
 import type { Flow } from "./onnx-steps.ts";
 import { interfaceOf, type NetworkPlace, splitTail } from "./onnx-tail.ts";
 import { Trace } from "./onnx-trace.ts";
 
 /** Nodes that an output of a sequence of layers may need; real ones have tens. */
 const MAX_NODES = 200;
+/** Observations with which the shapes of outputs are found: a number that is hardly a size of something else. */
+const SOME_ROWS = 7;
 
 /**
  * The policy that an ONNX model of others computes, if it is a sequence: normalisation of the observation, convolutions, dense
@@ -47,6 +50,21 @@ export function firstOutput({ graph }: OnnxModel, path: string): string {
   return output.name;
 }
 
+/** Dimensions as they are stated, but that numbers stand where only the batch may be of any size; without a statement, those found. */
+function dimsLike(
+  stated: OnnxDims | undefined,
+  shape: readonly number[] | undefined,
+  input: ModelInput,
+  rows: number,
+): OnnxDims | undefined {
+  const [batch] = input.dims;
+  const found = shape?.map((size, axis) => (axis === 0 && size === rows ? (batch ?? size) : size));
+  if (stated === undefined) return found;
+  return stated.length === found?.length
+    ? stated.map((dim, axis) => (axis > 0 && typeof dim === "string" ? (found[axis] ?? dim) : dim))
+    : stated;
+}
+
 /** What a policy that takes a model's place has from it: how it is called, and what its provenance says of that. */
 export function calledLike(
   model: OnnxModel,
@@ -64,7 +82,17 @@ export function calledLike(
       throw error;
     }
   };
-  const face = interfaceOf(model, input, place, architecture, flowOf, statistics !== undefined);
+  const rows = input.rows ?? SOME_ROWS;
+  const shapeOf = (output: string): readonly number[] | undefined => {
+    try {
+      return measureModel(model, input, output, rows, MAX_NODES, "").values.get(output)?.shape;
+    } catch (error) {
+      if (error instanceof FileError) return undefined;
+      throw error;
+    }
+  };
+  const dimsOf = ({ name, dims }: OnnxValue): OnnxDims | undefined => dimsLike(dims, shapeOf(name), input, rows);
+  const face = interfaceOf(model, input, place, architecture, { flowOf, dimsOf }, statistics !== undefined);
   const output = (model.graph.outputs[0]?.name ?? "").slice(0, 10_000);
   if (typeof face === "string") {
     return { provenance: { ...provenance, output, interface: `not kept: ${face}`.slice(0, 10_000) } };

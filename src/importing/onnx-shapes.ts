@@ -1,6 +1,7 @@
 import { elementsOf } from "../shape.ts";
-import type { OnnxNode } from "../tensor/onnx-model.ts";
-import { Call, MAX_DATA, type Rule, type Shaped } from "./onnx-call.ts";
+import type { OnnxModel, OnnxNode } from "../tensor/onnx-model.ts";
+import { Call, constantOf, MAX_DATA, type Rule, type Shaped } from "./onnx-call.ts";
+import { type ModelInput, neededNodes } from "./onnx-graph.ts";
 import { moves } from "./onnx-moves.ts";
 import { operations } from "./onnx-operations.ts";
 
@@ -15,6 +16,9 @@ export interface Measured {
   readonly macs: number;
 }
 
+/** What one run may take: 512 MiB of float32 values, some seconds of one core. */
+export const LIMITS: Limits = { numbers: 2 ** 27, work: 2 ** 32 };
+
 /** What a graph may take. */
 export interface Limits {
   readonly numbers: number;
@@ -23,6 +27,24 @@ export interface Limits {
 
 /** Dimensions of a value. */
 const MAX_RANK = 8;
+
+/**
+ * What it takes to run what a value of a model needs, on so many observations.
+ *
+ * @throws FileError as `measure` does, or when that is more than `maxNodes`
+ */
+export function measureModel(
+  { graph, opset }: OnnxModel,
+  input: ModelInput,
+  value: string,
+  rows: number,
+  maxNodes: number,
+  path: string,
+): Measured {
+  const given = new Map<string, Shaped>(graph.initializers.map((tensor) => [tensor.name, constantOf(tensor)]));
+  given.set(input.name, { dtype: input.dtype, shape: [rows, ...input.shape] });
+  return measure(neededNodes(graph, value, maxNodes, path), given, opset, LIMITS, path);
+}
 
 /**
  * The shapes of all values of a graph, node by node, before anything is run: each operator is one whose rule is known, its

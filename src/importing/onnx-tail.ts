@@ -2,9 +2,9 @@ import type { BoxSpace, EnvironmentSpec } from "../environment/environment.ts";
 import type { AnyArchitecture } from "../network/architecture.ts";
 import { type Interface, type InterfaceOutput, interfaceSchema, misfit } from "../network/interface.ts";
 import { elementsOf } from "../shape.ts";
-import type { OnnxModel, OnnxValue } from "../tensor/onnx-model.ts";
+import type { OnnxDims, OnnxModel, OnnxValue } from "../tensor/onnx-model.ts";
 import type { Chain, ImportOptions } from "./dense-layers.ts";
-import { intOf, type ModelInput, shown } from "./onnx-graph.ts";
+import { type ModelInput, shown } from "./onnx-graph.ts";
 import { affine, type Flow, isAffine, isRelu, limitsOf, type Step } from "./onnx-steps.ts";
 
 /** What stands behind a network: how a model makes its output of the network's outputs. */
@@ -123,7 +123,7 @@ export interface NetworkPlace {
  * How a model is called, as far as a policy can be called like that: with those of its outputs that are made of the
  * network's outputs.
  *
- * @param flowOf what became of the observation at an output; `undefined` where that is not understood
+ * @param known what became of the observation at an output, and the output's dimensions; `undefined` where that is not understood
  * @param normalized whoever calls the model normalises the observations
  * @returns the interface, or why no policy can have it
  */
@@ -132,7 +132,10 @@ export function interfaceOf(
   { name, dtype, dims }: ModelInput,
   place: NetworkPlace,
   architecture: AnyArchitecture,
-  flowOf: (output: string) => Flow | undefined,
+  known: {
+    readonly flowOf: (output: string) => Flow | undefined;
+    readonly dimsOf: (output: OnnxValue) => OnnxDims | undefined;
+  },
   normalized: boolean,
 ): Interface | string {
   const shared = {
@@ -142,14 +145,9 @@ export function interfaceOf(
     ...(normalized && { normalized }),
   };
   const given = (output: OnnxValue): unknown => {
-    const gives = givenBy(flowOf(output.name), place, architecture);
-    const dims = output.dims ?? (gives === "choice" && keepsAxis(output.name) ? ["batch", 1] : undefined);
+    const gives = givenBy(known.flowOf(output.name), place, architecture);
+    const dims = known.dimsOf(output);
     return gives && { name: output.name, dtype: output.dtype, ...(dims && { dims }), gives };
-  };
-  /** Where no shape is stated: ArgMax leaves an axis of size 1, unless told otherwise. */
-  const keepsAxis = (output: string): boolean => {
-    const maker = graph.nodes.find(({ outputs }) => outputs.includes(output));
-    return maker?.opType === "ArgMax" && intOf(maker, "keepdims", 1) !== 0;
   };
   const outputs: unknown[] = [];
   const leftOut: string[] = [];

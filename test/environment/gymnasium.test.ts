@@ -142,12 +142,13 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
   });
 
   it("play the same whether their observations come by shared memory or by the pipe", async () => {
-    // 12 kB a lane: two lanes in one process come by memory, a lane in each of two by pipes.
+    // 12 kB a lane: two lanes in one process come by memory, a lane in each of two by pipes. The second episodes end at step 24,
+    // when the third ones begin at once.
     const memory = (await walk({ width: 3000 })).vector(2);
     const pipes = (await walk({ width: 3000 }, 2)).vector(2);
     await begin(memory);
     await begin(pipes);
-    expect(await play(memory, 15)).toEqual(await play(pipes, 15));
+    expect(await play(memory, 40)).toEqual(await play(pipes, 40));
   });
 
   it.skipIf(inSmallMemory("true").status !== 0)(
@@ -234,7 +235,7 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
   ])("refuse for bytes what is none: %s", async (of, dtype) => {
     const vector = (await open("Picture-v0", { module: "bridged", kwargs: { of } })).vector(1);
     await expect(vector.reset(0, 7)).rejects.toThrow(
-      `reset(7): ValueError: an observation of ${dtype} with numbers that are no bytes was returned, its space has uint8`,
+      `reset(7): an observation of ${dtype} with numbers that are no bytes was returned, its space has uint8`,
     );
   });
 
@@ -288,10 +289,7 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     ["file", "step 3 of the episode with seed 101: FileNotFoundError: "],
     ["reward", "step 3 of the episode with seed 101: the reward is NaN, expected a finite number"],
     ["observation", "step 3 of the episode with seed 101: observation[1] is Infinity, expected a finite number"],
-    [
-      "shape",
-      "step 3 of the episode with seed 101: ValueError: an observation of shape [3] was returned, its space has [2]",
-    ],
+    ["shape", "step 3 of the episode with seed 101: an observation of shape [3] was returned, its space has [2]"],
     ["nothing", "step 3 of the episode with seed 101: the reward is None of type NoneType, expected a number"],
     ["text", "step 3 of the episode with seed 101: the reward is 'abc' of type str, expected a number"],
     ["attributes", "step 3 of the episode with seed 101: RuntimeError: with attributes (bridged.py, line "],

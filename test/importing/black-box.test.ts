@@ -10,9 +10,9 @@ import { inputSize } from "../../src/network/architecture.ts";
 import { BlackBoxProgram } from "../../src/network/black-box.ts";
 import type { BlackBox } from "../../src/network/policy.ts";
 import { stream } from "../../src/random/pcg64.ts";
-import type { OnnxNode } from "../../src/tensor/onnx-model.ts";
+import type { OnnxDims, OnnxNode } from "../../src/tensor/onnx-model.ts";
 import { decodeModel } from "../../src/tensor/onnx-reader.ts";
-import { balancer, balancerByHand, floats, ints, modelOf, NODES, node } from "./fixtures/graphs.ts";
+import { balancer, balancerByHand, floats, ints, modelOf, NODES, node, WEIGHTS } from "./fixtures/graphs.ts";
 
 const read = (file: Uint8Array, options: ImportOptions = {}) => blackBoxFromOnnx(file, "hostile", options, "a test");
 const cartPole = { environment: specOf("CartPole-v1") };
@@ -246,26 +246,26 @@ describe("outputs of a black box beside the one that acts", () => {
       outputs: [
         { ...outputs[0], gives: "choice" },
         { ...outputs[1], gives: "values" },
-        { ...outputs[2], gives: "probabilities" },
-        { ...outputs[4], gives: "values" },
+        { ...outputs[2], dims: ["batch", 2], gives: "probabilities" },
+        { ...outputs[4], dims: ["batch", 2], gives: "values" },
       ],
       leftOut: ["value", "h"],
     });
   });
 
-  it.each([
-    ["keeps", {}, ["batch", 1]],
-    ["keeps", { keepdims: 1 }, ["batch", 1]],
-    ["leaves out", { keepdims: 0 }, undefined],
-  ])("of a choice without a stated shape have the axis that ArgMax %s: %j", async (_, attributes, dims) => {
-    const behind = [node("ArgMax", "q", "choice", { axis: 1, ...attributes })];
-    const { interface: face } = await read(
-      balancer({ behind, outputs: [{ name: "choice", dtype: "int64" }] }),
-      cartPole,
-    );
+  const choice = (keepdims: number): OnnxNode => node("ArgMax", "q", "x", { axis: 1, keepdims });
+  it.each<[string, readonly OnnxNode[], OnnxDims | undefined, OnnxDims]>([
+    ["an axis of size 1", [choice(1), node("Identity", "x", "choice")], undefined, ["batch", 1]],
+    ["no axis", [choice(0), node("Identity", "x", "choice")], undefined, ["batch"]],
+    ["another type", [choice(1), node("Cast", "x", "choice", { to: 6 })], undefined, ["batch", 1]],
+    ["an axis more", [choice(0), node("Reshape", "x by", "choice")], undefined, ["batch", 1, 1]],
+    ["an axis of any name", [choice(1), node("Identity", "x", "choice")], ["n", "m"], ["n", 1]],
+  ])("of a choice have the shape that they have: %s", async (_, behind, stated, dims) => {
+    const outputs = [{ name: "choice", dtype: "int64" as const, ...(stated && { dims: stated }) }];
+    const by = { name: "by", dtype: "int64" as const, dims: [3], data: [-1, 1, 1] };
+    const { interface: face } = await read(balancer({ behind, outputs, initializers: [...WEIGHTS, by] }), cartPole);
     expect(face?.outputs.map((output) => output.dims)).toEqual([dims]);
   });
-
   const long = "x".repeat(1_001);
   it.each<[string, Uint8Array, string]>([
     [
