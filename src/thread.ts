@@ -5,9 +5,9 @@ import { Worker, type WorkerOptions } from "node:worker_threads";
 
 const fromSource = import.meta.url.endsWith(".ts");
 
-/** Shows what a thread prints, which was started with `stdout: true`, on standard error: standard output is the program's. */
-export function showPrinted(worker: Worker): void {
-  worker.stdout.on("data", (chunk: Uint8Array) => process.stderr.write(chunk));
+/** In a thread that runs an environment: what that prints is news for people, standard output is the program's. */
+export function printOnStderr(): void {
+  process.stdout.write = process.stderr.write.bind(process.stderr);
 }
 
 /**

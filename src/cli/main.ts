@@ -14,7 +14,7 @@ import { newEnvironment } from "./commands/new.ts";
 import { compress, type RunFlags, train } from "./commands/run.ts";
 import { verifyExports } from "./commands/verify.ts";
 import { getFromZoo, listZoo } from "./commands/zoo.ts";
-import { exit, strayOf } from "./strays.ts";
+import { exit, strayOf, UNSETTLED, unsettled } from "./strays.ts";
 import { coloursOf, printable } from "./terminal.ts";
 
 /** Exit codes that no PopsError has: an unforeseen error, a wrong command line, a reader of the output that went away. */
@@ -349,8 +349,11 @@ function failed(error: unknown): number {
 }
 
 process.on("uncaughtException", (thrown) => {
-  // A run has a listener of its own: it saves first.
-  if (process.listenerCount("uncaughtException") === 1) exit(failed(strayOf(thrown)));
+  // A run has a listener of its own: it saves first. What comes once it has ended is of the same cause.
+  if (process.listenerCount("uncaughtException") === 1 && exitCode === 0) exit(failed(strayOf(thrown)));
+});
+process.on("exit", () => {
+  if (process.exitCode === UNSETTLED) process.exitCode = failed(unsettled());
 });
 try {
   await program.parseAsync();

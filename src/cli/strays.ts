@@ -18,6 +18,15 @@ export function admit(path: string): void {
   };
 }
 
+/** What Node ends with when nothing is left to do and the program still waits: for a module's own `await`, most likely. */
+export const UNSETTLED = 13;
+
+/** That, as the error that users see. */
+export function unsettled(): Error {
+  if (own === undefined) return new Error("nothing was left to do, and something was still waited for");
+  return new EnvironmentError(own, "waits for something that never happens: an await of the module does not end");
+}
+
 /** What was thrown with nobody to catch it, in a timer or an unawaited promise, as the error that users see. */
 export function strayOf(thrown: unknown): unknown {
   if (own === undefined) return thrown;

@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { reasonOf } from "../errors.ts";
 import type { Plain } from "../plain.ts";
+import { printOnStderr } from "../thread.ts";
 import {
   ANSWERS,
   CALL,
@@ -26,7 +27,22 @@ import { LaneVector, placeOf } from "./vector.ts";
 /** Milliseconds without a request after which the event loop gets a turn: what an environment prints comes out there. */
 const IDLE = 100;
 
+printOnStderr();
 const { environment, modules, port, signal } = workerData as LaneThreadData;
+
+// The other side may wait for an answer without a turn of its event loop, and would not hear of this thread's end.
+let thrown: unknown;
+process.on("uncaughtException", (error) => {
+  thrown = error;
+  process.exit(1);
+});
+process.on("exit", (code) => {
+  const reason = thrown === undefined ? `exit code ${code}` : `${reasonOf(thrown)}${placeOf(thrown)}`;
+  port.postMessage({ environment, reason, stack: undefined } satisfies Result);
+  Atomics.store(signal, RESULTS, ENDED);
+  count(signal, ANSWERS);
+});
+
 await importModules(modules);
 const { spec, create } = registrationOf(environment);
 
@@ -88,18 +104,6 @@ function serve(vector: number): boolean {
   return true;
 }
 
-// The other side may wait for an answer without a turn of its event loop, and would not hear of this thread's end.
-let thrown: unknown;
-process.on("uncaughtException", (error) => {
-  thrown = error;
-  process.exit(1);
-});
-process.on("exit", (code) => {
-  const reason = thrown === undefined ? `exit code ${code}` : `${reasonOf(thrown)}${placeOf(thrown)}`;
-  port.postMessage({ environment, reason, stack: undefined } satisfies Result);
-  Atomics.store(signal, RESULTS, ENDED);
-  count(signal, ANSWERS);
-});
 parentPort?.postMessage("ready");
 for (let served = 0; ; served = (served + 1) | 0) {
   while (!changes(signal, REQUESTS, served, IDLE)) await setImmediate();

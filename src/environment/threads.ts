@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads";
 import { EnvironmentError, reasonOf } from "../errors.ts";
 import type { Plain } from "../plain.ts";
-import { showPrinted, startThread } from "../thread.ts";
+import { startThread } from "../thread.ts";
 import type { EnvironmentSpec, VectorEnvironment } from "./environment.ts";
 import {
   ANSWERS,
@@ -12,6 +12,7 @@ import {
   count,
   ENDED,
   errorOf,
+  type Failure,
   type LaneThreadData,
   NOTHING,
   REQUESTS,
@@ -32,6 +33,8 @@ import {
   vectorOf,
 } from "./vector.ts";
 
+/** Milliseconds to an answer that is waited for without a turn of the event loop: a thread that has no memory left never gives it. */
+const LIMIT = 60_000;
 /** Milliseconds that a step may block before the event loop gets a turn, for Ctrl-C and for news of a thread that ended. */
 const PATIENCE = 20;
 
@@ -49,14 +52,15 @@ class LaneThread {
     this.#port = port1;
     const workerData: LaneThreadData = { environment, modules, port: port2, signal: this.#signal };
     const program = new URL("./lane-thread.ts", import.meta.url);
-    this.#worker = startThread(program, { workerData, transferList: [port2], stdout: true });
-    showPrinted(this.#worker);
+    this.#worker = startThread(program, { workerData, transferList: [port2] });
     this.#environment = environment;
     this.#worker.on("error", (error) => {
       this.#end(`${reasonOf(error)}${placeOf(error)}`);
     });
     this.#worker.on("exit", (code) => {
-      this.#end(`exit code ${code}`);
+      // What it said last, if it had time to.
+      const said = receiveMessageOnPort(this.#port)?.message as Failure | undefined;
+      this.#end(said?.reason ?? `exit code ${code}`);
     });
   }
 
@@ -99,7 +103,7 @@ class LaneThread {
   /** As `answer`, but without a turn of the event loop. */
   answerNow(): Plain {
     if (this.#ended) throw this.#ended;
-    this.#answers(Number.POSITIVE_INFINITY);
+    if (!this.#answers(LIMIT)) throw this.#end(`it gave no answer for ${LIMIT / 1000} s`);
     return this.#result();
   }
 

@@ -32,7 +32,8 @@ export function readVecNormalize(bytes: Uint8Array, path: string): Normalization
   if (!mean || mean.length !== variance?.length || clip === undefined || epsilon === undefined) {
     throw new FileError(path, "has no statistics of observations as arrays: dictionaries of observations are not read");
   }
-  return { mean: [...mean], deviation: variance.map((value) => Math.sqrt(value + epsilon)), clip };
+  const deviation = variance.map((value) => Math.sqrt(value + epsilon));
+  return { mean: [...mean], deviation, ...(clip !== Number.POSITIVE_INFINITY && { clip }) };
 }
 
 /** How observations are normalised that a file gives the network raw, and where that is from. */

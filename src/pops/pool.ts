@@ -4,7 +4,7 @@ import type { Distilled, DistillJob, DistillState } from "../distillation/distil
 import { errorOf } from "../environment/lane-call.ts";
 import { placeOf } from "../environment/vector.ts";
 import { EnvironmentError, NumericError, reasonOf } from "../errors.ts";
-import { showPrinted, startThread } from "../thread.ts";
+import { startThread } from "../thread.ts";
 import type { PlayJob, WorkerContext, WorkerReply, WorkerRequest, WorkerTask } from "./worker.ts";
 
 interface Task {
@@ -72,9 +72,7 @@ export class Pool {
   }
 
   #spawn(): Worker {
-    const program = new URL("./worker.ts", import.meta.url);
-    const worker = startThread(program, { workerData: this.#context, stdout: true });
-    showPrinted(worker);
+    const worker = startThread(new URL("./worker.ts", import.meta.url), { workerData: this.#context });
     const { source } = this.#context;
     const ofEnvironment = (reason: string): Error =>
       "environment" in source ? new EnvironmentError(source.environment, reason) : new Error(reason);

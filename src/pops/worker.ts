@@ -12,6 +12,7 @@ import { EnvironmentError, NumericError, UsageError } from "../errors.ts";
 import type { Acting } from "../network/action.ts";
 import type { Architecture } from "../network/architecture.ts";
 import type { Bits } from "../quantization/fixed-point.ts";
+import { printOnStderr } from "../thread.ts";
 import { type Ground, openGround, type Source } from "./ground.ts";
 
 /** What every worker gets once. Environments are made by id, since functions don't cross threads. */
@@ -82,6 +83,7 @@ async function work(
 }
 
 if (parentPort) {
+  printOnStderr();
   const port = parentPort;
   const context = workerData as WorkerContext;
   const environment = "environment" in context.source ? context.source : undefined;

@@ -258,6 +258,25 @@ describe("what a module does outside of the contract", () => {
     expect(ended.stderr).toContain(message);
   });
 
+  it("ends with exit code 4 when it waits for what never happens", async () => {
+    writeFileSync(at("waiting.ts"), `${template}\nawait new Promise(() => {});\n`);
+    expect(await pops("inspect", "./waiting.ts")).toEqual({
+      code: 4,
+      stdout: "",
+      stderr: "pops: ./waiting.ts: waits for something that never happens: an await of the module does not end\n",
+    });
+  });
+
+  it("says why a thread of its lanes cannot load it", async () => {
+    const text =
+      'import { isMainThread } from "node:worker_threads";\nif (!isMainThread) void Promise.reject(new Error("lost"));\n';
+    writeFileSync(at("lost.ts"), `${text}${template}\nexport const slow = true;\n`);
+    const policy = "runs/two/policies/policy.onnx";
+    const played = await pops("evaluate", policy, "--env", "./lost.ts", "--episodes", "2", "--workers", "2");
+    expect(played.code).toBe(4);
+    expect(played.stderr).toContain("a thread of its lanes ended: lost (lost.ts, line 2)");
+  });
+
   it("prints on standard error, in threads too", async () => {
     const path = changed("loud.ts", ...step('console.log("printed", isMainThread);'));
     appendFileSync(at("loud.ts"), '\nimport { isMainThread } from "node:worker_threads";\nexport const slow = true;\n');
