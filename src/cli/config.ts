@@ -238,15 +238,18 @@ export function resolveConfig(request: ConfigRequest): EnvironmentConfig {
   const module = own && { path: relative(out, own.path).replaceAll("\\", "/"), sha256: own.sha256 };
   const made = { environment, ...(gymnasium && { gymnasium }), ...(module && { module }) };
   const raw = settingsOf({ ...baseOf(spec), ...made, command }, environment, request);
-  const pops = OPEN_OBJECT.safeParse(raw["pops"]);
-  if (!pops.success || pops.data["objective"] === undefined) {
+  const objective = OPEN_OBJECT.safeParse(raw["pops"]).data?.["objective"];
+  if (objective === undefined) {
+    const scores = command === "compress" ? "" : " and teacher.stopScore=...";
     throw new UsageError(
       "--set",
-      `${environment} has no published threshold: state --set pops.objective=..., pops.lowerBound=... and teacher.stopScore=...` +
+      `${environment} has no published threshold: state --set pops.objective=..., pops.lowerBound=...${scores}` +
         (own ? ", or give its spec a rewardThreshold" : ""),
     );
   }
-  const config = validate(environmentConfigSchema, raw);
+  // Nothing is trained in a compression.
+  const stopScore = command === "compress" ? { stopScore: objective } : {};
+  const config = validate(environmentConfigSchema, merge({ teacher: stopScore }, raw));
   if (typeof config === "string") throw new UsageError("--set", config);
   if (spec.actionSpace.kind === "box" && config.teacher.algorithm === "dqn") {
     throw new UsageError("teacher.algorithm", `${environment} has continuous actions, DQN needs choices: use ppo`);

@@ -53,6 +53,17 @@ describe("the teacher's algorithm", () => {
   });
 });
 
+it("a compression in an environment without a threshold wants no score at which training stops", () => {
+  const { rewardThreshold, ...spec } = specOf("CartPole-v1");
+  expect(rewardThreshold).toBe(475);
+  const of = (command: "run" | "compress", set: readonly string[]) =>
+    resolveConfig({ spec: { ...spec, id: "Mine-v0" }, command, set });
+  const scores = ["pops.objective=40", "pops.lowerBound=30"];
+  expect(of("compress", scores).pops).toMatchObject({ objective: 40, lowerBound: 30 });
+  expect(() => of("compress", [])).toThrow("state --set pops.objective=..., pops.lowerBound=...");
+  expect(() => of("run", scores)).toThrow("teacher.stopScore");
+});
+
 it.each(environmentIds())("the configuration of %s is read back from config.yaml as it was", (id) => {
   const stated = specOf(id).rewardThreshold === undefined ? [] : ["pops.retention=0.9"];
   const config = resolve(id, stated);

@@ -315,6 +315,13 @@ describe("statistics of VecNormalize", () => {
     );
   });
 
+  it("need not limit what they normalise", () => {
+    expect(readVecNormalize(vecNormalizeOf([1], [1], Number.POSITIVE_INFINITY), "x")).toEqual({
+      mean: [1],
+      deviation: [Math.sqrt(1 + 1e-8)],
+    });
+  });
+
   it("are refused when they are reshaped from themselves", () => {
     const text = (value: string): Buffer => {
       const bytes = Buffer.from(value);
