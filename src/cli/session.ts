@@ -323,7 +323,7 @@ const SAME_SIGNAL_MS = 1_000;
 interface Stop {
   readonly signal: AbortSignal;
   /** What an environment, most likely, threw outside of its methods. */
-  readonly stray: unknown;
+  readonly stray: Error | undefined;
   readonly release: () => void;
 }
 
@@ -334,7 +334,7 @@ interface Stop {
 function stopOnSignal(progress: Progress): Stop {
   const controller = new AbortController();
   let asked = 0;
-  let stray: unknown;
+  let stray: Error | undefined;
   const onStray = (thrown: unknown): void => {
     stray ??= strayOf(thrown);
     controller.abort();

@@ -1,3 +1,4 @@
+import { Console } from "node:console";
 import { placeOf } from "../environment/vector.ts";
 import { EnvironmentError, reasonOf } from "../errors.ts";
 
@@ -10,12 +11,13 @@ export const exit = process.exit.bind(process);
 /** What a module prints is news for people: standard output is the command's. That it may end is the command's too. */
 export function admit(path: string): void {
   own = path;
-  globalThis.console = new console.Console(process.stderr);
-  process.exit = (code) => {
+  globalThis.console = new Console(process.stderr);
+  const refused = (code?: number | string | null): never => {
     const error = new Error(`called process.exit(${code ?? ""})`);
-    Error.captureStackTrace(error, process.exit);
+    Error.captureStackTrace(error, refused);
     throw error;
   };
+  process.exit = refused;
 }
 
 /** What Node ends with when nothing is left to do and the program still waits: for a module's own `await`, most likely. */
@@ -28,12 +30,13 @@ export function unsettled(): Error {
 }
 
 /** What was thrown with nobody to catch it, in a timer or an unawaited promise, as the error that users see. */
-export function strayOf(thrown: unknown): unknown {
-  if (own === undefined) return thrown;
+export function strayOf(thrown: unknown): Error {
+  const error = thrown instanceof Error ? thrown : new Error(reasonOf(thrown), { cause: thrown });
+  if (own === undefined) return error;
   const place = placeOf(thrown);
   // Node's own error for a promise that was rejected with something else than an error.
   const foreign = !(thrown instanceof Error) || ("code" in thrown && thrown.code === "ERR_UNHANDLED_REJECTION");
-  if (place === "" && !foreign) return thrown;
+  if (place === "" && !foreign) return error;
   const what = "threw outside of its methods, in a timer or a promise that nobody awaits";
   return new EnvironmentError(own, `${what}: ${reasonOf(thrown)}${place}`, { cause: thrown });
 }

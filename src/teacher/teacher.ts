@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { BoxSpace, EnvironmentSpec, VectorEnvironment } from "../environment/environment.ts";
 import { isPixels } from "../environment/spaces.ts";
+import { ShapeError } from "../errors.ts";
 import { Evaluator } from "../evaluation/evaluate.ts";
 import type { EventOf, QuickScore } from "../events.ts";
 import type { Acting } from "../network/action.ts";
@@ -157,7 +158,15 @@ export class Judge {
     return { evaluations: this.#evaluations, best, architecture, parameters };
   }
 
+  /** @throws ShapeError when the state is of a network of other sizes: of another environment than the one that is there now */
   setState({ evaluations, best, architecture, parameters }: JudgeState): void {
+    const [then, now] = [architecture as Architecture, this.#network.architecture].map(describe);
+    if (then !== now) {
+      throw new ShapeError(
+        "teacher",
+        `is ${then ?? ""} in this run, ${now ?? ""} in the environment as it is now: begin a new run`,
+      );
+    }
     this.#evaluations = evaluations;
     this.#best = best ?? Number.NEGATIVE_INFINITY;
     this.#network = { architecture: architecture as Architecture, parameters: parameters.slice() };

@@ -164,6 +164,12 @@ describe("a run", () => {
       stderr: "pops: Changed-v0: TypeError: Cannot read properties of null (reading 'x') (late.ts, line 37)\n",
     });
     expect(ended.stdout).toContain("npm run pops -- run --resume --out runs/late --env ./late.ts\n");
+    const others = readFileSync(at("late.ts"), "utf8").replace("discrete(3)", "discrete(2)");
+    writeFileSync(at("others.ts"), others);
+    expect(await pops("run", "--resume", ...out, "--env", "./others.ts")).toMatchObject({
+      code: 7,
+      stderr: "pops: teacher: is 2-12-8-3 in this run, 2-12-8-2 in the environment as it is now: begin a new run\n",
+    });
     const mended = readFileSync(at("late.ts"), "utf8").replace("6000", "1e9");
     writeFileSync(at("late.ts"), mended);
     expect(await pops("run", "--resume", ...out)).toEqual({
