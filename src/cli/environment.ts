@@ -12,6 +12,7 @@ import {
 import { EXPORT, importEnvironment, isModule } from "../environment/module.ts";
 import { type OpenEnvironment, openEnvironment } from "../environment/open.ts";
 import { environmentIds, register, specOf } from "../environment/registry.ts";
+import { guarded } from "../environment/vector.ts";
 import { EnvironmentError, reasonOf, UsageError } from "../errors.ts";
 import { readBounded } from "../files.ts";
 import { type AnyPolicy, MAX_WORDS, MAX_WRAPPERS, type Policy } from "../network/policy.ts";
@@ -127,7 +128,7 @@ export async function ownEnvironment(path: string): Promise<OwnEnvironment> {
     const list = problems.map((problem, i) => (problems.length > 1 ? `(${i + 1}) ${problem}` : problem));
     throw new EnvironmentError(path, `breaks the contract of environments: ${list.join(" ")}`);
   }
-  const { spec } = made.create();
+  const { spec } = guarded(path, () => made.create());
   register({ ...made, spec });
   const known = { spec, module: { path, url, sha256 } };
   own.set(url, known);

@@ -1,5 +1,5 @@
 import { Console } from "node:console";
-import { placeOf } from "../environment/vector.ts";
+import { placeOf, strayReasonOf } from "../environment/vector.ts";
 import { EnvironmentError, reasonOf } from "../errors.ts";
 
 /** The module of the user's own that runs here, if one does. */
@@ -33,10 +33,9 @@ export function unsettled(): Error {
 export function strayOf(thrown: unknown): Error {
   const error = thrown instanceof Error ? thrown : new Error(reasonOf(thrown), { cause: thrown });
   if (own === undefined) return error;
-  const place = placeOf(thrown);
   // Node's own error for a promise that was rejected with something else than an error.
   const foreign = !(thrown instanceof Error) || ("code" in thrown && thrown.code === "ERR_UNHANDLED_REJECTION");
-  if (place === "" && !foreign) return error;
+  if (placeOf(thrown) === "" && !foreign) return error;
   const what = "threw outside of its methods, in a timer or a promise that nobody awaits";
-  return new EnvironmentError(own, `${what}: ${reasonOf(thrown)}${place}`, { cause: thrown });
+  return new EnvironmentError(own, `${what}: ${strayReasonOf(thrown)}`, { cause: thrown });
 }

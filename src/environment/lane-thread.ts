@@ -1,7 +1,6 @@
 /** The program of a thread that steps a share of the lanes of vectors. */
 import { setImmediate } from "node:timers/promises";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { reasonOf } from "../errors.ts";
 import type { Plain } from "../plain.ts";
 import { printOnStderr } from "../thread.ts";
 import {
@@ -22,7 +21,7 @@ import {
 } from "./lane-call.ts";
 import { importModules } from "./module.ts";
 import { registrationOf } from "./registry.ts";
-import { LaneVector, placeOf } from "./vector.ts";
+import { LaneVector, strayReasonOf } from "./vector.ts";
 
 /** Milliseconds without a request after which the event loop gets a turn: what an environment prints comes out there. */
 const IDLE = 100;
@@ -37,7 +36,7 @@ process.on("uncaughtException", (error) => {
   process.exit(1);
 });
 process.on("exit", (code) => {
-  const reason = thrown === undefined ? `exit code ${code}` : `${reasonOf(thrown)}${placeOf(thrown)}`;
+  const reason = thrown === undefined ? `exit code ${code}` : strayReasonOf(thrown);
   port.postMessage({ environment, reason, stack: undefined } satisfies Result);
   Atomics.store(signal, RESULTS, ENDED);
   count(signal, ANSWERS);

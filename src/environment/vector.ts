@@ -113,6 +113,24 @@ export function placeOf(error: unknown): string {
   return file === undefined || frame.includes(HERE) ? "" : ` (${file}, line ${line})`;
 }
 
+/** Runs an environment's own code: what that throws becomes an error of the environment's. */
+export function guarded<Value>(environment: string, run: () => Value): Value {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof PopsError) throw error;
+    const name = error instanceof Error ? `${error.name}: ` : "";
+    throw new EnvironmentError(environment, `${name}${reasonOf(error)}${placeOf(error)}`, { cause: error });
+  }
+}
+
+/** Why a thread was left without anyone to catch it, and where; Node says a lot around what a promise was rejected with. */
+export function strayReasonOf(thrown: unknown): string {
+  const reason = reasonOf(thrown);
+  const [, rejected = reason] = /The promise rejected with the reason "(.*)"\.$/s.exec(reason) ?? [];
+  return rejected + placeOf(thrown);
+}
+
 /** Single environments that advance in lock-step in this thread. */
 export class LaneVector implements VectorEnvironment {
   readonly spec: EnvironmentSpec;
@@ -130,7 +148,7 @@ export class LaneVector implements VectorEnvironment {
   constructor(spec: EnvironmentSpec, create: () => Environment, size: number, buffers = allocate(spec, size)) {
     this.spec = spec;
     this.size = size;
-    this.#lanes = Array.from({ length: size }, () => withTimeLimit(create()));
+    this.#lanes = guarded(spec.id, () => Array.from({ length: size }, () => withTimeLimit(create())));
     this.#observationSize = sizeOf(spec.observationSpace);
     this.#actions = new LaneActions(spec, size);
     this.observations = buffers.observations;
@@ -143,7 +161,7 @@ export class LaneVector implements VectorEnvironment {
   reset(lane: number, seed?: number): void {
     const environment = this.#lanes[lane];
     if (environment === undefined) refuseLane(this.spec, this.size, lane);
-    this.#guard(() => {
+    guarded(this.spec.id, () => {
       this.#observe(lane, environment.reset(seed));
     });
     this.rewards[lane] = 0;
@@ -155,7 +173,7 @@ export class LaneVector implements VectorEnvironment {
   /** Refuses a wrong action before any lane moves. */
   step(actions: Int32Array | Float32Array): void {
     this.#actions.take(actions, this);
-    this.#guard(() => {
+    guarded(this.spec.id, () => {
       for (let lane = 0; lane < this.size; lane++) this.#step(lane);
     });
   }
@@ -179,7 +197,7 @@ export class LaneVector implements VectorEnvironment {
 
   getState(): VectorState {
     return {
-      lanes: this.#guard(() => this.#lanes.map((lane) => lane.getState())),
+      lanes: guarded(this.spec.id, () => this.#lanes.map((lane) => lane.getState())),
       observations: this.observations.slice(),
       rewards: this.rewards.slice(),
       terminated: this.terminated.slice(),
@@ -189,7 +207,7 @@ export class LaneVector implements VectorEnvironment {
 
   setState(state: Plain): void {
     const saved = parseVectorState(this, state);
-    this.#guard(() => {
+    guarded(this.spec.id, () => {
       for (const [lane, environment] of this.#lanes.entries()) environment.setState(saved.lanes[lane]!);
     });
     this.observations.set(saved.observations);
@@ -201,17 +219,6 @@ export class LaneVector implements VectorEnvironment {
 
   close(): void {
     // Nothing is held outside this thread.
-  }
-
-  /** Makes what an environment's own code throws an error of that environment's. */
-  #guard<Value>(run: () => Value): Value {
-    try {
-      return run();
-    } catch (error) {
-      if (error instanceof PopsError) throw error;
-      const name = error instanceof Error ? `${error.name}: ` : "";
-      throw new EnvironmentError(this.spec.id, `${name}${reasonOf(error)}${placeOf(error)}`, { cause: error });
-    }
   }
 
   #ended(lane: number): boolean {
