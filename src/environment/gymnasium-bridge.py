@@ -50,13 +50,9 @@ RETURNS = {
     "reward, done, info)",
 }
 
-# Looks for a request before this process sleeps until there is one: to be woken takes longer than a hundred of them.
-LOOKS = int(sys.argv[1])
-
 # Where this process is: operation, vector and lane, in memory that the other side can read when this process has ended.
 AT_OPERATION, AT_VECTOR, AT_LANE = range(3)
 
-requests = io.FileIO(3, "r")
 arrival = select.poll() if hasattr(select, "poll") else None
 
 
@@ -643,4 +639,9 @@ def main():
     os._exit(0)
 
 
-main()
+# Not in the processes that multiprocessing starts for an environment, which import this file.
+if __name__ == "__main__":
+    # Looks for a request before this process sleeps until there is one: to be woken takes longer than a hundred of them.
+    LOOKS = int(sys.argv[1])
+    requests = io.FileIO(3, "r")
+    main()

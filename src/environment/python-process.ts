@@ -24,6 +24,9 @@ const GRACE = 6_000;
 /** Milliseconds that the pipes of a process may take to close that has ended: another one may have them. */
 const PATIENCE = 1_000;
 
+/** Milliseconds after which a timer is so late that this process cannot have been running. */
+const LATE = 1_000;
+
 /** Characters that are shown of what another program than Python prints. */
 const MAX_PRINTED = 80;
 
@@ -94,6 +97,8 @@ export class PythonProcess {
   #filled = 0;
   #kind = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** When the time to the next answer began. */
+  #since = 0;
   /** Chunks that have arrived. */
   #reads = 0;
   #answered = false;
@@ -144,6 +149,8 @@ export class PythonProcess {
       });
       this.#child.once("exit", (code, signal) => {
         const what = signal === null ? `ended with exit code ${code ?? 0}` : `was killed by ${signal}`;
+        // What it started and left is not to stay.
+        this.#kill();
         // What it said may still be on its way.
         void Promise.race([closed, wait(PATIENCE)]).then(() => {
           output.destroy();
@@ -249,21 +256,27 @@ export class PythonProcess {
 
   /** Starts the time to the next answer. */
   #watch(): void {
+    this.#since = performance.now();
     if (this.#timer) {
       this.#timer.refresh();
       return;
     }
-    const timer = setTimeout(() => {
+    this.#timer = setTimeout(() => {
+      const due = this.#waiting[0];
+      if (due === undefined) return;
+      // This process was stopped (Ctrl-Z), and the other one may have been too.
+      if (performance.now() - this.#since > 1000 * this.#seconds + LATE) {
+        this.#watch();
+        return;
+      }
+      // An answer may have come that is not read yet.
       const reads = this.#reads;
-      // What came while this process was stopped (Ctrl-Z) is read before that.
       setImmediate(() => {
-        if (this.#waiting.length === 0) return;
-        if (reads === this.#reads)
-          this.#giveUp(`gave no answer for ${this.#seconds} s: if it needs more, give it more with --env-timeout`);
-        else timer.refresh();
+        if (this.#waiting[0] !== due) return;
+        if (reads !== this.#reads) this.#watch();
+        else this.#giveUp(`gave no answer for ${this.#seconds} s: if it needs more, give it more with --env-timeout`);
       });
     }, 1000 * this.#seconds).unref();
-    this.#timer = timer;
   }
 
   /** Keeps the event loop turning, which would sleep until the answer comes. */

@@ -345,6 +345,22 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     );
   });
 
+  it("may start processes by multiprocessing, which imports the bridge's file in them", async () => {
+    const vector = (await walk({ fault: "spawn" })).vector(1);
+    await begin(vector);
+    await expect(play(vector, 5)).resolves.toBeDefined();
+  });
+
+  it("take with them what they have started, when their process ends", async () => {
+    const left = join(folder, "left");
+    vi.stubEnv("WALK_LEFT", left);
+    const vector = (await walk({ fault: "leave" })).vector(1);
+    await begin(vector);
+    await expect(play(vector, 5)).rejects.toThrow("its Python process ended with exit code 3");
+    const pid = Number(readFileSync(left, "utf8"));
+    await expect.poll(() => isAlive(pid), { timeout: 20_000 }).toBe(false);
+  });
+
   it("go on at Ctrl-C, which is for the run to obey", async () => {
     const vector = (await walk({ fault: "interrupt" })).vector(1);
     await begin(vector);
