@@ -24,8 +24,8 @@ const GRACE = 6_000;
 /** Milliseconds that the pipes of a process may take to close that has ended: another one may have them. */
 const PATIENCE = 1_000;
 
-/** Milliseconds after which a timer is so late that this process cannot have been running. */
-const LATE = 1_000;
+/** Parts into which the time to an answer is cut. */
+const TICKS = 10;
 
 /** Characters that are shown of what another program than Python prints. */
 const MAX_PRINTED = 80;
@@ -97,10 +97,8 @@ export class PythonProcess {
   #filled = 0;
   #kind = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** When the time to the next answer began. */
-  #since = 0;
-  /** Chunks that have arrived. */
-  #reads = 0;
+  /** Parts of the time that have gone by. */
+  #ticks = 0;
   #answered = false;
   /** Turns of the event loop until it may sleep. */
   #looks = 0;
@@ -192,7 +190,6 @@ export class PythonProcess {
   }
 
   #read(chunk: Uint8Array): void {
-    this.#reads++;
     for (let at = 0; at < chunk.length && !this.#ended; ) {
       const count = Math.min(chunk.length - at, this.#target.length - this.#filled);
       this.#target.set(chunk.subarray(at, at + count), this.#filled);
@@ -254,29 +251,20 @@ export class PythonProcess {
     return more;
   }
 
-  /** Starts the time to the next answer. */
+  /** Starts the time to the next answer. It is counted, not measured: while this process is stopped (Ctrl-Z) there is none. */
   #watch(): void {
-    this.#since = performance.now();
-    if (this.#timer) {
-      this.#timer.refresh();
-      return;
-    }
-    this.#timer = setTimeout(() => {
-      const due = this.#waiting[0];
-      if (due === undefined) return;
-      // This process was stopped (Ctrl-Z), and the other one may have been too.
-      if (performance.now() - this.#since > 1000 * this.#seconds + LATE) {
-        this.#watch();
-        return;
-      }
-      // An answer may have come that is not read yet.
-      const reads = this.#reads;
-      setImmediate(() => {
-        if (this.#waiting[0] !== due) return;
-        if (reads !== this.#reads) this.#watch();
-        else this.#giveUp(`gave no answer for ${this.#seconds} s: if it needs more, give it more with --env-timeout`);
-      });
-    }, 1000 * this.#seconds).unref();
+    this.#ticks = 0;
+    this.#timer ??= setInterval(
+      () => {
+        if (this.#waiting.length === 0 || ++this.#ticks <= TICKS) return;
+        // An answer may have come that is not read yet.
+        setImmediate(() => {
+          if (this.#waiting.length === 0 || this.#ticks <= TICKS) return;
+          this.#giveUp(`gave no answer for ${this.#seconds} s: if it needs more, give it more with --env-timeout`);
+        });
+      },
+      (1000 * this.#seconds) / TICKS,
+    ).unref();
   }
 
   /** Keeps the event loop turning, which would sleep until the answer comes. */
@@ -338,7 +326,7 @@ export class PythonProcess {
 
   #end(error: Error): void {
     this.#ended ??= error;
-    clearTimeout(this.#timer);
+    clearInterval(this.#timer);
     for (const { reject } of this.#waiting.splice(0)) reject(this.#ended);
     this.#hold(false);
   }
