@@ -203,13 +203,13 @@ describe("what a module does outside of the contract", () => {
     [
       "exits",
       false,
-      ...step("if (++steps > 6000) process.exit(3);"),
+      ...step("if (++steps > 3000) process.exit(3);"),
       "Error: called process.exit(3) (odd.ts, line 37)",
     ],
     [
       "exits in a thread",
       true,
-      ...step("if (!isMainThread && ++steps > 1000) process.exit(3);"),
+      ...step("if (!isMainThread && ++steps > 100) process.exit(3);"),
       "a thread of its lanes ended: exit code 3",
     ],
     [
@@ -229,19 +229,19 @@ describe("what a module does outside of the contract", () => {
     [
       "throws in a timer",
       false,
-      ...step("if (++steps === 4000) setTimeout(() => null!.x);"),
+      ...step("if (++steps === 3000) setTimeout(() => null!.x);"),
       "threw outside of its methods, in a timer or a promise that nobody awaits: Cannot read properties of null (reading 'x') (odd.ts, line 37)",
     ],
     [
       "throws in a timer of a thread",
       true,
-      ...step("if (!isMainThread && ++steps === 2000) setTimeout(() => null!.x);"),
+      ...step("if (!isMainThread && ++steps === 100) setTimeout(() => null!.x);"),
       "a thread of its lanes ended: Cannot read properties of null (reading 'x') (odd.ts, line 37)",
     ],
     [
       "rejects a promise that nobody awaits with a text",
       false,
-      ...step("if (++steps === 4000) void Promise.reject('no error');"),
+      ...step("if (++steps === 3000) void Promise.reject('no error');"),
       "threw outside of its methods, in a timer or a promise that nobody awaits: no error",
     ],
   ])("ends a training with exit code 4 when it %s", async (_, slow, from, to, message) => {
