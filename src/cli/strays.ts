@@ -1,5 +1,5 @@
 import { Console } from "node:console";
-import { placeOf, strayReasonOf } from "../environment/vector.ts";
+import { isStray, strayReasonOf } from "../environment/vector.ts";
 import { EnvironmentError, reasonOf } from "../errors.ts";
 
 /** The module of the user's own that runs here, if one does. */
@@ -32,10 +32,7 @@ export function unsettled(): Error {
 /** What was thrown with nobody to catch it, in a timer or an unawaited promise, as the error that users see. */
 export function strayOf(thrown: unknown): Error {
   const error = thrown instanceof Error ? thrown : new Error(reasonOf(thrown), { cause: thrown });
-  if (own === undefined) return error;
-  // Node's own error for a promise that was rejected with something else than an error.
-  const foreign = !(thrown instanceof Error) || ("code" in thrown && thrown.code === "ERR_UNHANDLED_REJECTION");
-  if (placeOf(thrown) === "" && !foreign) return error;
+  if (own === undefined || !isStray(thrown)) return error;
   const what = "threw outside of its methods, in a timer or a promise that nobody awaits";
   return new EnvironmentError(own, `${what}: ${strayReasonOf(thrown)}`, { cause: thrown });
 }

@@ -163,8 +163,8 @@ const openedSchema = z.object({
 /** What a Python process says of its environment. */
 export type Opened = z.infer<typeof openedSchema>;
 
-const number32 = z.number().int().min(0);
-const whereaboutsSchema = z.object({ operation: number32, vector: number32, lane: number32 });
+const index = z.number().int().min(0);
+const whereaboutsSchema = z.object({ operation: index, vector: index, lane: index });
 
 /** Where a Python process is: what it does, and for which lane of its share of a vector. */
 export type Whereabouts = z.infer<typeof whereaboutsSchema>;

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads";
-import { EnvironmentError, reasonOf } from "../errors.ts";
+import { EnvironmentError } from "../errors.ts";
 import type { Plain } from "../plain.ts";
 import { startThread } from "../thread.ts";
 import type { EnvironmentSpec, VectorEnvironment } from "./environment.ts";
@@ -27,8 +27,8 @@ import {
   type LaneBuffers,
   LaneVector,
   parseVectorState,
-  placeOf,
   refuseLane,
+  strayReasonOf,
   type VectorState,
   vectorOf,
 } from "./vector.ts";
@@ -55,7 +55,7 @@ class LaneThread {
     this.#worker = startThread(program, { workerData, transferList: [port2] });
     this.#environment = environment;
     this.#worker.on("error", (error) => {
-      this.#end(`${reasonOf(error)}${placeOf(error)}`);
+      this.#end(strayReasonOf(error));
     });
     this.#worker.on("exit", (code) => {
       // What it said last, if it had time to.

@@ -124,6 +124,12 @@ export function guarded<Value>(environment: string, run: () => Value): Value {
   }
 }
 
+/** Whether a user's own module threw what nobody caught: there, or as a promise rejected with something else than an error. */
+export function isStray(thrown: unknown): boolean {
+  if (!(thrown instanceof Error) || placeOf(thrown) !== "") return true;
+  return "code" in thrown && thrown.code === "ERR_UNHANDLED_REJECTION";
+}
+
 /** Why a thread was left without anyone to catch it, and where; Node says a lot around what a promise was rejected with. */
 export function strayReasonOf(thrown: unknown): string {
   const reason = reasonOf(thrown);

@@ -91,7 +91,10 @@ export function calledLike(
       throw error;
     }
   };
-  const dimsOf = ({ name, dims }: OnnxValue): OnnxDims | undefined => dimsLike(dims, shapeOf(name), input, rows);
+  const dimsOf = ({ name, dims }: OnnxValue): OnnxDims | undefined => {
+    const known = dims?.every((dim, axis) => axis === 0 || typeof dim === "number") === true;
+    return known ? dims : dimsLike(dims, shapeOf(name), input, rows);
+  };
   const face = interfaceOf(model, input, place, architecture, { flowOf, dimsOf }, statistics !== undefined);
   const output = (model.graph.outputs[0]?.name ?? "").slice(0, 10_000);
   if (typeof face === "string") {

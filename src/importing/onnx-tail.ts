@@ -146,7 +146,7 @@ export function interfaceOf(
   };
   const given = (output: OnnxValue): unknown => {
     const gives = givenBy(known.flowOf(output.name), place, architecture);
-    const dims = known.dimsOf(output);
+    const dims = gives && known.dimsOf(output);
     return gives && { name: output.name, dtype: output.dtype, ...(dims && { dims }), gives };
   };
   const outputs: unknown[] = [];

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { Worker } from "node:worker_threads";
 import type { Distilled, DistillJob, DistillState } from "../distillation/distill.ts";
 import { errorOf } from "../environment/lane-call.ts";
-import { placeOf } from "../environment/vector.ts";
+import { isStray, strayReasonOf } from "../environment/vector.ts";
 import { EnvironmentError, NumericError, reasonOf } from "../errors.ts";
 import { startThread } from "../thread.ts";
 import type { PlayJob, WorkerContext, WorkerReply, WorkerRequest, WorkerTask } from "./worker.ts";
@@ -100,9 +100,8 @@ export class Pool {
       this.#dispatch();
     });
     worker.on("error", (error) => {
-      const reason = `a worker thread failed: ${reasonOf(error)}`;
-      const place = placeOf(error);
-      fail(place === "" ? new Error(reason, { cause: error }) : ofEnvironment(reason + place));
+      const reason = `a worker thread failed: ${strayReasonOf(error)}`;
+      fail(isStray(error) ? ofEnvironment(reason) : new Error(reason, { cause: error }));
     });
     // Those that this program ends are neither busy nor idle.
     worker.on("exit", (code) => {

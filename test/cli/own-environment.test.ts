@@ -198,6 +198,13 @@ describe("what a module does outside of the contract", () => {
   const tilt = "const tilt = ";
   const step = (text: string): [string, string] => [tilt, `${text}\n    ${tilt}`];
   const training = settings.filter((_, k) => k % 2 === 1 && settings[k]!.startsWith("teacher."));
+  /** A changed module that counts steps and knows whether it is in a thread. */
+  function odd(from: string, to: string, slow = false): string {
+    const path = changed("odd.ts", from, to);
+    const head = 'let steps = 0;\nimport { isMainThread } from "node:worker_threads";\n';
+    appendFileSync(at("odd.ts"), `\n${head}void steps;\nvoid isMainThread;\nexport const slow = ${slow};\n`);
+    return path;
+  }
 
   it.each<[what: string, slow: boolean, from: string, to: string, message: string]>([
     [
@@ -245,9 +252,7 @@ describe("what a module does outside of the contract", () => {
       "threw outside of its methods, in a timer or a promise that nobody awaits: no error",
     ],
   ])("ends a training with exit code 4 when it %s", async (_, slow, from, to, message) => {
-    const path = changed("odd.ts", from, to);
-    const head = 'let steps = 0;\nimport { isMainThread } from "node:worker_threads";\n';
-    appendFileSync(at("odd.ts"), `\n${head}void steps;\nvoid isMainThread;\nexport const slow = ${slow};\n`);
+    const path = odd(from, to, slow);
     const out = newFolder();
     const parameters = training.flatMap((setting) => ["--set", setting]);
     const checkpoints = ["--checkpoint-every", "0", "--out", join(out, "run")];
@@ -262,10 +267,10 @@ describe("what a module does outside of the contract", () => {
   it.each([
     ["exits", "process.exit(3)", "a worker thread ended: exit code 3"],
     ["throws in a timer", "setTimeout(() => null!.x)", "(odd.ts, line 37)"],
-  ])("ends a run with exit code 4 when it %s under a student", async (_, code, message) => {
-    const path = changed("odd.ts", ...step(`if (!isMainThread) ${code};`));
-    appendFileSync(at("odd.ts"), '\nimport { isMainThread } from "node:worker_threads";\n');
-    const ended = await pops("run", path, ...settings, "--workers", "2", "--out", `runs/${code.length}`);
+    ["rejects a promise with a text", "void Promise.reject('no')", "a worker thread failed: no\n"],
+  ])("ends a run with exit code 4 when it %s under a student", async (what, code, message) => {
+    const path = odd(...step(`if (!isMainThread) ${code};`));
+    const ended = await pops("run", path, ...settings, "--workers", "2", "--out", `runs/${what}`);
     expect(ended.code).toBe(4);
     expect(ended.stderr).toMatch(/^pops: Changed-v0: /);
     expect(ended.stderr).toContain(message);
@@ -291,8 +296,7 @@ describe("what a module does outside of the contract", () => {
   });
 
   it("prints on standard error, in threads too", async () => {
-    const path = changed("loud.ts", ...step('console.log("printed", isMainThread);'));
-    appendFileSync(at("loud.ts"), '\nimport { isMainThread } from "node:worker_threads";\nexport const slow = true;\n');
+    const path = odd(...step('console.log("printed", isMainThread);'), true);
     const policy = "runs/two/policies/policy.onnx";
     const played = await pops("evaluate", policy, "--env", path, "--episodes", "2", "--workers", "2", "--json");
     expect(played.code).toBe(0);

@@ -266,6 +266,7 @@ describe("outputs of a black box beside the one that acts", () => {
     const { interface: face } = await read(balancer({ behind, outputs, initializers: [...WEIGHTS, by] }), cartPole);
     expect(face?.outputs.map((output) => output.dims)).toEqual([dims]);
   });
+
   const long = "x".repeat(1_001);
   it.each<[string, Uint8Array, string]>([
     [
