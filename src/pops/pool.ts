@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type { Worker } from "node:worker_threads";
 import type { Distilled, DistillJob, DistillState } from "../distillation/distill.ts";
 import { errorOf } from "../environment/lane-call.ts";
@@ -126,7 +125,8 @@ export class Pool {
     const workers = [...this.#idle, ...this.#busy.keys()];
     this.#idle.length = 0;
     this.#busy.clear();
-    const ended = workers.map((worker) => once(worker, "exit"));
+    // With `once` of node:events, the error of a thread that fails only now would take the place of what ended the run.
+    const ended = workers.map((worker) => new Promise((resolve) => worker.once("exit", resolve)));
     for (const worker of workers) {
       worker.ref();
       worker.postMessage(null);

@@ -276,6 +276,27 @@ describe("what a module does outside of the contract", () => {
     expect(ended.stderr).toContain(message);
   });
 
+  it("ends a run with what a first thread throws when a second one fails only then", async () => {
+    const path = odd(...step("if (!isMainThread && ++steps === 1) fail();"));
+    // The thread that was started first has the student whose turn it is.
+    const fail = `const wait = (milliseconds) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+const threads = () => readdirSync("threads").map(Number).sort((a, b) => a - b);
+function fail() {
+  mkdirSync("threads/" + threadId, { recursive: true });
+  while (threads().length < 2) wait(10);
+  if (threads()[0] === threadId) throw new Error("first");
+  wait(1000);
+  void Promise.reject("second");
+}`;
+    appendFileSync(at("odd.ts"), `import { mkdirSync, readdirSync } from "node:fs";\n${fail}\n`);
+    appendFileSync(at("odd.ts"), 'import { threadId } from "node:worker_threads";\n');
+    const ended = await pops("run", path, ...settings, "--workers", "2", "--out", "runs/second");
+    expect(ended).toMatchObject({
+      code: 4,
+      stderr: expect.stringMatching(/^pops: Changed-v0: Error: first \(odd\.ts, line \d+\)\n$/) as string,
+    });
+  });
+
   it("ends with exit code 4 when it waits for what never happens", async () => {
     writeFileSync(at("waiting.ts"), `${template}\nawait new Promise(() => {});\n`);
     expect(await pops("inspect", "./waiting.ts")).toEqual({
