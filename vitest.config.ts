@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["./test/build.ts"],
     setupFiles: ["./test/setup.ts"],
     exclude: ["test/long/**"],
     reporters: ["default", "./test/closing-line.ts"],

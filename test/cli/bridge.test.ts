@@ -100,7 +100,7 @@ describe.skipIf(!withGymnasium)(`a run with an environment of Gymnasium's (${NEE
       /^pops: gymnasium:Walk-v0: step \d+ of the episode with seed \d+: its Python process was killed by SIGKILL\n$/;
     expect(killed).toMatchObject({ code: 4, stderr: expect.stringMatching(place) as string });
     expect(killed.stdout).toContain(
-      `\nSaved up to the last checkpoint. Go on, once the cause is gone, with: npm run pops -- train --resume --out ${at("killed")}\n`,
+      `\nSaved up to the last checkpoint. Go on, once the cause is gone, with: npx pops train --resume --out ${at("killed")}\n`,
     );
     const resumed = await pops("train", "--resume", ...out, "--workers", "1");
     expect(resumed).toMatchObject({ code: 0, stderr: "" });

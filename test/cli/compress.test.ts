@@ -32,7 +32,7 @@ it("trains a teacher and says how to compress it", () => {
     "",
     `  ${teacher}`,
     "",
-    `Compress it with: npm run pops -- compress ${teacher}`,
+    `Compress it with: npx pops compress ${teacher}`,
     "",
   ]);
 });

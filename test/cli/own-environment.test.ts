@@ -39,8 +39,8 @@ describe("pops new environment", () => {
       stderr: "",
     });
     const { stdout } = await pops("new", "environment", "other");
-    expect(stdout).toContain("pops -- inspect ./other.ts\n");
-    expect(stdout).toContain("pops -- run ./other.ts\n");
+    expect(stdout).toContain("npx pops inspect ./other.ts\n");
+    expect(stdout).toContain("npx pops run ./other.ts\n");
   });
 
   it("names file, class and id, and no class like what it imports", async () => {
@@ -163,7 +163,7 @@ describe("a run", () => {
       code: 4,
       stderr: "pops: Changed-v0: TypeError: Cannot read properties of null (reading 'x') (late.ts, line 37)\n",
     });
-    expect(ended.stdout).toContain("npm run pops -- run --resume --out runs/late --env ./late.ts\n");
+    expect(ended.stdout).toContain("npx pops run --resume --out runs/late --env ./late.ts\n");
     const others = readFileSync(at("late.ts"), "utf8").replace("discrete(3)", "discrete(2)");
     writeFileSync(at("others.ts"), others);
     expect(await pops("run", "--resume", ...out, "--env", "./others.ts")).toMatchObject({

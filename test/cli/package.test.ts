@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { publint } from "publint";
@@ -27,8 +27,12 @@ function pops(...parameters: string[]) {
 }
 
 beforeAll(() => {
-  // The repository's .npmrc would skip the build before the packing.
-  const packed = run(root, "npm", "pack", "--ignore-scripts=false", "--json", "--pack-destination", folder);
+  // A copy: other tests run what the build before the packing replaces.
+  const source = join(folder, "source");
+  cpSync(root, source, { recursive: true, filter: (path) => !/[\\/](?:node_modules|dist|runs|\.git)$/.test(path) });
+  symlinkSync(join(root, "node_modules"), join(source, "node_modules"), "junction");
+  // The repository's .npmrc would skip that build.
+  const packed = run(source, "npm", "pack", "--ignore-scripts=false", "--json", "--pack-destination", folder);
   expect(packed, packed.stdout + packed.stderr).toMatchObject({ status: 0 });
   // Before it stands what the build prints.
   const [{ filename }] = JSON.parse(packed.stdout.slice(packed.stdout.lastIndexOf("\n[") + 1)) as [

@@ -40,7 +40,7 @@ it.skipIf(process.platform === "win32").each([
     expect({ code, stderr }).toEqual({ code: 130, stderr: "" });
     expect(stdout.trimEnd().split("\n").slice(-2)).toEqual([
       "Stopping at the next safe point (once more to stop at once)...",
-      `Saved. Go on with: npm run pops -- run --resume --out '${out}'`,
+      `Saved. Go on with: npx pops run --resume --out '${out}'`,
     ]);
     const resumed = await pops("run", "--resume", "--out", out);
     expect(resumed).toMatchObject({ code: 0, stderr: "" });

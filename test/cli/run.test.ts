@@ -5,10 +5,10 @@ import { lower95 } from "../../src/evaluation/statistics.ts";
 import { loadPolicy } from "../../src/importing/load.ts";
 import { countsOf, describe as layersOf } from "../../src/network/architecture.ts";
 import { readEvents, readResult } from "../../src/run/read.ts";
-import { type Ended, newFolder, pops, remove, temporaryFolder } from "./fixtures/pops.ts";
+import { type Ended, newFolder, pops, popsOfSource, remove, temporaryFolder } from "./fixtures/pops.ts";
 import { OBJECTIVE, tiny } from "./fixtures/tiny.ts";
 
-/** Two equal runs: one with its output for people, in two workers, one for machines, in one. */
+/** Two equal runs: one with its output for people, in two workers; one from the source, for machines, in one. */
 const folder = newFolder();
 const text = join(folder, "text");
 const json = join(folder, "json");
@@ -16,10 +16,9 @@ let textRun: Ended;
 let jsonRun: Ended;
 
 beforeAll(async () => {
-  const run = (out: string, ...more: string[]): Promise<Ended> =>
-    pops("run", "CartPole-v1", "--out", out, ...tiny(), ...more);
-  textRun = await run(text, "--workers", "2");
-  jsonRun = await run(json, "--workers", "1", "--checkpoint-every", "0.2", "--json");
+  const run = (out: string): string[] => ["run", "CartPole-v1", "--out", out, ...tiny()];
+  textRun = await pops(...run(text), "--workers", "2");
+  jsonRun = await popsOfSource(...run(json), "--workers", "1", "--checkpoint-every", "0.2", "--json");
 });
 afterAll(() => {
   remove(folder);
