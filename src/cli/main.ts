@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from "commander";
-import { PopsError, reasonOf } from "../errors.ts";
+import { FileError, PopsError, reasonOf } from "../errors.ts";
 import { VERSION } from "../exporting/version.ts";
 import { collect, divisor, duration, fraction, integer, list, patience, seconds } from "./arguments.ts";
 import { compareOnObservations } from "./commands/agreement.ts";
@@ -14,7 +14,7 @@ import { newEnvironment } from "./commands/new.ts";
 import { compress, type RunFlags, train } from "./commands/run.ts";
 import { verifyExports } from "./commands/verify.ts";
 import { getFromZoo, listZoo } from "./commands/zoo.ts";
-import { exit, strayOf, UNSETTLED, unsettled } from "./strays.ts";
+import { end, exit, strayOf, UNSETTLED, unsettled } from "./strays.ts";
 import { coloursOf, printable } from "./terminal.ts";
 
 /** Exit codes that no PopsError has: an unforeseen error, a wrong command line, a reader of the output that went away. */
@@ -328,11 +328,18 @@ function problem(): string {
   return coloursOf(process.stderr).red("pops:");
 }
 
+/** Exit code once nobody reads any more what is printed. */
+let ended: number | undefined;
 // A reader that has seen enough (`pops settings | head`) ends the program, as it ends others.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    exit(BROKEN_PIPE);
+    if (ended !== undefined) return;
+    ended =
+      error.code === "EPIPE"
+        ? BROKEN_PIPE
+        : failed(new FileError("standard output", `cannot be written: ${error.message}`));
+    // A run ends its threads first: one that is ended within a native call takes the process with it.
+    if (!process.emit("SIGTERM")) exit(ended);
   });
 }
 
@@ -360,4 +367,4 @@ try {
 } catch (error) {
   exitCode = failed(error);
 }
-process.exitCode = exitCode;
+end(ended ?? exitCode);

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { isModule } from "../environment/module.ts";
@@ -29,11 +29,25 @@ import { shellWord } from "./terminal.ts";
 /** Exit code after Ctrl-C, as shells have it: 128 + SIGINT. */
 const INTERRUPTED = 130;
 
-/** The first free `runs/<environment>-<n>`, in which what is no letter of a file's name becomes a hyphen. */
-export function freeRunPath(environment: string): string {
+/** Folder of the runs without --out. */
+export const RUNS = "runs";
+
+/**
+ * Makes the first free `runs/<environment>-<n>`, in which what is no letter of a file's name becomes a hyphen: of several
+ * processes each has its own.
+ */
+export function newRunPath(environment: string): string {
   for (let n = 1; ; n++) {
-    const path = join("runs", `${environment.replace(/[^\w.-]+/g, "-")}-${n}`);
-    if (!existsSync(path)) return path;
+    const path = join(RUNS, `${environment.replace(/[^\w.-]+/g, "-")}-${n}`);
+    if (existsSync(path)) continue;
+    try {
+      mkdirSync(RUNS, { recursive: true });
+      mkdirSync(path);
+      return path;
+    } catch {
+      // Taken in between; or it cannot be made, which whoever begins the run there is told.
+      if (!existsSync(path)) return path;
+    }
   }
 }
 
@@ -268,6 +282,7 @@ async function session(
     const { teacher, answer } = done.result;
     // Without a file it was trained here.
     await report(directory, config, kept ?? (teacher as Teacher), answer, done.seconds, progress, json);
+    if (stop.stray !== undefined) throw stop.stray;
     return 0;
   } catch (error) {
     if (error instanceof EnvironmentError) {

@@ -20,6 +20,13 @@ export function admit(path: string): void {
   process.exit = refused;
 }
 
+/** Ends a command with this code: at once where a module could keep the process alive by a timer or a socket. */
+export function end(exitCode: number): void {
+  process.exitCode = exitCode;
+  // Where pipes are written to later, only then.
+  if (own !== undefined) process.stdout.write("", () => process.stderr.write("", () => exit(exitCode)));
+}
+
 /** What Node ends with when nothing is left to do and the program still waits: for a module's own `await`, most likely. */
 export const UNSETTLED = 13;
 

@@ -1,5 +1,6 @@
 /** Environments of the user's own: modules in JavaScript or TypeScript whose default export makes one. */
 import { register as registerHooks } from "node:module";
+import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { EnvironmentError, reasonOf } from "../errors.ts";
 import type { Environment } from "./environment.ts";
@@ -87,7 +88,7 @@ export async function importEnvironment(
  */
 export async function importModules(urls: readonly string[]): Promise<void> {
   for (const url of urls) {
-    const made = await importEnvironment(url);
+    const made = await importEnvironment(url, url.startsWith("file:") ? fileURLToPath(url) : url);
     if (made) register({ ...made, spec: made.create().spec });
   }
 }

@@ -150,7 +150,10 @@ export class PythonProcess {
         // What it started and left is not to stay.
         this.#kill();
         // What it said may still be on its way.
-        void Promise.race([closed, wait(PATIENCE)]).then(() => {
+        const patience = new AbortController();
+        const late = wait(PATIENCE, undefined, { signal: patience.signal }).catch(() => undefined);
+        void Promise.race([closed, late]).then(() => {
+          patience.abort();
           output.destroy();
           this.#end(this.#endOf(what, printed.split("\n", 1)[0]!.slice(0, MAX_PRINTED)));
           resolve();

@@ -267,8 +267,12 @@ class ThreadedVector implements VectorEnvironment {
 
   close(): void {
     for (const { thread } of this.#shares) {
-      thread.send({ vector: this.#vector, method: "close" });
-      thread.answerNow();
+      try {
+        thread.send({ vector: this.#vector, method: "close" });
+        thread.answerNow();
+      } catch {
+        // Those of a thread that has ended are gone already.
+      }
     }
   }
 

@@ -82,6 +82,8 @@ export class Pool {
       if (idle >= 0) this.#idle.splice(idle, 1);
       if (task) task.reject(error);
       else if (idle >= 0) this.#failed ??= error;
+      // Of an unwanted job nobody hears; its thread's place is free for what waits.
+      this.#dispatch();
     };
     worker.on("message", (reply: WorkerReply) => {
       const task = this.#busy.get(worker);

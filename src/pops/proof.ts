@@ -117,7 +117,14 @@ export async function* proveCandidate(
     const batches = firsts.map((first) =>
       pool.play({ ...candidate, set, first, episodes: Math.min(lanes, episodes - first), lanes, acting }),
     );
-    return Float64Array.from((await Promise.all(batches)).flatMap((returns) => Array.from(returns)));
+    const returns: number[] = [];
+    const played = await Promise.allSettled(batches);
+    for (const batch of played) {
+      // Of several that failed it is the first, as with a single worker.
+      if (batch.status === "rejected") throw batch.reason;
+      returns.push(...batch.value);
+    }
+    return Float64Array.from(returns);
   };
   const { score, sampled, passed } = await judge(context, candidate, name, play, holds);
   const divergence = await examination.divergence?.(candidate);

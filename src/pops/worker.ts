@@ -87,30 +87,40 @@ if (parentPort) {
   const port = parentPort;
   const context = workerData as WorkerContext;
   const environment = "environment" in context.source ? context.source : undefined;
-  await importModules(environment?.modules ?? []);
+  const imported = importModules(environment?.modules ?? []);
+  // Whoever asks for something first is told.
+  imported.catch(() => undefined);
   let ground: Ground | undefined;
   let last: Promise<void> = Promise.resolve();
   const serve = async (request: WorkerRequest): Promise<void> => {
     try {
+      await imported;
       ground ??= await openGround(context.source, context);
       await work(context, ground, request, (message) => {
         port.postMessage(message);
       });
     } catch (error) {
       const own = error instanceof EnvironmentError || error instanceof UsageError;
+      const failure = own && environment ? failureOf(environment.environment, error) : undefined;
       port.postMessage({
         kind: "failed",
-        error,
+        // What an environment's error was caused by may be nothing that crosses threads.
+        error: failure ? undefined : error,
         numeric: error instanceof NumericError,
-        environment: own && environment ? failureOf(environment.environment, error) : undefined,
+        environment: failure,
       } satisfies WorkerReply);
     }
   };
-  // `null` ends the thread once its last job is done: a closed port keeps no thread alive.
+  // `null` ends the thread once its last job is done.
   port.on("message", (request: WorkerRequest | null) => {
     if (request === null) {
       port.close();
-      void last.then(() => ground?.close());
+      void last
+        .then(() => ground?.close())
+        .finally(() => {
+          // What a module has left open, a timer or a socket, would keep the thread alive.
+          process.exit();
+        });
       return;
     }
     last = serve(request);

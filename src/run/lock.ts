@@ -23,6 +23,7 @@ type Entry = z.infer<typeof entrySchema>;
  * Needs a local file system: network file systems do not append atomically, and their other hosts' processes are unknown.
  *
  * @throws LockedError when another living process, or this one, holds it
+ * @throws FileError when it cannot be written
  */
 export function lock(path: string): () => void {
   const own: Entry = { pid: process.pid, started: startOf(process.pid), id: randomUUID() };
@@ -42,9 +43,16 @@ export function lock(path: string): () => void {
       // Looked at last: an earlier holder may have deleted the file and ended between our append and our look at it.
       if (holder !== undefined && statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(descriptor).ino) {
         return () => {
-          rmSync(path, { force: true });
+          try {
+            rmSync(path, { force: true });
+          } catch {
+            // In a folder that can no longer be changed it stays: that of a process that has ended is taken over.
+          }
         };
       }
+    } catch (error) {
+      if (error instanceof LockedError) throw error;
+      throw new FileError(path, `could not be written: ${reasonOf(error)}`, { cause: error });
     } finally {
       closeSync(descriptor);
     }

@@ -137,7 +137,7 @@ describe.skipIf(!withGymnasium)(`a run with an environment of Gymnasium's (${NEE
     ["waits for a program that it started", "program", 2],
   ])("that is itself killed leaves no process behind, also when the environment %s", async (_, fault, children) => {
     const { child, pid } = await hanging(fault, fault);
-    await expect.poll(() => childrenOf(pid)).toHaveLength(children);
+    await expect.poll(() => childrenOf(pid), { timeout: 20_000 }).toHaveLength(children);
     const processes = [pid, ...childrenOf(pid)];
     expect(processes.every(isAlive)).toBe(true);
     child.process.kill("SIGKILL");
@@ -156,9 +156,9 @@ describe.skipIf(!withGymnasium)(`a run with an environment of Gymnasium's (${NEE
 
   it("ends an environment that hangs after --env-timeout, and goes on", async () => {
     const parameters = [...WALK, ...kwargs(arm("slow", { fault: "hang", late: 20 })), ...settings];
-    const ended = await pops("train", ...parameters, "--out", at("slowly"), "--workers", "2", "--env-timeout", "3");
+    const ended = await pops("train", ...parameters, "--out", at("slowly"), "--workers", "2", "--env-timeout", "5");
     expect(ended).toMatchObject({ code: 4 });
-    expect(ended.stderr).toContain("its Python process gave no answer for 3 s");
+    expect(ended.stderr).toContain("its Python process gave no answer for 5 s");
     expect(await pops("train", "--resume", "--out", at("slowly"))).toMatchObject({ code: 0, stderr: "" });
     await pops("train", ...parameters, "--out", at("undelayed"), "--workers", "2");
     expectSame("slowly", "undelayed", "events.jsonl", "policies/teacher.safetensors");

@@ -11,7 +11,7 @@ function limited(blocks: number, parameters: readonly string[]) {
   const { status, stdout, stderr } = spawnSync(
     "sh",
     ["-c", `ulimit -f ${blocks}; exec "$@"`, "sh", ...command, ...parameters],
-    { encoding: "utf8", env: { ...process.env, TSX_DISABLE_CACHE: "1" } },
+    { encoding: "utf8" },
   );
   return { code: status, stdout, stderr };
 }
@@ -34,6 +34,26 @@ it.skipIf(process.platform === "win32")(
     }
   },
 );
+
+it.skipIf(process.platform === "win32")(
+  "names the file that not even a run can be begun with (needs a POSIX shell)",
+  () => {
+    const out = join(temporaryFolder(), "run");
+    const { code, stderr } = limited(0, ["train", "CartPole-v1", ...tiny(), "--out", out]);
+    expect(code).toBe(3);
+    expect(stderr).toMatch(new RegExp(`^pops: ${out}/run\\.lock: could not be written: .+\n$`));
+  },
+);
+
+it.skipIf(!existsSync("/dev/full"))("says that what it prints goes nowhere (needs /dev/full)", () => {
+  const { status, stderr } = spawnSync("sh", ["-c", '"$@" > /dev/full', "sh", ...command, "zoo", "list"], {
+    encoding: "utf8",
+  });
+  expect({ status, stderr }).toEqual({
+    status: 3,
+    stderr: expect.stringMatching(/^pops: standard output: cannot be written: .+\n$/) as string,
+  });
+});
 
 it.skipIf(process.platform === "win32")(
   "keeps the former file when there is no room for an export over it (needs a POSIX shell)",
@@ -59,5 +79,25 @@ it.skipIf(process.platform === "win32")(
     });
     expect(stdout).toMatch(/^teacher\.algorithm = .*\n$/);
     expect(stderr).toBe("");
+  },
+);
+
+it.skipIf(process.platform === "win32")(
+  "saves a run when the reader of its output goes away, and goes on to the same bytes (needs a POSIX shell)",
+  async () => {
+    const folder = temporaryFolder();
+    const whole = join(folder, "whole");
+    const out = join(folder, "run");
+    expect(await pops("run", "CartPole-v1", ...tiny(), "--out", whole)).toMatchObject({ code: 0 });
+    const script = '{ "$@"; echo $? >&2; } | sed "/Round 1: teach/q"';
+    const parameters = ["run", "CartPole-v1", ...tiny(), "--out", out, "--workers", "2"];
+    const { stderr } = spawnSync("sh", ["-c", script, "sh", ...command, ...parameters], { encoding: "utf8" });
+    // 128 + SIGPIPE, as programs that the signal ends.
+    expect(stderr).toBe("141\n");
+    expect(existsSync(join(out, "result.json"))).toBe(false);
+    expect(await pops("run", "--resume", "--out", out)).toMatchObject({ code: 0, stderr: "" });
+    for (const file of ["events.jsonl", "policies/policy.safetensors"]) {
+      expect(readFileSync(join(out, file)).equals(readFileSync(join(whole, file)))).toBe(true);
+    }
   },
 );

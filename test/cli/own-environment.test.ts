@@ -268,11 +268,18 @@ describe("what a module does outside of the contract", () => {
     ["exits", "process.exit(3)", "a worker thread ended: exit code 3"],
     ["throws in a timer", "setTimeout(() => null!.x)", "(odd.ts, line 37)"],
     ["rejects a promise with a text", "void Promise.reject('no')", "a worker thread failed: no\n"],
+    [
+      "throws what crosses no thread",
+      "throw Object.assign(new Error('no'), { cause: () => 1 })",
+      "Error: no (odd.ts, line 37)",
+    ],
+    ["throws when it is loaded", "null", "cannot be loaded: no (odd.ts, line "],
   ])("ends a run with exit code 4 when it %s under a student", async (what, code, message) => {
     const path = odd(...step(`if (!isMainThread) ${code};`));
+    if (code === "null") appendFileSync(at("odd.ts"), '\nif (!isMainThread) throw new Error("no");\n');
     const ended = await pops("run", path, ...settings, "--workers", "2", "--out", `runs/${what}`);
     expect(ended.code).toBe(4);
-    expect(ended.stderr).toMatch(/^pops: Changed-v0: /);
+    expect(ended.stderr).toMatch(/^pops: (Changed-v0|\/\S+\/odd\.ts): /);
     expect(ended.stderr).toContain(message);
   });
 
@@ -295,6 +302,14 @@ function fail() {
       code: 4,
       stderr: expect.stringMatching(/^pops: Changed-v0: Error: first \(odd\.ts, line \d+\)\n$/) as string,
     });
+  });
+
+  it("ends with the program when it keeps a timer, in threads too", async () => {
+    const path = odd(tilt, tilt);
+    appendFileSync(at("odd.ts"), "\nsetInterval(() => undefined, 1000);\n");
+    expect(await pops("inspect", path)).toMatchObject({ code: 0 });
+    const ended = await pops("run", path, ...settings, "--workers", "2", "--out", "runs/timer");
+    expect(ended).toMatchObject({ code: 0, stderr: "" });
   });
 
   it("ends with exit code 4 when it waits for what never happens", async () => {

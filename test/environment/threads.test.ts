@@ -224,6 +224,8 @@ describe("lanes in threads", () => {
     await expect(vector.step(Int32Array.of(0, EXIT))).rejects.toThrow(ended);
     await expect(vector.step(Int32Array.of(0, 0))).rejects.toThrow(ended);
     expect(() => vector.getState()).toThrow(ended);
+    // As what is done at last, after the error.
+    vector.close?.();
     await doomed.close();
   });
 

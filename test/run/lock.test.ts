@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { FileError, LockedError } from "../../src/errors.ts";
@@ -41,6 +41,14 @@ it("is free again and leaves no file when it is given back", () => {
   lock(path)();
   expect(existsSync(path)).toBe(false);
   lock(path)();
+});
+
+it("is given back in silence where the file can no longer be deleted", () => {
+  const path = join(temporaryFolder(), "run.lock");
+  const unlock = lock(path);
+  rmSync(path);
+  mkdirSync(path);
+  expect(unlock).not.toThrow();
 });
 
 it("takes over from a process that was killed, after having been refused before", async () => {

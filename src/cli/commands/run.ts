@@ -1,4 +1,4 @@
-import { parse, resolve } from "node:path";
+import { join, parse, resolve } from "node:path";
 import { UsageError } from "../../errors.ts";
 import { loadTeacher } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
@@ -15,7 +15,7 @@ import {
   knownEnvironment,
 } from "../environment.ts";
 import { importOptions } from "../foreign.ts";
-import { freeRunPath, type Given, resume, type SessionOptions, start } from "../session.ts";
+import { type Given, newRunPath, RUNS, resume, type SessionOptions, start } from "../session.ts";
 
 export interface RunFlags extends EnvironmentFlags {
   readonly preset?: string;
@@ -80,12 +80,16 @@ function goOn(command: Config["command"], environment: string | undefined, flags
 
 /** Begins a run in an environment. */
 function begin(command: Config["command"], known: KnownEnvironment, flags: RunFlags, teacher?: AnyPolicy) {
-  const out = flags.out ?? freeRunPath(known.spec.id);
   const set = [...targetSettings(flags), ...(flags.set ?? [])];
+  // Any folder of its depth: there is none yet where none is named.
+  const out = flags.out ?? join(RUNS, known.spec.id);
   const config = resolveConfig({ ...flags, set, ...known, preset: presetOf(flags), command, out });
   // Refused before there is a folder.
   if (teacher) firstStudent(teacher, config.pops);
-  return start(config, sessionOptions(flags, out), { teacher, module: known.module });
+  return start(config, sessionOptions(flags, flags.out ?? newRunPath(known.spec.id)), {
+    teacher,
+    module: known.module,
+  });
 }
 
 /** What stands once, as an argument or behind an option. */
@@ -115,9 +119,8 @@ async function compressOnObservations(file: string, policy: string, flags: RunFl
   checkObserved(teacher.architecture, observations);
   const source = { file: resolve(file), ...(key !== undefined && { key }), sha256: observations.sha256 };
   const config = resolveObservationConfig(source, { ...flags, preset: presetOf(flags) });
-  const out = flags.out ?? freeRunPath(parse(file).name);
   firstStudent(teacher, config.pops);
-  return start(config, sessionOptions(flags, out), { teacher, observations });
+  return start(config, sessionOptions(flags, flags.out ?? newRunPath(parse(file).name)), { teacher, observations });
 }
 
 export async function compress(policy: string | undefined, flags: RunFlags): Promise<number> {
