@@ -274,7 +274,7 @@ async function session(
       signal: stop.signal,
       onEvent: progress.show,
     });
-    if (stop.stray !== undefined) throw stop.stray;
+    stop.throwStray();
     if (done.interrupted) {
       progress.line(`Saved. Go on with: ${resumeCommand(config, options)}`);
       return INTERRUPTED;
@@ -282,7 +282,7 @@ async function session(
     const { teacher, answer } = done.result;
     // Without a file it was trained here.
     await report(directory, config, kept ?? (teacher as Teacher), answer, done.seconds, progress, json);
-    if (stop.stray !== undefined) throw stop.stray;
+    stop.throwStray();
     return 0;
   } catch (error) {
     if (error instanceof EnvironmentError) {
@@ -337,8 +337,8 @@ const SAME_SIGNAL_MS = 1_000;
 
 interface Stop {
   readonly signal: AbortSignal;
-  /** What an environment, most likely, threw outside of its methods. */
-  readonly stray: Error | undefined;
+  /** Throws what an environment, most likely, threw outside of its methods. */
+  readonly throwStray: () => void;
   readonly release: () => void;
 }
 
@@ -370,8 +370,8 @@ function stopOnSignal(progress: Progress): Stop {
   process.on("uncaughtException", onStray);
   return {
     signal: controller.signal,
-    get stray() {
-      return stray;
+    throwStray: () => {
+      if (stray !== undefined) throw stray;
     },
     release: () => {
       process.off("SIGINT", onSignal);

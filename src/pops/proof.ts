@@ -117,13 +117,10 @@ export async function* proveCandidate(
     const batches = firsts.map((first) =>
       pool.play({ ...candidate, set, first, episodes: Math.min(lanes, episodes - first), lanes, acting }),
     );
+    // Of several batches that fail it is the first that counts, as with a single worker.
+    await Promise.allSettled(batches);
     const returns: number[] = [];
-    const played = await Promise.allSettled(batches);
-    for (const batch of played) {
-      // Of several that failed it is the first, as with a single worker.
-      if (batch.status === "rejected") throw batch.reason;
-      returns.push(...batch.value);
-    }
+    for (const batch of batches) returns.push(...(await batch));
     return Float64Array.from(returns);
   };
   const { score, sampled, passed } = await judge(context, candidate, name, play, holds);

@@ -225,7 +225,7 @@ describe("lanes in threads", () => {
     await expect(vector.step(Int32Array.of(0, 0))).rejects.toThrow(ended);
     expect(() => vector.getState()).toThrow(ended);
     // As what is done at last, after the error.
-    vector.close?.();
+    await vector.close();
     await doomed.close();
   });
 
