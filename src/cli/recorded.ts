@@ -3,7 +3,7 @@ import { UsageError } from "../errors.ts";
 import { CALIBRATION, recordObservations } from "../evaluation/recording.ts";
 import { inputSize } from "../network/architecture.ts";
 import type { AnyPolicy } from "../network/policy.ts";
-import { checkObserved } from "../observations/log.ts";
+import { asTaken } from "../observations/log.ts";
 import { readObservations } from "../observations/read.ts";
 import { copyRow, type Observations } from "../replay/rows.ts";
 import { integer } from "../report/format.ts";
@@ -90,8 +90,7 @@ async function logRecorder(
   key: string | undefined,
   wished: number,
 ): Promise<Recorder> {
-  const log = await readObservations(file, key);
-  checkObserved(architecture, log);
+  const log = asTaken(architecture, await readObservations(file, key));
   const width = inputSize(architecture);
   const whole = architecture.input.length === 3 && log.observations.every(isByte);
   const rowsOf = (set: RecordedSet): number[] =>

@@ -8,7 +8,7 @@ import { printable } from "./terminal.ts";
 /** What a user should know of a teacher before it is compressed: one text a line; none where there is nothing unusual. */
 export function aboutTeacher(teacher: AnyPolicy, options: PopsOptions): string[] {
   const lines: string[] = [];
-  const { architecture, provenance } = teacher;
+  const { architecture, environment, provenance } = teacher;
   if ("model" in architecture) {
     const student = firstStudent(teacher, options);
     const { nodes, weights, biases } = architecture.model;
@@ -18,6 +18,12 @@ export function aboutTeacher(teacher: AnyPolicy, options: PopsOptions): string[]
       "  It plays, and says for every state what it would do, but it has no layers that could be pruned: compression begins",
       `  with a student of ${student ? describe(student) : ""} that it teaches (another one: --set pops.student.hidden=...), and goes on from that.`,
       `  It counts as ${integer(weights)} weights: the numbers of its tensors of two or more dimensions. The others hold ${integer(biases)}.`,
+    );
+  }
+  if (architecture.head === "q-values" && provenance["head"]?.endsWith("(guessed)")) {
+    const other = environment === undefined ? "; if it is a continuous action, with --env ENVIRONMENT" : "";
+    lines.push(
+      `Its outputs were taken for Q-values (guessed): if they are logits, read its file with --head logits${other}.`,
     );
   }
   lines.push(...aboutInterface(teacher));

@@ -85,6 +85,9 @@ export function openRequest(
   if (module !== undefined && !/^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*$/.test(module)) {
     throw new UsageError("--env-module", `"${module}" is no module's name: give it as Python's import takes it`);
   }
+  if (module?.endsWith(".py")) {
+    throw new UsageError("--env-module", `"${module}" is a file's name: Python imports it as "${module.slice(0, -3)}"`);
+  }
   const text = JSON.stringify({
     id,
     module: module ?? null,
@@ -232,7 +235,8 @@ export function errorOfRefusal(environment: string, refusal: Refusal, where = ""
   if (kind === "id" && meant !== undefined) {
     return new UsageError(FIELDS[kind], `there is no environment "${environment}"; did you mean "${prefix}${meant}"?`);
   }
-  const hint = meant === undefined ? "" : `; did you mean "${meant}"?`;
+  const unknown = kind === "id" ? "; if a package of its own registers it, name that with --env-module" : "";
+  const hint = meant === undefined ? unknown : `; did you mean "${meant}"?`;
   return new UsageError(FIELDS[kind], `${message}${hint}`, options);
 }
 

@@ -115,7 +115,8 @@ export class Evaluator {
     const limit = lanes.spec.maxEpisodeSteps ?? ENDLESS;
     for (let step = 0; ; step++) {
       if (step === limit) {
-        throw new EnvironmentError(lanes.spec.id, `an episode did not end in ${limit} steps; set maxEpisodeSteps`);
+        const advice = `limit them by its spec's maxEpisodeSteps, one of Gymnasium's by --env-wrapper 'TimeLimit={"max_episode_steps":1000}'`;
+        throw new EnvironmentError(lanes.spec.id, `an episode did not end in ${limit} steps: ${advice}`);
       }
       await program.run();
       for (const [lane, draws] of random.entries()) sampleAction(architecture, outputs, lane, draws, actions);

@@ -138,9 +138,15 @@ interface Model {
   readonly optimizers: Readonly<Record<string, number>>;
 }
 
+/** The class of Stable-Baselines3 that loads a policy. */
+export function algorithmOf({ head, gaussian }: Architecture): "DQN" | "PPO" | "SAC" {
+  return head === "q-values" ? "DQN" : gaussian?.squash ? "SAC" : "PPO";
+}
+
 function modelOf(parts: readonly Part[], hasImages: boolean, architecture: Architecture): Model {
-  const { head, gaussian, input } = architecture;
-  if (head === "q-values") {
+  const { gaussian, input } = architecture;
+  const algorithm = algorithmOf(architecture);
+  if (algorithm === "DQN") {
     const tensors = dqnTensors(parts, hasImages);
     return {
       policyClass: `dqn.policies.${hasImages ? "CnnPolicy" : "DQNPolicy"}`,
@@ -150,7 +156,7 @@ function modelOf(parts: readonly Part[], hasImages: boolean, architecture: Archi
       optimizers: { "policy.optimizer": trained(tensors) },
     };
   }
-  if (gaussian?.squash) {
+  if (algorithm === "SAC" && gaussian) {
     const tensors = sacTensors(parts, gaussian);
     return {
       policyClass: "sac.policies.SACPolicy",

@@ -61,6 +61,14 @@ export async function loadTeacher(path: string, options: ImportOptions = {}): Pr
   return readAny ? readAny() : read();
 }
 
+/**
+ * Whether somebody else wrote the file, so that it may leave open what `ImportOptions` say.
+ * @throws FileError as `loadPolicy` does
+ */
+export async function isForeign(path: string): Promise<boolean> {
+  return readerOf(await bytesOf(path), path, {}).kind !== "pops";
+}
+
 async function bytesOf(path: string): Promise<Uint8Array> {
   if (await isTfCheckpoint(path)) {
     throw new FileError(path, "is a TensorFlow checkpoint: convert it first with `pops import tf-checkpoint`");

@@ -104,6 +104,8 @@ class Machine {
       const action = ACTIONS.get(code);
       if (value) this.#stack.push(value(this));
       else if (action) action(this);
+      else if (at === 0)
+        this.#fail(`it is no pickle${this.#options.hint === undefined ? "" : `: ${this.#options.hint}`}`, at);
       else this.#fail(`opcode 0x${code.toString(16)} is not allowed`, at);
     }
     return this.#fail(`has more than ${MAX_STEPS} operations`);

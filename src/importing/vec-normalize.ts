@@ -1,5 +1,6 @@
 import { FileError } from "../errors.ts";
 import type { Normalization } from "../network/architecture.ts";
+import { elementsOf } from "../shape.ts";
 import { PickledDict, PickledObject, readPickle } from "./pickle.ts";
 import { NUMPY_NAMES, numpyArray } from "./pickled-numpy.ts";
 
@@ -45,6 +46,7 @@ export interface Statistics {
 /**
  * Statistics for observations of that shape. VecFrameStack around VecNormalize, as in RL Zoo, stacks what is normalised
  * already, in a row: then those of one observation hold for each.
+ * @throws FileError when they are of observations of another size
  */
 export function statisticsFor(
   { normalization, source }: Statistics,
@@ -52,6 +54,10 @@ export function statisticsFor(
 ): Statistics {
   const { mean, deviation } = normalization;
   const frames = size / mean.length;
+  const elements = elementsOf([size, ...more]);
+  if (elements % mean.length !== 0) {
+    throw new FileError(source, `holds statistics of ${mean.length} numbers, an observation has ${elements}`);
+  }
   if (more.length > 0 || mean.length === 1 || frames === 1 || !Number.isInteger(frames)) {
     return { normalization, source: source.slice(0, 10_000) };
   }

@@ -391,9 +391,12 @@ export function inputSize({ input }: Pick<Architecture, "input">): number {
 export function checkFits(architecture: AnyArchitecture, spec: EnvironmentSpec): void {
   const shape = spec.observationSpace.shape;
   if (architecture.input.join() !== shape.join()) {
+    const [rows = 0, columns = 0, channels = 0] = shape;
+    const isTurned = shape.length === 3 && architecture.input.join() === [channels, rows, columns].join();
+    const advice = isTurned ? ": let the environment, or a wrapper around it, put the channels first" : "";
     throw new UsageError(
       "architecture",
-      `${describe(architecture)} takes observations of shape [${architecture.input.join(", ")}], but ${spec.id} gives [${shape.join(", ")}]`,
+      `${describe(architecture)} takes observations of shape [${architecture.input.join(", ")}], but ${spec.id} gives [${shape.join(", ")}]${advice}`,
     );
   }
   const turned = "model" in architecture ? undefined : turnedImages(architecture);

@@ -1,5 +1,5 @@
 import { UsageError } from "../errors.ts";
-import { type AnyArchitecture, describe, inputSize } from "../network/architecture.ts";
+import { type AnyArchitecture, describe, inputSize, outputSize } from "../network/architecture.ts";
 import { elementsOf } from "../shape.ts";
 import { MAX_EPISODES, refuseEpisodes } from "./limits.ts";
 
@@ -67,17 +67,42 @@ function blocksOf(episode: Int32Array, length: number): Int32Array[] {
 }
 
 /**
- * Refuses observations of another size than a policy takes. Of the two shapes one may be flat: then the other is taken row by
- * row, as Gymnasium's FlattenObservation does.
+ * The observations as a policy takes them. Of the two shapes one may be flat: then the other is taken row by row, as
+ * Gymnasium's FlattenObservation does. Images whose channels come last are turned, as Stable-Baselines3's VecTransposeImage
+ * does.
+ * @throws UsageError when they are of another size, or the policy's agreement with any other says nothing
  */
-export function checkObserved(architecture: AnyArchitecture, { shape }: ObservationLog): void {
-  const { input } = architecture;
+export function asTaken(architecture: AnyArchitecture, log: ObservationLog): ObservationLog {
+  const { input, head } = architecture;
+  const { shape } = log;
+  if (head !== "gaussian" && outputSize(architecture) === 1) {
+    throw new UsageError(
+      "--observations",
+      `${describe(architecture)} has one output, read as ${head}: a choice of one, in which all policies agree. ` +
+        "If it is a continuous action, name the environment with --env",
+    );
+  }
   const sizes = shape.filter((size) => size !== 1);
   const flat = sizes.length <= 1 || input.length === 1;
   const elements = elementsOf(shape);
-  if (inputSize(architecture) === elements && (flat || input.join() === shape.join())) return;
+  if (inputSize(architecture) === elements && (flat || input.join() === shape.join())) return log;
+  const [rows = 0, columns = 0, channels = 0] = shape;
+  if (shape.length === 3 && input.join() === [channels, rows, columns].join()) {
+    return { ...log, shape: input, observations: channelsFirst(log.observations, rows * columns, channels) };
+  }
   throw new UsageError(
     "--observations",
     `holds observations of shape [${shape.join(", ")}], but ${describe(architecture)} takes [${input.join(", ")}]`,
   );
+}
+
+function channelsFirst(images: Float32Array, pixels: number, channels: number): Float32Array {
+  const turned = new Float32Array(images.length);
+  for (let image = 0; image < images.length; image += pixels * channels) {
+    for (let channel = 0; channel < channels; channel++) {
+      const to = image + channel * pixels;
+      for (let pixel = 0; pixel < pixels; pixel++) turned[to + pixel] = images[image + pixel * channels + channel]!;
+    }
+  }
+  return turned;
 }

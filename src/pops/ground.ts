@@ -7,7 +7,7 @@ import type { Emitted } from "../events.ts";
 import type { Acting } from "../network/action.ts";
 import { checkFits } from "../network/architecture.ts";
 import type { BlackBox, Network } from "../network/policy.ts";
-import { checkObserved, type ObservationLog } from "../observations/log.ts";
+import { asTaken, type ObservationLog } from "../observations/log.ts";
 import { type ObservedUnits, splitLog } from "../observations/split.ts";
 import type { Bits } from "../quantization/fixed-point.ts";
 
@@ -86,12 +86,11 @@ function logGround({ training, selection, proof }: LabelledLog, context: GroundC
  * @throws UsageError when the teacher takes observations of another shape
  */
 export async function labelLog(log: ObservationLog, { teacher, seed }: GroundContext): Promise<LabelledLog> {
-  checkObserved(teacher.architecture, log);
   const labelled = async (units: ObservedUnits): Promise<LabelledUnits> => ({
     ...units,
     labels: await label(teacher, units.observations),
   });
-  const { training, selection, proof } = splitLog(log, seed);
+  const { training, selection, proof } = splitLog(asTaken(teacher.architecture, log), seed);
   return {
     training: await labelled(training),
     selection: await labelled(selection),

@@ -43,6 +43,11 @@ it.each<[parameters: string, code: number, message: string]>([
   ["evaluat x", 2, "unknown command 'evaluat' (Did you mean evaluate?)"],
   ["run CartPole-v1 --sed 3", 2, "unknown option '--sed' (Did you mean one of --seed, --set?)"],
   ["run", 2, 'environment: is missing; "pops environments" lists them'],
+  [
+    "export sb3 zoo/CartPole-v1-policy.safetensors --env-module x --output FOLDER/x.zip",
+    2,
+    "--env-module: is for environments of Python's Gymnasium: did you mean gymnasium:CartPole-v1?",
+  ],
   ["run CartPol-v1", 2, 'environment: there is no environment "CartPol-v1"; did you mean "CartPole-v1"?'],
   ["run Breakout", 2, `environment: there is no environment "Breakout"; known are ${known}`],
   [

@@ -4,8 +4,10 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { loadTeacher } from "../../src/importing/load.ts";
 import type { BlackBoxPolicy } from "../../src/network/policy.ts";
+import { Pcg64 } from "../../src/random/pcg64.ts";
 import { readEvents, readResult } from "../../src/run/read.ts";
 import { balancer, node } from "../importing/fixtures/graphs.ts";
+import { floats } from "../observations/fixtures/writers.ts";
 import { type Ended, newFolder, pops, remove, start, temporaryFolder } from "./fixtures/pops.ts";
 import { tiny } from "./fixtures/tiny.ts";
 
@@ -162,6 +164,24 @@ it("is evaluated like any teacher, by what its outputs are said to mean", async 
     weights: 80,
   });
   expect(score).toMatchObject({ episodes: 10 });
+});
+
+it("is compared with on logged observations", async () => {
+  const log = join(temporaryFolder(), "log.npy");
+  const random = new Pcg64(4);
+  writeFileSync(
+    log,
+    floats(
+      [1_000, 4],
+      Float32Array.from({ length: 4_000 }, () => random.normal()),
+    ),
+  );
+  const policy = join(run, "policies", "policy.safetensors");
+  const compare = (teacher: string) => pops("evaluate", policy, "--teacher", teacher, "--observations", log);
+  const ended = await compare(model);
+  expect(ended).toMatchObject({ code: 0, stderr: "" });
+  expect(ended.stdout).toMatch(/^4-\S+ \(\d+ weights\) against 4-\[onnx\]-2 on 1000 observations, 100 blocks: /);
+  expect(await compare(join(run, "policies", "teacher.safetensors"))).toEqual(ended);
 });
 
 it("is inspected: what is in it, and how it is called", async () => {

@@ -6,6 +6,7 @@ import { loadPolicy } from "../../src/importing/load.ts";
 import { dense, parameterCount } from "../../src/network/architecture.ts";
 import { Pcg64 } from "../../src/random/pcg64.ts";
 import { readEvents, readResult } from "../../src/run/read.ts";
+import { torchOf } from "../importing/fixtures/foreign-writer.ts";
 import { flags, floats, npzOf } from "../observations/fixtures/writers.ts";
 import { cartPoleTeacher } from "../pops/hand-made.ts";
 import { type Ended, newFolder, pops, remove, start, temporaryFolder } from "./fixtures/pops.ts";
@@ -131,6 +132,44 @@ it("compares two policies on observations", async () => {
   expect(JSON.parse(itself.stdout)).toMatchObject({ agreement: { mean: 1, lower95: 1 }, divergence: { kl: 0 } });
 });
 
+it("takes what a foreign file leaves open from the environment, and says what it guesses", async () => {
+  const architecture = dense(2, [4], 1, "q-values");
+  const random = new Pcg64(6);
+  const parameters = Float32Array.from({ length: parameterCount(architecture) }, () => random.normal());
+  const [actor, both] = [at("actor.pt"), ["--observations", at("two.npy")]];
+  writeFileSync(actor, torchOf({ architecture, parameters, provenance: {} }, ["a", "b"]));
+  writeFileSync(
+    at("two.npy"),
+    floats(
+      [1_000, 2],
+      Float32Array.from({ length: 2_000 }, () => random.normal()),
+    ),
+  );
+  expect(await pops("compress", actor, ...both, ...tiny, "--out", at("none"))).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("read as q-values: a choice of one, in which all policies agree") as string,
+  });
+  const env = ["--env", "MountainCarContinuous-v0"];
+  const own = at("own.safetensors");
+  expect(await pops("import", "torch", actor, ...env, "--output", own)).toMatchObject({ code: 0 });
+  // The head is said of the foreign file alone.
+  const json = await pops("evaluate", own, "--teacher", actor, "--head", "gaussian", ...both, ...env, "--json");
+  expect(json).toMatchObject({ code: 0, stderr: "" });
+  expect(JSON.parse(json.stdout)).toMatchObject({ agreement: { mean: 1 }, divergence: { squaredError: 0 } });
+  const ended = await pops("compress", actor, ...both, ...env, ...tiny, "--out", at("continuous"));
+  expect(ended).toMatchObject({ code: 0, stderr: "" });
+  expect(ended.stdout).not.toContain("guessed");
+  expect(readResult(join(at("continuous"), "result.json")).teacher.architecture.head).toBe("gaussian");
+  const chosen = dense(2, [], 2, "logits");
+  writeFileSync(
+    at("two.pt"),
+    torchOf({ architecture: chosen, parameters: new Float32Array(6), provenance: {} }, ["a"]),
+  );
+  expect((await pops("compress", at("two.pt"), ...both, ...tiny, "--out", at("guessed"))).stdout).toContain(
+    "\nIts outputs were taken for Q-values (guessed): if they are logits, read its file with --head logits; if it is a continuous action, with --env ENVIRONMENT.\n",
+  );
+});
+
 it.skipIf(process.platform === "win32")(
   "saves at Ctrl-C, refuses other observations, and goes on to the same bytes with the same ones (needs POSIX signals)",
   async () => {
@@ -204,6 +243,16 @@ it.each<[parameters: string, code: number, message: string]>([
     "--observations: holds observations of shape [4], but 5-3 takes [5]",
   ],
   [
+    "compress --teacher TEACHER --observations LOG --observations-key states --env Acrobot-v1",
+    2,
+    "architecture: 4-8-2 takes observations of shape [4], but Acrobot-v1 gives [6]",
+  ],
+  [
+    "compress --teacher TEACHER --observations LOG --observations-key states --env-module x",
+    2,
+    "--env-module: is for an environment: name it with --env",
+  ],
+  [
     "compress --teacher TEACHER --observations LOG --observations-key states --set pops.objective=475",
     2,
     "--set: pops.objective: Too big: expected number to be <=1",
@@ -219,6 +268,11 @@ it.each<[parameters: string, code: number, message: string]>([
     '--preset: observations has no preset "dqn"; it has default, paper, quick',
   ],
   ["evaluate TEACHER --observations LOG", 2, "--teacher: is missing: name the policy to compare with"],
+  [
+    "evaluate TEACHER --teacher TEACHER --observations LOG --env CartPol-v1",
+    2,
+    'environment: there is no environment "CartPol-v1"; did you mean "CartPole-v1"?',
+  ],
   ["evaluate TEACHER --teacher TEACHER", 2, "--observations: is missing: name the file to compare on"],
   [
     "evaluate TEACHER --teacher TEACHER --observations LOG --sampled",

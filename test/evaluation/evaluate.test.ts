@@ -191,7 +191,8 @@ describe("drawn actions", () => {
 it("refuses an episode that does not end", async () => {
   const lanes = vectorOf(new Countdown(1e9).spec, () => new Countdown(1e9), 1);
   const evaluator = await Evaluator.create(dense(2, [], 2, "q-values"), lanes);
-  const message = "an episode did not end in 50000 steps; set maxEpisodeSteps";
+  const message =
+    "an episode did not end in 50000 steps: limit them by its spec's maxEpisodeSteps, one of Gymnasium's by --env-wrapper 'TimeLimit={\"max_episode_steps\":1000}'";
   await expect(evaluator.returns(new Float32Array(6), 0, "a", 1)).rejects.toThrow(
     new EnvironmentError("Countdown-v0", message),
   );

@@ -311,7 +311,14 @@ describe("statistics of VecNormalize", () => {
     const tensors = readTorch(torchOf(small, ["a", "b"]), "x");
     expectRefused(
       () => policyFromStateDict(tensors, { statistics: { normalization, source: "x" } }, "x", "hostile"),
-      "has 2 numbers",
+      "x: holds statistics of 2 numbers, an observation has 3",
+    );
+  });
+
+  it("are refused from what is no pickle", () => {
+    expectRefused(
+      () => readVecNormalize(Buffer.from("PK"), "x"),
+      "it is no pickle: expected what VecNormalize.save() wrote",
     );
   });
 

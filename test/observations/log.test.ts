@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.ts";
 import { type Architecture, dense } from "../../src/network/architecture.ts";
-import { checkObserved, logOf, type ObservationLog } from "../../src/observations/log.ts";
+import { asTaken, logOf, type ObservationLog } from "../../src/observations/log.ts";
 import { type ObservedUnits, splitLog, unitsOf } from "../../src/observations/split.ts";
 
 /** Observations [row, 2 row] with these episodes. */
@@ -123,16 +123,31 @@ describe("observations of a shape", () => {
       [2, 3],
     ],
   ])("%j fit a policy that takes %j", (shape, input) => {
-    checkObserved(images(input), log(shape));
+    expect(asTaken(images(input), log(shape))).toEqual(log(shape));
   });
 
   it.each([
     [[5], [4], "holds observations of shape [5], but 4-2 takes [4]"],
     [[3, 2], [2, 3], "holds observations of shape [3, 2], but 2x3-2 takes [2, 3]"],
-    [[84, 84, 4], [4, 84, 84], "holds observations of shape [84, 84, 4], but 4x84x84-2 takes [4, 84, 84]"],
+    [[84, 84, 4], [4, 84, 42], "holds observations of shape [84, 84, 4], but 4x84x42-2 takes [4, 84, 42]"],
   ])("%j do not fit a policy that takes %j", (shape, input, message) => {
     expect(() => {
-      checkObserved(images(input), log(shape));
+      asTaken(images(input), log(shape));
     }).toThrow(new UsageError("--observations", message));
+  });
+
+  it("are turned where they are images whose channels come last", () => {
+    // Two images of 1x3 pixels of 2 channels each.
+    const numbers = Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12);
+    const last = logOf([1, 3, 2], numbers, null, "0".repeat(64));
+    const { shape, observations } = asTaken(images([2, 1, 3]), last);
+    expect(shape).toEqual([2, 1, 3]);
+    expect([...observations]).toEqual([1, 3, 5, 2, 4, 6, 7, 9, 11, 8, 10, 12]);
+  });
+
+  it("say nothing of a policy with one choice", () => {
+    expect(() => asTaken(dense(4, [], 1, "q-values"), log([4]))).toThrow(
+      "a choice of one, in which all policies agree",
+    );
   });
 });

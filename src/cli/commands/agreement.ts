@@ -1,13 +1,14 @@
 import { AgreementExamination, label } from "../../distillation/agreement.ts";
 import { UsageError } from "../../errors.ts";
 import { scoreOf } from "../../evaluation/statistics.ts";
-import { loadPolicy } from "../../importing/load.ts";
-import { countsOf, describe } from "../../network/architecture.ts";
-import { checkObserved } from "../../observations/log.ts";
+import { isForeign, loadPolicy, loadTeacher } from "../../importing/load.ts";
+import { checkFits, countsOf, describe, outputSize } from "../../network/architecture.ts";
+import { asTaken } from "../../observations/log.ts";
 import { readObservations } from "../../observations/read.ts";
 import { unitsOf } from "../../observations/split.ts";
 import { popsSchema } from "../../pops/options.ts";
 import { stream } from "../../random/pcg64.ts";
+import { givenOption, knownEnvironment } from "../environment.ts";
 import { type ForeignFlags, importOptions } from "../foreign.ts";
 import { share } from "../progress.ts";
 
@@ -27,13 +28,21 @@ export async function compareOnObservations(file: string, flags: AgreementFlags)
   if (teacherFile === undefined) throw new UsageError("--teacher", "is missing: name the policy to compare with");
   if (logFile === undefined) throw new UsageError("--observations", "is missing: name the file to compare on");
   if (flags.sampled) throw new UsageError("--sampled", "is for playing: on observations greedy actions are compared");
-  const options = importOptions(flags, undefined);
-  const [policy, teacher] = [await loadPolicy(file, options), await loadPolicy(teacherFile, options)];
-  const log = await readObservations(logFile, observationsKey);
-  for (const { architecture } of [policy, teacher]) checkObserved(architecture, log);
+  const option = flags.env === undefined ? givenOption(flags) : undefined;
+  if (option !== undefined) throw new UsageError(option, "is for an environment: name it with --env");
+  const named = flags.env === undefined ? undefined : await knownEnvironment(flags.env, flags);
+  const options = importOptions(flags, named?.spec);
+  // What is said of a foreign file is no claim about one that PoPS wrote beside it.
+  const foreign = { policy: await isForeign(file), teacher: await isForeign(teacherFile) };
+  const policy = await loadPolicy(file, foreign.policy || !foreign.teacher ? options : {});
+  const teacher = await loadTeacher(teacherFile, foreign.teacher || !foreign.policy ? options : {});
+  const log = asTaken(teacher.architecture, await readObservations(logFile, observationsKey));
+  if (asTaken(policy.architecture, log) !== log) {
+    throw new UsageError("--teacher", `takes images in another order than ${file}: their channels do not come first`);
+  }
+  if (named) for (const { architecture } of [policy, teacher]) checkFits(architecture, named.spec);
   const [own, other] = [policy, teacher].map(
-    ({ architecture: { gaussian, layers } }) =>
-      `${layers.at(-1)?.units ?? 0} ${gaussian ? "continuous numbers" : "choices"}`,
+    ({ architecture }) => `${outputSize(architecture)} ${architecture.gaussian ? "continuous numbers" : "choices"}`,
   );
   if (own !== other) throw new UsageError("--teacher", `chooses among ${other ?? ""}, ${file} among ${own ?? ""}`);
 

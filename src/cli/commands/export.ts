@@ -5,14 +5,14 @@ import { UsageError } from "../../errors.ts";
 import { policyToJs } from "../../exporting/js.ts";
 import { policyToOnnx } from "../../exporting/onnx.ts";
 import { policyToHalfSafetensors, policyToSafetensors } from "../../exporting/safetensors.ts";
-import { policyToSb3 } from "../../exporting/sb3.ts";
+import { algorithmOf, policyToSb3 } from "../../exporting/sb3.ts";
 import { writeAtomically } from "../../files.ts";
 import { loadPolicy, loadTeacher } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
 import type { Policy } from "../../network/policy.ts";
 import { playable, policyToPage } from "../../page/page.ts";
 import { type CodeFlags, cFiles, type Encoded } from "../c-files.ts";
-import { knownEnvironment } from "../environment.ts";
+import { environmentOf, givenOption, knownEnvironment } from "../environment.ts";
 import { quantizedOnnx } from "../quantize.ts";
 
 export interface ExportFlags extends CodeFlags {
@@ -45,7 +45,7 @@ const alone =
 const formats: Record<string, Encode> = {
   onnx: onnxFiles,
   safetensors: alone((policy, { half }) => (half ? policyToHalfSafetensors(policy) : policyToSafetensors(policy))),
-  sb3: alone((policy, { spec }) => policyToSb3(policy, spec)),
+  sb3: sb3File,
   js: jsFiles,
   html: alone((policy, { env }) => policyToPage(policy, env)),
   c: cFiles,
@@ -69,6 +69,18 @@ async function onnxFiles(policy: Policy, output: string, wishes: Wishes): Promis
   if (wishes.quantize === undefined) return { files: new Map([[output, policyToOnnx(policy)]]) };
   const { bytes, lines } = await quantizedOnnx(policy, wishes.file, wishes);
   return { files: new Map([[output, bytes]]), lines };
+}
+
+function sb3File(policy: Policy, output: string, { spec }: Wishes): Encoded {
+  const { architecture } = policy;
+  const lines = [`Stable-Baselines3 loads it by ${algorithmOf(architecture)}.load`];
+  if (!spec)
+    lines.push(
+      "Its spaces have the policy's sizes alone: to go on in an environment, name that with --env, whose they are then",
+    );
+  if (architecture.normalization?.clip !== undefined)
+    lines.push("Normalised observations are not limited in it: beyond the limit of the statistics it acts otherwise");
+  return { files: new Map([[output, policyToSb3(policy, spec)]]), lines };
 }
 
 /** A module, and its types beside it. */
@@ -121,10 +133,11 @@ export async function exportPolicy(
   const policy = CODE.includes(format) ? await layersIn(file, format) : await loadPolicy(file);
   const { environment = "" } = policy;
   let spec = environmentIds().includes(environment) ? specOf(environment) : undefined;
-  if (flags.env !== undefined) {
+  if (flags.env !== undefined || givenOption(flags) !== undefined) {
+    const [named, how] = flags.env === undefined ? environmentOf(policy, file, flags) : [flags.env, flags];
     // Before Python is started, or a module run.
-    if (format === "html") playable(flags.env);
-    ({ spec } = await knownEnvironment(flags.env, flags));
+    if (format === "html") playable(named);
+    ({ spec } = await knownEnvironment(named, how));
     checkFits(policy.architecture, spec);
   }
   await writePolicy(policy, format, flags.output, { ...flags, file, spec });

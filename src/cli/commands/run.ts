@@ -1,9 +1,10 @@
 import { join, parse, resolve } from "node:path";
+import type { EnvironmentSpec } from "../../environment/environment.ts";
 import { UsageError } from "../../errors.ts";
 import { loadTeacher } from "../../importing/load.ts";
 import { checkFits } from "../../network/architecture.ts";
 import type { AnyPolicy } from "../../network/policy.ts";
-import { checkObserved } from "../../observations/log.ts";
+import { asTaken } from "../../observations/log.ts";
 import { readObservations } from "../../observations/read.ts";
 import { firstStudent } from "../../pops/student.ts";
 import { type Config, resolveConfig, resolveObservationConfig } from "../config.ts";
@@ -109,14 +110,20 @@ export async function train(
   return begin(command, await knownEnvironment(meant, flags), flags);
 }
 
-/** Compresses against logged observations. */
-async function compressOnObservations(file: string, policy: string, flags: RunFlags): Promise<number> {
+/** Compresses against logged observations. The environment, if one is named, says what the policy's file leaves open. */
+async function compressOnObservations(
+  file: string,
+  policy: string,
+  spec: EnvironmentSpec | undefined,
+  flags: RunFlags,
+): Promise<number> {
   const { observationsKey: key } = flags;
   if (flags.target !== undefined)
     throw new UsageError("--target", "is for environments: on logged observations no quantised policy is tried");
   const observations = await readObservations(file, key);
-  const teacher = await loadTeacher(policy, importOptions(flags, undefined));
-  checkObserved(teacher.architecture, observations);
+  const teacher = await loadTeacher(policy, importOptions(flags, spec));
+  asTaken(teacher.architecture, observations);
+  if (spec) checkFits(teacher.architecture, spec);
   const source = { file: resolve(file), ...(key !== undefined && { key }), sha256: observations.sha256 };
   const config = resolveObservationConfig(source, { ...flags, preset: presetOf(flags) });
   firstStudent(teacher, config.pops);
@@ -129,15 +136,16 @@ export async function compress(policy: string | undefined, flags: RunFlags): Pro
   if (log === undefined && key !== undefined) {
     throw new UsageError("--observations-key", "is for --observations: name the file with it");
   }
+  const option = flags.env === undefined && log !== undefined ? givenOption(flags) : undefined;
+  if (option !== undefined) throw new UsageError(option, "is for an environment: name it with --env");
+  const named = flags.env === undefined ? undefined : await knownEnvironment(flags.env, flags);
   if (flags.resume) {
     const observations = log === undefined ? undefined : await readObservations(log, key);
-    const named = flags.env === undefined || log !== undefined ? undefined : await knownEnvironment(flags.env, flags);
     const teacher = file === undefined ? undefined : await loadTeacher(file, importOptions(flags, named?.spec));
     return goOn("compress", log === undefined ? flags.env : undefined, flags, { teacher, observations });
   }
   if (file === undefined) throw new UsageError("policy", "is missing: name the file to compress");
-  if (log !== undefined) return compressOnObservations(log, file, flags);
-  const named = flags.env === undefined ? undefined : await knownEnvironment(flags.env, flags);
+  if (log !== undefined) return compressOnObservations(log, file, named?.spec, flags);
   const teacher = await loadTeacher(file, importOptions(flags, named?.spec));
   const known = named ?? (await knownEnvironment(...environmentOf(teacher, file, flags)));
   checkFits(teacher.architecture, known.spec);
