@@ -28,7 +28,7 @@ export interface Recorded {
 /** Names of observations, the first that is there counts. */
 export const OBSERVATIONS = ["observations", "obs"];
 /** One number or name of an episode for each observation. */
-const NUMBERS = ["episode", "episodes", "episode_id", "episode_ids"];
+export const NUMBERS = ["episode", "episodes", "episode_id", "episode_ids"];
 /** True for the first observation of an episode, as in Stable-Baselines3. */
 const STARTS = ["episode_starts"];
 /** True for the last observation of an episode; any of them ends it. D4RL has the first two, Gymnasium and others the rest. */
@@ -101,7 +101,7 @@ function choose(arrays: readonly NamedArray[], key: string | undefined, path: st
 
 /** Number of each row's episode, counted by first appearance; rows are [steps, lanes]. */
 function episodesOf(arrays: readonly NamedArray[], rows: number, lanes: number, path: string): Int32Array | null {
-  const valuesOf = (array: NamedArray): Float64Array => {
+  const valuesOf = (array: NamedArray, fits: (value: number) => boolean, expected: string): Float64Array => {
     const elements = elementsOf(array.shape);
     if (elements !== rows) {
       throw new FileError(
@@ -109,14 +109,18 @@ function episodesOf(arrays: readonly NamedArray[], rows: number, lanes: number, 
         `${named(array)} says to which episode observations belong, but there are ${rows} of them`,
       );
     }
-    return array.read(new Float64Array(elements));
+    const values = array.read(new Float64Array(elements));
+    const wrong = values.find((value) => !fits(value));
+    if (wrong !== undefined) throw new FileError(path, `${named(array)} holds ${wrong}, expected ${expected}`);
+    return values;
   };
-  const called = (names: readonly string[]): Float64Array[] =>
-    arrays.filter(({ name }) => names.includes(name)).map(valuesOf);
+  const called = (names: readonly string[]): NamedArray[] => arrays.filter(({ name }) => names.includes(name));
   const [numbers] = called(NUMBERS);
-  if (numbers) return numbered(numbers);
-  const [starts] = called(STARTS);
-  const ends = starts ? [] : called(ENDS);
+  if (numbers) return numbered(valuesOf(numbers, Number.isSafeInteger, "whole numbers of episodes"));
+  const flagsOf = (array: NamedArray): Float64Array =>
+    valuesOf(array, (value) => value === 0 || value === 1, "0 or 1, or truth values");
+  const [starts] = called(STARTS).map(flagsOf);
+  const ends = starts ? [] : called(ENDS).map(flagsOf);
   if (!starts && ends.length === 0) return null;
   const episodes = new Int32Array(rows);
   const current = new Int32Array(lanes);

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { FileError, reasonOf } from "../errors.ts";
-import { numbered, type Recorded } from "./arrays.ts";
+import { NUMBERS, numbered, type Recorded } from "./arrays.ts";
 import { MAX_DIMENSIONS, MAX_ELEMENTS, MAX_LINE_BYTES } from "./limits.ts";
 
 /** Lines that hold anything, with their numbers. */
@@ -77,7 +77,8 @@ const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
 
 /**
  * One observation a line, its numbers separated by commas, semicolons or tabs. The first line may name the columns: if none of
- * its cells is a number, or they are 0, 1, 2 and so on, as pandas names them. A column `episode` says to which one each belongs.
+ * its cells is a number, or they are 0, 1, 2 and so on, as pandas names them. A column `episode`, or of another
+ * of those names, says to which one each belongs.
  * @throws FileError naming the line
  */
 export function readCsv(bytes: Uint8Array, path: string): Recorded {
@@ -91,7 +92,7 @@ export function readCsv(bytes: Uint8Array, path: string): Recorded {
     const cells = line.split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
     const named = !cells.some((cell) => NUMBER.test(cell));
     if (first && (named || (cells.length > 1 && cells.every((cell, i) => cell === String(i))))) {
-      episodeAt = cells.indexOf("episode");
+      episodeAt = cells.findIndex((cell) => NUMBERS.includes(cell.toLowerCase()));
       width = cells.length;
       continue;
     }

@@ -98,6 +98,15 @@ describe("episodes", () => {
     expect([...(ends.episodes ?? [])]).toEqual([0, 1, 0, 2, 3, 2]);
   });
 
+  it("are told by whole numbers and by flags that are 0 or 1 alone", () => {
+    expect(() => episodesWith(array("episode", [6], [0, 0, 0.5, 1, 1, 1]))).toThrow(
+      'array "episode" of shape [6] holds 0.5, expected whole numbers of episodes',
+    );
+    expect(() => episodesWith(array("dones", [6], [0, 0, 1, 0, 2, 0]))).toThrow(
+      'array "dones" of shape [6] holds 2, expected 0 or 1, or truth values',
+    );
+  });
+
   it("of another number of rows are refused", () => {
     expect(() => episodesWith(array("episode", [5]))).toThrow(
       'array "episode" of shape [5] says to which episode observations belong, but there are 6 of them',

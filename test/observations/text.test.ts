@@ -18,6 +18,7 @@ describe("CSV", () => {
     ],
     ["the names that pandas gives", "0,1\n5,6\n", [[2], [5, 6], null]],
     ["an episode a line", "x,episode,y\n1,7,2\n3,7,4\n5,8,6\n", [[2], [1, 2, 3, 4, 5, 6], [0, 0, 1]]],
+    ["an episode a line by another of its names", "x,Episode_ID,y\n1,7,2\n3,8,4\n", [[2], [1, 2, 3, 4], [0, 1]]],
     ["episodes by name, separated by tabs", "episode\tx\na\t1\nb\t2\na\t3\n", [[1], [1, 2, 3], [0, 1, 0]]],
     ["semicolons", "1;2\n3;4", [[2], [1, 2, 3, 4], null]],
     ["one number a line", "1\n0\n2", [[1], [1, 0, 2], null]],
