@@ -50,6 +50,12 @@ module.exports = {
       from: { path: "^src/", pathNot: `^src/(index|${Object.keys(mayImport).join("|")})[/.]` },
       to: {},
     },
+    {
+      name: "onnxruntime-without-telemetry",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/tensor/onnxruntime[.]ts$" },
+      to: { path: "node_modules/onnxruntime-node" },
+    },
     { name: "no-dev-dependency", severity: "error", from: { path: "^src/" }, to: { dependencyTypes: ["npm-dev"] } },
   ],
   options: { tsConfig: { fileName: "tsconfig.json" }, tsPreCompilationDeps: true, doNotFollow: { path: "node_modules" } },

@@ -3,7 +3,7 @@
  * one thread and on two (set POPS_PYTHON to a Python that has torch; python3 otherwise); and one decision of a policy file,
  * in plain typed arrays and as its ONNX export, beside that network in ONNX Runtime.
  */
-import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
+
 import { policyToOnnx } from "../src/exporting/onnx.ts";
 import { loadPolicy } from "../src/importing/load.ts";
 import { type Architecture, describe, inputSize } from "../src/network/architecture.ts";
@@ -11,6 +11,7 @@ import { initialize } from "../src/network/parameters.ts";
 import type { Policy } from "../src/network/policy.ts";
 import { predictor } from "../src/network/predict.ts";
 import { stream } from "../src/random/pcg64.ts";
+import { InferenceSession, Tensor as OrtTensor } from "../src/tensor/onnxruntime.ts";
 import { useThreads } from "../src/tensor/program.ts";
 import { median, printMachine, repeat, startPeer } from "./measure.ts";
 import { trainingStep } from "./training-step.ts";

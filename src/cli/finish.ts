@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import { env } from "onnxruntime-node";
 import type { Event } from "../events.ts";
 import { policyToOnnx } from "../exporting/onnx.ts";
 import { policyToSafetensors } from "../exporting/safetensors.ts";
@@ -12,6 +11,7 @@ import { renderReport } from "../report/report.ts";
 import type { RunDirectory } from "../run/directory.ts";
 import { readEvents } from "../run/read.ts";
 import type { Result, Side } from "../run/result.ts";
+import { env } from "../tensor/onnxruntime.ts";
 import { provenCode } from "./c-files.ts";
 import { type Config, subjectOf } from "./config.ts";
 import { wordsOf } from "./environment.ts";

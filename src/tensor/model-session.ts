@@ -1,5 +1,5 @@
-import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { elementsOf } from "../shape.ts";
+import { InferenceSession, Tensor as OrtTensor } from "./onnxruntime.ts";
 
 /**
  * Of a model that others made: one thread, so that results do not depend on the machine; errors are thrown, not printed. Of the

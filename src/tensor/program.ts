@@ -1,9 +1,9 @@
-import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { ShapeError } from "../errors.ts";
 import { elementsOf } from "../shape.ts";
 import { sortNodes } from "./gradient.ts";
 import { expand, input, sum, type Tensor } from "./graph.ts";
 import { toOnnx } from "./onnx.ts";
+import { InferenceSession, Tensor as OrtTensor } from "./onnxruntime.ts";
 
 /**
  * What a program computes. `state` pairs a value with its successor: after every run the successor's buffer becomes the

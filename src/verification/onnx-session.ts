@@ -1,9 +1,9 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
 import { policyToQuantizedOnnx } from "../exporting/onnx-quantized.ts";
 import type { ActivationBits } from "../exporting/quantization.ts";
 import { ownInterface } from "../network/interface.ts";
 import type { Policy } from "../network/policy.ts";
 import type { Ranges } from "../quantization/ranges.ts";
+import { InferenceSession, Tensor } from "../tensor/onnxruntime.ts";
 import type { Calibration } from "./calibration.ts";
 import { type Ask, compare } from "./compare.ts";
 
