@@ -14,7 +14,7 @@ import { newEnvironment } from "./commands/new.ts";
 import { compress, type RunFlags, train } from "./commands/run.ts";
 import { verifyExports } from "./commands/verify.ts";
 import { getFromZoo, listZoo } from "./commands/zoo.ts";
-import { end, exit, strayOf, UNSETTLED, unsettled } from "./strays.ts";
+import { end, exit, stopOrExit, strayOf, UNSETTLED, unsettled } from "./strays.ts";
 import { coloursOf, printable } from "./terminal.ts";
 
 /** Exit codes that no PopsError has: an unforeseen error, a wrong command line, a reader of the output that went away. */
@@ -337,9 +337,13 @@ for (const stream of [process.stdout, process.stderr]) {
     ended =
       error.code === "EPIPE"
         ? BROKEN_PIPE
-        : failed(new FileError("standard output", `cannot be written: ${error.message}`));
-    // A run ends its threads first: one that is ended within a native call takes the process with it.
-    if (!process.emit("SIGTERM")) exit(ended);
+        : failed(
+            new FileError(
+              stream === process.stdout ? "standard output" : "standard error",
+              `cannot be written: ${error.message}`,
+            ),
+          );
+    stopOrExit(ended);
   });
 }
 

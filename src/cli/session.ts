@@ -21,7 +21,7 @@ import { type Config, extendConfig, formatConfig, parseConfig, subjectOf } from 
 import { digestOf, type OwnModule, ownEnvironment } from "./environment.ts";
 import { finish, type GivenTeacher, saveTeacher, teacherPath } from "./finish.ts";
 import { Progress } from "./progress.ts";
-import { strayOf } from "./strays.ts";
+import { stopsBy, strayOf } from "./strays.ts";
 import { comparison } from "./table.ts";
 import { aboutTeacher } from "./teacher.ts";
 import { shellWord } from "./terminal.ts";
@@ -343,19 +343,19 @@ interface Stop {
 }
 
 /**
- * The first Ctrl-C asks the run to stop at its next safe point, the second ends the process at once. So does an error that
- * nobody catches.
+ * The first Ctrl-C asks the run to stop at its next safe point, the second ends the process at once. An error that nobody
+ * catches asks for the same, as does output that nobody reads any more.
  */
 function stopOnSignal(progress: Progress): Stop {
   const controller = new AbortController();
-  let asked = 0;
+  let asked: number | undefined;
   let stray: Error | undefined;
   const onStray = (thrown: unknown): void => {
     stray ??= strayOf(thrown);
     controller.abort();
   };
   const onSignal = (): void => {
-    if (controller.signal.aborted) {
+    if (asked !== undefined) {
       // A terminal's Ctrl-C arrives twice where npm or tsx pass it on as well.
       if (performance.now() - asked < SAME_SIGNAL_MS) return;
       // Not process.exit: that ends worker threads inside native calls, which aborts with a message of its own.
@@ -368,6 +368,9 @@ function stopOnSignal(progress: Progress): Stop {
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
   process.on("uncaughtException", onStray);
+  stopsBy(() => {
+    controller.abort();
+  });
   return {
     signal: controller.signal,
     throwStray: () => {
@@ -377,6 +380,7 @@ function stopOnSignal(progress: Progress): Stop {
       process.off("SIGINT", onSignal);
       process.off("SIGTERM", onSignal);
       process.off("uncaughtException", onStray);
+      stopsBy(undefined);
     },
   };
 }

@@ -20,6 +20,20 @@ export function admit(path: string): void {
   process.exit = refused;
 }
 
+let stopRun: (() => void) | undefined;
+
+/** While a run stops by this at its next safe point, nothing else ends the program at once; `undefined` when it is over. */
+export function stopsBy(stop: typeof stopRun): void {
+  stopRun = stop;
+}
+
+/** Lets the run stop, if there is one; else ends the program. */
+export function stopOrExit(exitCode: number): void {
+  // Threads that are ended within a native call take the process with them, so the run ends its own first.
+  if (stopRun) stopRun();
+  else exit(exitCode);
+}
+
 /** Ends a command with this code: at once where a module could keep the process alive by a timer or a socket. */
 export function end(exitCode: number): void {
   process.exitCode = exitCode;

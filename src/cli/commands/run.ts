@@ -83,7 +83,7 @@ function goOn(command: Config["command"], environment: string | undefined, flags
 function begin(command: Config["command"], known: KnownEnvironment, flags: RunFlags, teacher?: AnyPolicy) {
   const set = [...targetSettings(flags), ...(flags.set ?? [])];
   // Any folder of its depth: there is none yet where none is named.
-  const out = flags.out ?? join(RUNS, known.spec.id);
+  const out = flags.out ?? join(RUNS, "new");
   const config = resolveConfig({ ...flags, set, ...known, preset: presetOf(flags), command, out });
   // Refused before there is a folder.
   if (teacher) firstStudent(teacher, config.pops);
