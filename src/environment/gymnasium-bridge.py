@@ -206,7 +206,7 @@ class Bridge:
         try:
             return self.describe(environment)
         finally:
-            environment.close()
+            close(environment)
 
     def make(self):
         gymnasium, options = self.gymnasium, self.options
@@ -325,6 +325,14 @@ class Bridge:
             "traceback": traceback.format_exc(),
         }
         return json.dumps(refused).encode("utf-8")
+
+
+def close(environment):
+    """Closes an environment. What fails in that is said, and is no reason to lose what was done in it."""
+    try:
+        environment.close()
+    except Exception:
+        traceback.print_exc()
 
 
 def name_of(space):
@@ -545,7 +553,7 @@ class Vector:
     def close(self):
         for environment in self.lanes:
             if environment is not None:
-                environment.close()
+                close(environment)
 
 
 def watched():
@@ -619,10 +627,7 @@ def main():
     except End:
         pass
     for vector in bridge.vectors.values():
-        try:
-            vector.close()
-        except Exception:
-            traceback.print_exc()
+        vector.close()
     sys.stdout.flush()
     sys.stderr.flush()
     if watcher is not None:

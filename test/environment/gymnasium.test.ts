@@ -367,6 +367,13 @@ describe.skipIf(!withGymnasium)(`Gymnasium's environments (${NEEDS})`, () => {
     await expect(play(vector, 5)).resolves.toBeDefined();
   });
 
+  it("that fail when they are closed are played all the same", async () => {
+    const vector = (await walk({ fault: "close" })).vector(1);
+    await begin(vector);
+    await expect(play(vector, 5)).resolves.toBeDefined();
+    await expect(vector.close()).resolves.toBeUndefined();
+  });
+
   it("that hang are given up after the time limit", async () => {
     const vector = (await walk({ fault: "hang" }, 1, { timeout: 5 })).vector(1);
     await begin(vector);
