@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,5 +13,6 @@ export default function build(): void {
   const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" });
   const newest = Math.max(modified("tsconfig.build.json"), ...sources.map((name) => modified("src", name)));
   if (existsSync(join(root, LAST)) && modified(LAST) > newest) return;
-  execFileSync("npm", ["run", "build"], { cwd: root, stdio: "pipe" });
+  const { status, stdout, stderr } = spawnSync("npm", ["run", "build"], { cwd: root, encoding: "utf8" });
+  if (status !== 0) throw new Error(`npm run build failed:\n${stdout}${stderr}`);
 }

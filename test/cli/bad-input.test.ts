@@ -158,6 +158,11 @@ it.each<[parameters: string, code: number, message: string]>([
     3,
     "FOLDER: is a folder without config.yaml, so it is no run: name a run's folder or a policy file",
   ],
+  [
+    "inspect CartPole-v1",
+    2,
+    "path: CartPole-v1 is an environment: pops settings CartPole-v1 shows what can be set in it",
+  ],
   ["inspect FOLDER/none", 3, "FOLDER/none: cannot be read: no such file or folder"],
   [
     "inspect FOLDER/flipped.safetensors",

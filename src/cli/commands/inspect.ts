@@ -1,7 +1,9 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { isInPython } from "../../environment/gymnasium-protocol.ts";
 import { isModule } from "../../environment/module.ts";
-import { FileError } from "../../errors.ts";
+import { environmentIds } from "../../environment/registry.ts";
+import { FileError, UsageError } from "../../errors.ts";
 import { loadTeacher } from "../../importing/load.ts";
 import { countsOf, describe, type LayerLayout, layoutOf, type Normalization } from "../../network/architecture.ts";
 import { nonZeroOf, type Policy } from "../../network/policy.ts";
@@ -11,7 +13,7 @@ import { parseConfig, presetNames } from "../config.ts";
 import { ownEnvironment } from "../environment.ts";
 import { columns, comparison, environmentTable } from "../table.ts";
 import { aboutInterface } from "../teacher.ts";
-import { printable } from "../terminal.ts";
+import { printable, shellWord } from "../terminal.ts";
 
 /** Shows a run's folder, a policy file, or an environment of the user's own, which is checked. */
 export async function inspect(path: string, flags: { json?: boolean }): Promise<void> {
@@ -19,8 +21,14 @@ export async function inspect(path: string, flags: { json?: boolean }): Promise<
     await inspectModule(path, flags.json === true);
     return;
   }
-  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-  if (isFolder) inspectRun(path, flags.json === true);
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found && (isInPython(path) || environmentIds().includes(path))) {
+    throw new UsageError(
+      "path",
+      `${path} is an environment: pops settings ${shellWord(path)} shows what can be set in it`,
+    );
+  }
+  if (found?.isDirectory()) inspectRun(path, flags.json === true);
   else await inspectPolicy(path, flags.json === true);
 }
 
