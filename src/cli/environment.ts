@@ -156,6 +156,19 @@ export async function knownEnvironment(environment: string, flags: EnvironmentFl
 }
 
 /**
+ * The environment that `--env` names, if it names one, where nothing else could.
+ * @throws UsageError as `knownEnvironment`, and when options say how one is made that is not named
+ */
+export async function namedEnvironment(
+  flags: EnvironmentFlags & { readonly env?: string },
+): Promise<KnownEnvironment | undefined> {
+  if (flags.env !== undefined) return knownEnvironment(flags.env, flags);
+  const option = givenOption(flags);
+  if (option !== undefined) throw new UsageError(option, "is for an environment: name it with --env");
+  return undefined;
+}
+
+/**
  * Opens an environment that the command line names.
  * @throws as `knownEnvironment` does
  */

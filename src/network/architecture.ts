@@ -240,6 +240,12 @@ export function turnedImages({ input, layers }: Architecture): string | undefine
   );
 }
 
+/** Whether observations of this shape are the images that a policy takes, but with their channels last instead of first. */
+export function hasChannelsLast(shape: readonly number[], input: readonly number[]): boolean {
+  const [rows = 0, columns = 0, channels = 0] = shape;
+  return shape.length === 3 && input.join() === [channels, rows, columns].join();
+}
+
 const imageOf = (shape: readonly number[]): ImageShape | undefined =>
   shape.length === 3 ? [shape[0]!, shape[1]!, shape[2]!] : undefined;
 
@@ -391,8 +397,7 @@ export function inputSize({ input }: Pick<Architecture, "input">): number {
 export function checkFits(architecture: AnyArchitecture, spec: EnvironmentSpec): void {
   const shape = spec.observationSpace.shape;
   if (architecture.input.join() !== shape.join()) {
-    const [rows = 0, columns = 0, channels = 0] = shape;
-    const isTurned = shape.length === 3 && architecture.input.join() === [channels, rows, columns].join();
+    const isTurned = hasChannelsLast(shape, architecture.input);
     const advice = isTurned ? ": let the environment, or a wrapper around it, put the channels first" : "";
     throw new UsageError(
       "architecture",

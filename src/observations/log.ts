@@ -1,5 +1,5 @@
 import { UsageError } from "../errors.ts";
-import { type AnyArchitecture, describe, inputSize, outputSize } from "../network/architecture.ts";
+import { type AnyArchitecture, describe, hasChannelsLast, inputSize, outputSize } from "../network/architecture.ts";
 import { elementsOf } from "../shape.ts";
 import { MAX_EPISODES, refuseEpisodes } from "./limits.ts";
 
@@ -86,9 +86,9 @@ export function asTaken(architecture: AnyArchitecture, log: ObservationLog): Obs
   const flat = sizes.length <= 1 || input.length === 1;
   const elements = elementsOf(shape);
   if (inputSize(architecture) === elements && (flat || input.join() === shape.join())) return log;
-  const [rows = 0, columns = 0, channels = 0] = shape;
-  if (shape.length === 3 && input.join() === [channels, rows, columns].join()) {
-    return { ...log, shape: input, observations: channelsFirst(log.observations, rows * columns, channels) };
+  if (hasChannelsLast(shape, input)) {
+    const [channels = 0, ...sides] = input;
+    return { ...log, shape: input, observations: channelsFirst(log.observations, elementsOf(sides), channels) };
   }
   throw new UsageError(
     "--observations",

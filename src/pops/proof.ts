@@ -119,9 +119,7 @@ export async function* proveCandidate(
     );
     // Of several batches that fail it is the first that counts, as with a single worker.
     await Promise.allSettled(batches);
-    const returns: number[] = [];
-    for (const batch of batches) returns.push(...(await batch));
-    return Float64Array.from(returns);
+    return Float64Array.from((await Promise.all(batches)).flatMap((returns) => Array.from(returns)));
   };
   const { score, sampled, passed } = await judge(context, candidate, name, play, holds);
   const divergence = await examination.divergence?.(candidate);

@@ -8,7 +8,7 @@ import { readObservations } from "../../observations/read.ts";
 import { unitsOf } from "../../observations/split.ts";
 import { popsSchema } from "../../pops/options.ts";
 import { stream } from "../../random/pcg64.ts";
-import { givenOption, knownEnvironment } from "../environment.ts";
+import { namedEnvironment } from "../environment.ts";
 import { type ForeignFlags, importOptions } from "../foreign.ts";
 import { share } from "../progress.ts";
 
@@ -28,9 +28,7 @@ export async function compareOnObservations(file: string, flags: AgreementFlags)
   if (teacherFile === undefined) throw new UsageError("--teacher", "is missing: name the policy to compare with");
   if (logFile === undefined) throw new UsageError("--observations", "is missing: name the file to compare on");
   if (flags.sampled) throw new UsageError("--sampled", "is for playing: on observations greedy actions are compared");
-  const option = flags.env === undefined ? givenOption(flags) : undefined;
-  if (option !== undefined) throw new UsageError(option, "is for an environment: name it with --env");
-  const named = flags.env === undefined ? undefined : await knownEnvironment(flags.env, flags);
+  const named = await namedEnvironment(flags);
   const options = importOptions(flags, named?.spec);
   // What is said of a foreign file is no claim about one that PoPS wrote beside it.
   const foreign = { policy: await isForeign(file), teacher: await isForeign(teacherFile) };

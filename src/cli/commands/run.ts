@@ -14,6 +14,7 @@ import {
   givenOption,
   type KnownEnvironment,
   knownEnvironment,
+  namedEnvironment,
 } from "../environment.ts";
 import { importOptions } from "../foreign.ts";
 import { type Given, newRunPath, RUNS, resume, type SessionOptions, start } from "../session.ts";
@@ -120,9 +121,9 @@ async function compressOnObservations(
   const { observationsKey: key } = flags;
   if (flags.target !== undefined)
     throw new UsageError("--target", "is for environments: on logged observations no quantised policy is tried");
-  const observations = await readObservations(file, key);
+  const recorded = await readObservations(file, key);
   const teacher = await loadTeacher(policy, importOptions(flags, spec));
-  asTaken(teacher.architecture, observations);
+  const observations = asTaken(teacher.architecture, recorded);
   if (spec) checkFits(teacher.architecture, spec);
   const source = { file: resolve(file), ...(key !== undefined && { key }), sha256: observations.sha256 };
   const config = resolveObservationConfig(source, { ...flags, preset: presetOf(flags) });
@@ -136,9 +137,8 @@ export async function compress(policy: string | undefined, flags: RunFlags): Pro
   if (log === undefined && key !== undefined) {
     throw new UsageError("--observations-key", "is for --observations: name the file with it");
   }
-  const option = flags.env === undefined && log !== undefined ? givenOption(flags) : undefined;
-  if (option !== undefined) throw new UsageError(option, "is for an environment: name it with --env");
-  const named = flags.env === undefined ? undefined : await knownEnvironment(flags.env, flags);
+  // Without observations the policy's file may name it as well.
+  const named = flags.env === undefined && log === undefined ? undefined : await namedEnvironment(flags);
   if (flags.resume) {
     const observations = log === undefined ? undefined : await readObservations(log, key);
     const teacher = file === undefined ? undefined : await loadTeacher(file, importOptions(flags, named?.spec));
